@@ -1,0 +1,44 @@
+"""The errors that scratchnet raises: each is a ScratchnetError and also the built-in it resembles.
+
+Every message is one sentence that says what must hold, what came, and the fix.
+"""
+
+
+class ScratchnetError(Exception):
+    """Base of all errors that scratchnet raises on purpose."""
+
+
+class ParameterError(ScratchnetError, ValueError):
+    """A hyper-parameter, name or option outside its range."""
+
+
+class ShapeError(ScratchnetError, ValueError):
+    """An array of the wrong shape, or labels that do not fit the network."""
+
+
+class DtypeError(ScratchnetError, TypeError):
+    """An array whose kind of number cannot be used here."""
+
+
+class DataError(ScratchnetError, ValueError):
+    """A data or weights file that is missing, damaged or not what its name says."""
+
+
+class DownloadError(ScratchnetError, OSError):
+    """No mirror delivered the file whose checksum is known."""
+
+
+class OutputError(ScratchnetError, OSError):
+    """A file or folder that cannot be written."""
+
+
+class DivergenceError(ScratchnetError, ArithmeticError):
+    """Training produced a value that is not finite."""
+
+
+class GradientCheckError(ScratchnetError, AssertionError):
+    """An analytic gradient does not match the numerical one; `report` has the figures."""
+
+
+class InconclusiveCheckError(GradientCheckError):
+    """A gradient check that compared nothing worth comparing, so it proves nothing."""
