@@ -20,6 +20,10 @@ class DtypeError(ScratchnetError, TypeError):
     """An array whose kind of number cannot be used here."""
 
 
+class CallOrderError(ScratchnetError, RuntimeError):
+    """A method called before the one it depends on, as backward before forward."""
+
+
 class DataError(ScratchnetError, ValueError):
     """A data or weights file that is missing, damaged or not what its name says."""
 
@@ -37,7 +41,11 @@ class DivergenceError(ScratchnetError, ArithmeticError):
 
 
 class GradientCheckError(ScratchnetError, AssertionError):
-    """An analytic gradient does not match the numerical one; `report` has the figures."""
+    """An analytic gradient that does not match the numerical one; `report` has the figures."""
+
+    def __init__(self, report: object) -> None:
+        super().__init__(str(report))
+        self.report = report
 
 
 class InconclusiveCheckError(GradientCheckError):

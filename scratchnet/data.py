@@ -1,0 +1,632 @@
+"""Hold data sets, hand out mini-batches and load sets by name, so that nothing else reads data.
+
+Everything is checked once, where it comes in (`Samples`); what comes after trusts it.
+"""
+
+import hashlib
+import math
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchnet.download import FASHION_MNIST, KMNIST, MNIST, Source, fetch
+from scratchnet.errors import (
+    DataError,
+    DownloadError,
+    DtypeError,
+    OutputError,
+    ParameterError,
+    ScratchnetError,
+    ShapeError,
+)
+from scratchnet.idx import header as idx_header
+from scratchnet.idx import looks_like, open_regular, read_idx, read_npz
+from scratchnet.randomness import generator
+from scratchnet.registry import canonical, pick
+
+Array = npt.NDArray[Any]
+Labels = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.integer[Any]] | Sequence[int]
+
+IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+LARGEST = float(np.finfo(np.float32).max)
+
+
+class Samples:
+    """N samples `x` (N, D) with integer labels `t` (N,); as floats they are `x * scale`.
+
+    `x` may be any numbers of shape (N, D) or, as images, (N, H, W, ...), which are flattened. Bytes
+    stay bytes (uint8, as booleans become too); float16 and 16-bit integers become float32, wider
+    integers float64; foreign byte order is put right. `t` becomes intp. Where nothing had to
+    be converted the memory stays the caller's: it is never written to, and `samples.x` and
+    `samples.t` are read-only.
+
+    Raises DtypeError (no numbers), ShapeError (shapes, lengths, labels below 0), DataError (NaN,
+    infinity or a value beyond float32, with its row and column), ParameterError (scale).
+
+    >>> samples = Samples(np.array([[0, 255]], dtype=np.uint8), [7], scale=1 / 255)
+    >>> samples[:]
+    (array([[0., 1.]], dtype=float32), array([7]))
+    """
+
+    __slots__ = ("scale", "t", "x")
+
+    def __init__(self, x: npt.ArrayLike, t: npt.ArrayLike, scale: float = 1.0) -> None:
+        if not (isinstance(scale, int | float | np.number) and 0 < scale <= LARGEST):
+            raise ParameterError(f"scale must be a finite number above 0, got {scale!r}")
+        self.x: Array = _read_only(_features(x))
+        self.t: Labels = _read_only(_labels(t))
+        self.scale = float(scale)
+        if len(self.x) != len(self.t):
+            raise ShapeError(
+                f"x has {len(self.x)} rows, t has {len(self.t)}; give one label for each sample"
+            )
+
+    def __len__(self) -> int:
+        """N, the number of samples."""
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        """One line: how many, how wide, what kind."""
+        return f"Samples(x={self.x.shape} {self.x.dtype}, t={self.t.shape}, scale={self.scale:.6g})"
+
+    def __getitem__(self, index: slice | npt.ArrayLike) -> tuple[npt.NDArray[np.float32], Labels]:
+        """Fresh arrays (x float32 (n, D), t (n,)) of the samples in a slice, index array or mask.
+
+        Raises ParameterError for a single number, IndexError for one that is out of range.
+        """
+        which: Any = index if isinstance(index, slice) else np.asarray(index)
+        if not isinstance(which, slice) and which.ndim != 1:
+            raise ParameterError(
+                f"samples[...] takes a slice, an array of indices or a mask, got {index!r}; "
+                "write samples[i : i + 1] for one sample, samples[:] for all"
+            )
+        x = np.multiply(self.x[which], np.float32(self.scale), dtype=np.float32)
+        return x, self.t[which].copy()
+
+    def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
+        """(kept, held_out), held_out being `fraction` of every class, drawn by `seed` alone.
+
+        ceil(fraction N) samples are shared out over the classes in proportion (largest remainders
+        first); a class of two or more always has one on either side, a class of one is kept. Which
+        ones: the N raw 64-bit words of the seed's "split" stream (PCG64, `scratchnet.randomness`)
+        are ranked, ties by row, and each class gives up those of its rows that rank lowest. Raw
+        words and not a Generator's methods, because NumPy promises never to change them. Both
+        sides keep the order of the rows.
+
+        Raises ParameterError for a fraction outside (0, 1), a seed below 0 or an empty side.
+        """
+        if not (isinstance(fraction, float | np.floating) and 0 < fraction < 1):
+            raise ParameterError(f"fraction must lie between 0 and 1, got {fraction!r}")
+        words = generator(seed, "split").bit_generator.random_raw(len(self))
+        _, classes, counts = np.unique(self.t, return_inverse=True, return_counts=True)
+        quotas = _share_out(counts, float(fraction))
+        if not quotas.any():
+            raise ParameterError(
+                f"fraction={fraction} of {len(self)} samples holds out none: no class of the "
+                f"{len(counts)} has two samples; give at least one class two"
+            )
+        shuffled = np.argsort(words, kind="stable")
+        by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
+        rank_in_class = np.arange(len(self)) - np.repeat(np.cumsum(counts) - counts, counts)
+        held = np.zeros(len(self), dtype=bool)
+        held[by_class] = rank_in_class < np.repeat(quotas, counts)
+        return self._part(~held), self._part(held)
+
+    def _part(self, mask: npt.NDArray[np.bool_]) -> "Samples":
+        return Samples(self.x[mask], self.t[mask], self.scale)
+
+
+class Batches:
+    """Mini-batches of `samples` in reused memory: what one call returns, the next overwrites.
+
+    `dtype` is that of the network, float32 or float64. Raises ParameterError for a batch_size below
+    1 or another dtype; a batch_size above N means one batch of N.
+    """
+
+    def __init__(self, samples: Samples, batch_size: int, dtype: npt.DTypeLike = "float32") -> None:
+        if (
+            isinstance(batch_size, bool)
+            or not isinstance(batch_size, int | np.integer)
+            or batch_size < 1
+        ):
+            raise ParameterError(
+                f"batch_size must be a whole number of at least 1, got {batch_size!r}"
+            )
+        self.samples = samples
+        self.batch_size = int(batch_size)
+        self.dtype = _float_type(dtype)
+        rows = min(self.batch_size, len(samples))
+        self._x = np.empty((rows, samples.x.shape[1]), self.dtype)
+        self._t = np.empty(rows, np.intp)
+        self._scale = self.dtype.type(samples.scale)
+        # Floats that need no factor are gathered straight into the batch.
+        self._ready = samples.scale == 1.0 and samples.x.dtype == self.dtype
+        self._raw = self._x if self._ready else np.empty_like(self._x, dtype=samples.x.dtype)
+
+    def __len__(self) -> int:
+        """ceil(N / batch_size): the batches of one epoch, a short last one included."""
+        return -(-len(self.samples) // self.batch_size)
+
+    def gather(self, index: Indices) -> tuple[Array, Labels]:
+        """(x, t) of the samples in `index` (n,), n <= batch_size: x (n, D) scaled, t (n,) intp.
+
+        Both are the first n rows of kept memory. Raises ParameterError when `index` holds more
+        than batch_size entries or one outside 0..N-1.
+        """
+        rows = np.asarray(index, dtype=np.intp)
+        n = len(rows)
+        # Seen as unsigned, a negative index is a huge one: one pass checks both ends.
+        if not 0 < n <= len(self._t) or rows.view(np.uintp).max() >= len(self.samples):
+            raise ParameterError(
+                f"index must hold 1 to {len(self._t)} numbers from 0 to {len(self.samples) - 1}, "
+                f"got {n} of them" + (f" from {rows.min()} to {rows.max()}" if n else "")
+            )
+        x, t, raw = self._x[:n], self._t[:n], self._raw[:n]
+        # mode="clip" only because "raise" would copy through a buffer; the bounds are checked above
+        np.take(self.samples.x, rows, axis=0, out=raw, mode="clip")
+        if not self._ready:
+            np.multiply(raw, self._scale, out=x, dtype=self.dtype, casting="same_kind")
+        np.take(self.samples.t, rows, out=t, mode="clip")
+        return x, t
+
+    def slices(self, order: Indices) -> Iterator[Labels]:
+        """Cut `order`, a permutation of 0..N-1, into len(self) pieces; the last may be shorter."""
+        rows = np.asarray(order, dtype=np.intp)
+        for start in range(0, len(rows), self.batch_size):
+            yield rows[start : start + self.batch_size]
+
+    def in_order(self) -> Iterator[tuple[Array, Labels]]:
+        """All samples once, row after row, as (x, t) like `gather`'s; for evaluation.
+
+        x is reused memory or a read-only view of the samples, so do not keep it or write to it.
+        """
+        for start in range(0, len(self.samples), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            x, t = self.samples.x[part], self.samples.t[part]
+            if not self._ready:
+                x = np.multiply(
+                    x, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
+                )
+            yield x, t
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set: `train` and `test` samples, the number of `classes`, perhaps an `image_shape`.
+
+    It unpacks: `train, test = load("digits")`. Raises ShapeError when the two parts differ in
+    width, a label is not below `classes`, or `image_shape` does not have D elements.
+    """
+
+    name: str
+    train: Samples
+    test: Samples
+    classes: int
+    image_shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        wide, other = self.train.x.shape[1], self.test.x.shape[1]
+        if wide != other:
+            raise ShapeError(f"{self.name}: train has {wide} features, test has {other}")
+        if self.image_shape is not None and math.prod(self.image_shape) != wide:
+            raise ShapeError(f"{self.name}: image_shape {self.image_shape} does not fit {wide}")
+        for part, samples in (("train", self.train), ("test", self.test)):
+            row = int(samples.t.argmax())
+            if samples.t[row] >= self.classes:
+                raise ShapeError(
+                    f"{self.name}: label {samples.t[row]} at row {row} of {part}, but the labels "
+                    f"of {self.classes} classes are 0..{self.classes - 1}"
+                )
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Yield train, then test."""
+        return iter((self.train, self.test))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content: dtype, shape and bytes of the four arrays, and the scales.
+
+        The name does not count. Bytes are taken in little-endian order, so it is the same anywhere.
+        """
+        total = hashlib.sha256()
+        for samples in self:
+            for array in (samples.x, samples.t.astype("<i8")):
+                plain = array.astype(array.dtype.newbyteorder("<"), copy=False)
+                total.update(f"{plain.dtype.str} {plain.shape} {samples.scale!r}\n".encode())
+                total.update(plain.data)
+        return total.hexdigest()
+
+
+def _share_out(counts: Labels, fraction: float) -> Labels:
+    """How many of each class to hold out: in proportion, and never all or none of two or more."""
+    # The tiny step back keeps 0.1 * 30 = 3.0000000000000004 from being rounded up to 4.
+    total = math.ceil(fraction * counts.sum() - 1e-9)
+    exact = fraction * counts
+    quotas = np.floor(exact + 1e-9).astype(np.intp)
+    neediest = np.argsort(quotas - exact, kind="stable")
+    quotas[neediest[: max(total - int(quotas.sum()), 0)]] += 1
+    clipped: Labels = np.clip(quotas, np.minimum(counts // 2, 1), counts - 1)
+    return clipped
+
+
+def _features(x: npt.ArrayLike) -> Array:
+    """`x` as C-ordered numbers (N, D) in native byte order, checked."""
+    array = _plain_array(x, "x")
+    if array.dtype.kind not in "buif":
+        raise DtypeError(f"x must hold real numbers, got an array of dtype {array.dtype}")
+    if array.ndim < 2:
+        raise ShapeError(
+            f"x must have the shape (samples, features), got {array.shape}; "
+            "write x.reshape(1, -1) for one sample, x.reshape(-1, 1) for one feature"
+        )
+    if array.size == 0:
+        raise ShapeError(f"x must hold at least 1 sample and 1 feature, got shape {array.shape}")
+    with np.errstate(all="ignore"):  # what does not fit becomes inf and is reported with its place
+        kept = np.ascontiguousarray(array.reshape(len(array), -1), dtype=_kept_type(array.dtype))
+    if kept.dtype != np.uint8:
+        _refuse_not_finite(kept)
+    return kept
+
+
+def _kept_type(dtype: np.dtype[Any]) -> type[np.generic]:
+    """Choose the smallest of uint8, float32 and float64 that holds such numbers (64-bit: to 2^53)."""
+    if dtype == np.uint8 or dtype.kind == "b":
+        return np.uint8
+    exact_in_float32 = dtype.itemsize <= (4 if dtype.kind == "f" else 2)
+    return np.float32 if exact_in_float32 else np.float64
+
+
+def _refuse_not_finite(x: Array) -> None:
+    """Raise DataError for the first cell that is NaN or does not fit float32, with its place."""
+    if x.min() >= -LARGEST and x.max() <= LARGEST:  # makes no temporary; false for NaN
+        return
+    step = max(1, 2**18 // x.shape[1])  # in blocks, so that the search needs little memory
+    rows: list[int] = []
+    for start in range(0, len(x), step):
+        good = (np.abs(x[start : start + step]) <= LARGEST).all(axis=1)
+        rows.extend(start + np.flatnonzero(~good))
+    column = int(np.flatnonzero(~(np.abs(x[rows[0]]) <= LARGEST))[0])
+    value = x[rows[0], column]
+    what = (
+        "NaN" if np.isnan(value) else f"{value}" + (" (beyond float32)" * bool(np.isfinite(value)))
+    )
+    raise DataError(
+        f"x has {what} at row {rows[0]}, column {column} ({len(rows)} of {len(x)} rows); "
+        "drop these rows or fill them in"
+    )
+
+
+def _labels(t: npt.ArrayLike) -> Labels:
+    """`t` as labels (N,) of type intp, checked."""
+    array = _plain_array(t, "t")
+    if array.ndim != 1:
+        fix = "t.argmax(axis=1)" if array.ndim == 2 and array.shape[1] > 1 else "t.ravel()"
+        raise ShapeError(f"t must have the shape (samples,), got {array.shape}; try {fix}")
+    if array.dtype.kind == "f":
+        broken = np.flatnonzero(array != np.floor(array))
+        row = int(broken[0]) if len(broken) else 0
+        value = f"{array[row]} at row {row}" if len(array) else "nothing"
+        fix = "number the classes 0, 1, 2, ..." if len(broken) else "write t.astype(int)"
+        raise DtypeError(f"t must hold integer labels, got {array.dtype} ({value}); {fix}")
+    if array.dtype.kind not in "bui":
+        raise DtypeError(
+            f"t must hold integer labels, got an array of dtype {array.dtype}; "
+            "np.unique(t, return_inverse=True)[1] numbers the classes"
+        )
+    if array.dtype.kind != "b" and len(array):
+        for row in (int(array.argmin()), int(array.argmax())):
+            if not 0 <= array[row] <= np.iinfo(np.int32).max:
+                raise ShapeError(
+                    f"t has the label {array[row]} at row {row}; labels must be 0, 1, 2, ...: "
+                    "np.unique(t, return_inverse=True)[1] numbers the classes"
+                )
+    return np.ascontiguousarray(array, dtype=np.intp)
+
+
+def _plain_array(values: npt.ArrayLike, name: str) -> Array:
+    """`values` as an ordinary array; refuses what NumPy would convert wrongly or not at all."""
+    if hasattr(values, "toarray"):
+        raise DtypeError(f"{name} must be a dense array, got a sparse one; write {name}.toarray()")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise DtypeError(f"{name} must not have masked entries; write {name}.filled(...)")
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{name} must be an array with rows of one length: {error}") from error
+
+
+def _read_only(array: Array) -> Array:
+    """Return a view that refuses writing, so that no one alters the caller's array by mistake."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _float_type(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """`dtype` if it is float32 or float64; else ParameterError."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if dtype is None or kind not in (np.float32, np.float64):
+        raise ParameterError(f"dtype must be float32 or float64, got {dtype!r}")
+    return kind
+
+
+@dataclass(frozen=True)
+class Published:
+    """A loader of four published IDX files; `classes` is how many labels there may be.
+
+    The files are looked for in HOME/NAME, then in HOME. Where the SHA-256 of the unpacked bytes is
+    published it is checked at every load; otherwise that of the .gz, if the file is one.
+    """
+
+    name: str
+    source: Source
+    classes: int = 10
+
+    def __call__(self, home: Path, seed: int) -> Dataset:
+        """Load the set; `seed` has no part in it. Raises DataError."""
+        fetch_with = (
+            f"python -m scratchnet.data {self.name} --to {shlex.quote(str(home / self.name))}"
+        )
+        paths = _find_idx_files(
+            self.name, [home / self.name, home], f"; fetch it with {fetch_with}"
+        )
+        advice = f"delete it and fetch it again with {fetch_with}"
+        for file, path in zip(self.source.files, paths, strict=True):
+            if file.unpacked is None and path.suffix == ".gz":
+                with open_regular(path) as packed:
+                    found = hashlib.file_digest(packed, "sha256").hexdigest()
+                _check_sum(path, file.sha256, found, advice)
+        arrays = [read_idx(path, ndim=n) for n, path in zip((3, 1, 3, 1), paths, strict=True)]
+        for file, path, array in zip(self.source.files, paths, arrays, strict=True):
+            found = hashlib.sha256(idx_header(array.shape) + array.data).hexdigest()
+            if file.unpacked is not None:
+                _check_sum(path, file.unpacked, found, advice)
+            elif found in UNPACKED_SUMS:
+                raise DataError(f"{str(path)!r} is a file of {UNPACKED_SUMS[found]}; {advice}")
+        return _from_arrays(self.name, str(paths[0].parent), *arrays, classes=self.classes)
+
+
+def _digits(home: Path, seed: int) -> Dataset:
+    """1,797 images of handwritten digits, 8x8, values 0..16, from scikit-learn; 80/20 by `seed`."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    train, test = Samples(pixels.astype(np.uint8), labels, scale=1 / 16).split(0.2, seed)
+    return Dataset("digits", train, test, classes=10, image_shape=(8, 8))
+
+
+def _find_idx_files(name: str, folders: Sequence[Path], advice: str) -> list[Path]:
+    """Return the four files, in the order of IDX_NAMES, of the first folder that has all four."""
+    looked = []
+    for folder in folders:
+        found = [_spelling(folder, stem) for stem in IDX_NAMES]
+        if None not in found:
+            return [path for path in found if path is not None]
+        lacking = [stem for stem, path in zip(IDX_NAMES, found, strict=True) if path is None]
+        what = "no such folder" if not folder.is_dir() else "no " + ", ".join(lacking)
+        looked.append(f"{os.path.abspath(folder)!r} ({what})")
+    raise DataError(
+        f"{name} needs the four files {', '.join(IDX_NAMES)} (or .gz) in one folder; "
+        f"looked in {' and '.join(looked)}{advice}"
+    )
+
+
+def _spelling(folder: Path, stem: str) -> Path | None:
+    """Return the file under one of its four usual names: packed or not, dash or dot before idx."""
+    for name in (stem, stem.replace("-idx", ".idx")):
+        for path in (folder / f"{name}.gz", folder / name):
+            if os.path.lexists(path):  # a dangling link is found, so that the reader can name it
+                return path
+    return None
+
+
+def _check_sum(path: Path, expected: str, found: str, advice: str) -> None:
+    if found != expected:
+        raise DataError(
+            f"{str(path)!r} has the wrong content: expected SHA-256 {expected}, found {found}; "
+            + advice
+        )
+
+
+def _load_path(path: str, seed: int) -> Dataset:
+    """Load a folder of four IDX files, or an .npz, of any origin: nothing to verify, but checked."""
+    if os.path.isdir(path):
+        paths = _find_idx_files(repr(path), [Path(path)], "")
+        arrays = [read_idx(file, ndim=n) for n, file in zip((3, 1, 3, 1), paths, strict=True)]
+        return _from_arrays(path, path, *arrays)
+    with open_regular(path) as file:
+        kind = looks_like(file.read(16))
+    if not kind.startswith("a zip"):
+        raise DataError(
+            f"{path!r} looks like {kind}; give an .npz or the folder of the four files "
+            f"{', '.join(IDX_NAMES)}"
+        )
+    members = read_npz(path)
+    names = ("x_train", "t_train", "x_test", "t_test") if "x_train" in members else ("x", "t")
+    arrays = [_member(path, members, name) for name in names]
+    if len(arrays) == 4:
+        return _from_arrays(path, path, *arrays)
+    samples = _samples(path, *arrays)
+    train, test = samples.split(0.2, seed)
+    classes = int(samples.t.max()) + 1
+    return Dataset(path, train, test, classes, arrays[0].shape[1:] if arrays[0].ndim > 2 else None)
+
+
+def _member(path: str, members: Mapping[str, Array], name: str) -> Array:
+    """Return the array called `name`, or y... for t..., as Keras spells it."""
+    spellings = {name, name.replace("t", "y", 1)} if name[0] == "t" else {name}
+    found = [members[key] for key in sorted(spellings) if key in members]
+    if len(found) != 1:
+        raise DataError(
+            f"{path!r} must hold x_train, t_train, x_test and t_test, or x and t (or y for t), "
+            f"each once; it holds {', '.join(sorted(members)) or 'nothing'}"
+        )
+    return found[0]
+
+
+def _samples(where: str, x: Array, t: Array) -> Samples:
+    """Samples from a file: bytes are taken for pixels, so 0..255 becomes 0..1."""
+    if x.ndim and t.ndim and len(x) != len(t):
+        raise DataError(f"{where!r}: {len(x)} images, {len(t)} labels: files of different sets?")
+    try:
+        return Samples(x, t, 1 / 255 if x.dtype == np.uint8 else 1.0)
+    except ScratchnetError as error:
+        raise DataError(f"{where!r}: {error}") from error
+
+
+def _from_arrays(
+    name: str,
+    where: str,
+    x_train: Array,
+    t_train: Array,
+    x_test: Array,
+    t_test: Array,
+    *,
+    classes: int | None = None,
+) -> Dataset:
+    """Put the four arrays of files in `where` together, as DataError when they do not fit."""
+    train, test = _samples(where, x_train, t_train), _samples(where, x_test, t_test)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise DataError(
+            f"{where!r}: train images are {x_train.shape[1:]}, test images {x_test.shape[1:]}: "
+            "files of different sets?"
+        )
+    count = classes or int(max(train.t.max(), test.t.max())) + 1
+    try:
+        return Dataset(name, train, test, count, x_train.shape[1:] if x_train.ndim > 2 else None)
+    except ShapeError as error:
+        raise DataError(f"{where!r}: {error}") from error
+
+
+def load(
+    name: str | os.PathLike[str], *, home: str | os.PathLike[str] | None = None, seed: int = 0
+) -> Dataset:
+    """Load a data set by a name of DATASETS, in any case, or by the path of a folder or .npz.
+
+    The files of a named set are looked for in HOME/NAME, then in HOME; HOME is `home`, else
+    $SCRATCHNET_DATA, else ./datasets. A path holds the four files of IDX_NAMES, or is an .npz with
+    x_train, t_train, x_test, t_test, or with x and t, of which `seed` then holds out a fifth (as it
+    does for "digits"; see `Samples.split`). In an .npz y may stand for t; bytes are scaled by 1/255.
+
+    Raises ParameterError for an unknown name; DataError for files that are missing, damaged, not
+    the published ones or do not fit together.
+
+    >>> train, test = load("digits")
+    >>> len(train), len(test)
+    (1437, 360)
+    """
+    if isinstance(name, os.PathLike):
+        return _load_path(os.fspath(name), seed)
+    if isinstance(name, str) and name.strip().lower() not in DATASETS:
+        separators = [mark for mark in (os.sep, os.altsep) if mark]
+        if (
+            name.startswith(".")
+            or name.endswith(".npz")
+            or any(mark in name for mark in separators)
+            or (name and os.path.lexists(name))
+        ):
+            return _load_path(name, seed)
+    return pick(DATASETS, name, "data set")(_home(home), seed)
+
+
+def _home(home: str | os.PathLike[str] | None) -> Path:
+    return Path(home or os.environ.get("SCRATCHNET_DATA") or "datasets")
+
+
+Loader = Callable[[Path, int], Dataset]
+
+DATASETS: Mapping[str, Loader] = MappingProxyType(
+    {
+        "digits": _digits,
+        "mnist": Published("mnist", MNIST),
+        "fashion-mnist": Published("fashion-mnist", FASHION_MNIST),
+        "kmnist": Published("kmnist", KMNIST),
+    }
+)
+"""The data sets by name; a new one is a function (home, seed) -> Dataset and a line here."""
+
+UNPACKED_SUMS: Mapping[str, str] = MappingProxyType(
+    {
+        file.unpacked: name
+        for name, loader in DATASETS.items()
+        if isinstance(loader, Published)
+        for file in loader.source.files
+        if file.unpacked is not None
+    }
+)
+"""Which set a file of known content belongs to."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fetch a data set: `python -m scratchnet.data NAME [--to FOLDER]`; returns the exit code.
+
+    0 done, 2 wrong usage, 4 the folder cannot be written, 6 no mirror delivered, 130 Ctrl-C.
+    """
+    import argparse
+
+    published = {name: set_ for name, set_ in DATASETS.items() if isinstance(set_, Published)}
+    parser = argparse.ArgumentParser(
+        prog="python -m scratchnet.data",
+        description="Fetch a data set and check its SHA-256. Files that are there are kept.",
+        epilog="exit codes: 0 done, 2 wrong usage, 4 cannot write, 6 network, 130 Ctrl-C",
+        allow_abbrev=False,
+    )
+    parser.add_argument("name", help=f"one of {', '.join(published)}")
+    parser.add_argument(
+        "--to", metavar="FOLDER", help="where to (default: $SCRATCHNET_DATA/NAME or datasets/NAME)"
+    )
+    args = parser.parse_args(argv)
+    try:
+        name = canonical(published, args.name, "data set to fetch")
+        if args.to is not None and not args.to.strip():
+            raise ParameterError("--to must name a folder, got ''")
+        _fetch_all(published[name], Path(args.to) if args.to else _home(None) / name)
+    except ParameterError as error:
+        parser.error(str(error))
+    except (OutputError, DownloadError) as error:
+        sys.stderr.write(f"{parser.prog}: error: {error}\n")
+        return 4 if isinstance(error, OutputError) else 6
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the next try goes on from here\n")
+        return 130
+    return 0
+
+
+def _fetch_all(published: Published, folder: Path) -> None:
+    """Fetch what is missing, with a bar on stderr and a line for each file on stdout."""
+    from tqdm import tqdm
+
+    for file in published.source.files:
+        with tqdm(
+            total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None, leave=False
+        ) as bar:
+            new = fetch(
+                file,
+                published.source.mirrors,
+                folder,
+                report=lambda done, bar=bar: bar.update(done - bar.n),
+            )
+        state = "fetched" if new else "already there"
+        sys.stdout.write(f"{folder / file.name}: {state}, SHA-256 right\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

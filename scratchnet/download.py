@@ -1,0 +1,305 @@
+"""Fetch files whose SHA-256 is known, so that a broken or dishonest mirror can only cost time.
+
+A partial file waits beside its target as `.NAME.part`, and the next try goes on from its end.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from scratchnet.errors import DownloadError, OutputError
+
+if TYPE_CHECKING:  # the network modules are slow to import and rarely needed
+    from http.client import HTTPResponse
+
+BLOCK = 2**16
+MAX_BYTES = 2**28  # far above every file here; the limit for files of unknown size
+TIMEOUT = 30.0  # seconds without a byte
+
+Report = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A published file: name, SHA-256 and, where they are known, size and unpacked SHA-256."""
+
+    name: str
+    sha256: str
+    size: int | None = None
+    unpacked: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set is published: `mirrors`, addresses that end in "/", and its `files`."""
+
+    mirrors: tuple[str, ...]
+    files: tuple[RemoteFile, ...]
+
+
+class _Refusal(Exception):
+    """Why one mirror did not deliver; the next one is tried."""
+
+
+def fetch(
+    file: RemoteFile,
+    mirrors: Sequence[str],
+    folder: str | os.PathLike[str],
+    *,
+    timeout: float = TIMEOUT,
+    report: Report | None = None,
+) -> bool:
+    """Bring `file` into `folder` from the first mirror that has it; False if it was there already.
+
+    The file takes its name only after its SHA-256 was found right over all of it. Until then it is
+    `.NAME.part`, which stays when a transfer breaks off and goes when its sum is wrong. No more
+    than `file.size` bytes (256 MiB where it is not known) are accepted. `timeout` is in seconds
+    without a byte. `report` is told after every block how many bytes there are.
+
+    Raises DownloadError with the reason of each mirror; OutputError when the folder cannot be
+    written or another process is fetching the same file.
+    """
+    target = Path(folder) / file.name
+    part = target.with_name(f".{file.name}.part")
+    try:
+        if target.is_file() and sha256_of(target) == file.sha256:
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "a+b") as handle:
+            _lock(handle, part)
+            reasons = _deliver(
+                file,
+                [mirror + file.name for mirror in mirrors],
+                handle,
+                timeout,
+                report or (lambda done: None),
+            )
+            os.fsync(handle.fileno())
+        if not reasons:
+            # The folder is not synced: a name lost with the power is only another download.
+            os.replace(part, target)
+            return True
+        if not part.stat().st_size:
+            part.unlink()
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {str(target)!r}: {error.strerror or error}; "
+            "choose a folder that can be written and has room"
+        ) from error
+    raise DownloadError(
+        f"no mirror delivered {file.name}: {'; '.join(reasons)}; try again later, or put a copy of "
+        f"it into {str(Path(folder))!r} by hand"
+    )
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 (hex) of a whole file; raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lock(part: BinaryIO, path: Path) -> None:
+    """Refuse to share `part` with another process; the lock ends with ours, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks here; the sum still guards the content
+        return
+    try:
+        fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Someone may have finished and renamed the file between our open and our lock.
+        mine = os.path.samestat(os.fstat(part.fileno()), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        mine = False
+    if not mine:
+        raise OutputError(f"another process is writing {str(path)!r}; wait for it and try again")
+
+
+def _deliver(
+    file: RemoteFile, urls: Sequence[str], part: BinaryIO, timeout: float, report: Report
+) -> list[str]:
+    """Fill `part` with the right bytes and return []; else return the reason of each address."""
+    reasons: list[str] = []
+    if _sha256(part) == file.sha256:  # complete, but the process ended before it was renamed
+        return reasons
+    for url in urls:
+        resumed = part.seek(0, os.SEEK_END) > 0
+        try:
+            _transfer(file, url, part, timeout, report)
+            found = _sha256(part)
+            if resumed and found != file.sha256:  # perhaps what was there before is to blame
+                part.truncate(0)
+                _transfer(file, url, part, timeout, report)
+                found = _sha256(part)
+            if found == file.sha256:
+                return []
+            part.truncate(0)
+            reasons.append(f"{url}: expected SHA-256 {file.sha256}, found {found}")
+        except _Refusal as refusal:
+            reasons.append(f"{url}: {refusal}")
+    return reasons
+
+
+def _transfer(file: RemoteFile, url: str, part: BinaryIO, timeout: float, report: Report) -> None:
+    """Append what `part` lacks from `url`; raises _Refusal, and OSError only for the disk."""
+    done = part.seek(0, os.SEEK_END)
+    with _request(url, done, timeout) as response:
+        if response.status == 416:  # nothing after `done`: start over
+            part.truncate(0)
+            return
+        if response.status != 206:
+            done = part.seek(0)
+            part.truncate()
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else file.size
+        while block := _next(response):
+            if done == 0 and block.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+                raise _Refusal("got an HTML page")
+            done += len(block)
+            if done > (file.size or MAX_BYTES):
+                part.truncate(0)
+                raise _Refusal(f"sent more than the {file.size or MAX_BYTES} bytes expected")
+            part.write(block)
+            report(done)
+    part.flush()
+    if total is not None and done < total:
+        raise _Refusal(f"ended after {done} of {total} bytes")
+
+
+def _request(url: str, start: int, timeout: float) -> "HTTPResponse":
+    """Ask for the bytes of `url` from `start` on; an open response, or _Refusal."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    headers = {"User-Agent": "scratchnet", **({"Range": f"bytes={start}-"} if start else {})}
+    try:
+        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=timeout)
+    except HTTPError as error:
+        if error.code != 416 or not start:
+            with error:
+                raise _Refusal(f"HTTP {error.code} {error.reason}") from error
+        return error  # type: ignore[return-value]  # it has the part of the interface used here
+    except (OSError, HTTPException, ValueError) as error:
+        raise _Refusal(_in_words(error)) from error
+    if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
+        f"bytes {start}-"
+    ):
+        response.close()
+        raise _Refusal(f"sent another part than the one from byte {start}")
+    return response
+
+
+def _next(response: "HTTPResponse") -> bytes:
+    """Return the next block, none at the end; the network's faults become _Refusal."""
+    from http.client import HTTPException
+
+    try:
+        return response.read(BLOCK)
+    except (OSError, HTTPException) as error:
+        raise _Refusal(_in_words(error)) from error
+
+
+def _in_words(error: Exception) -> str:
+    """Say in a few words what the network did."""
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    return str(getattr(reason, "strerror", None) or reason or type(error).__name__)
+
+
+def _sha256(part: BinaryIO) -> str:
+    """Return the SHA-256 (hex) of all of an open file."""
+    part.seek(0)
+    return hashlib.file_digest(part, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+# Plain http as a second address is safe: only bytes with the right SHA-256 are ever accepted.
+MNIST = Source(
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    files=(
+        RemoteFile(
+            "train-images-idx3-ubyte.gz",
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            9912422,
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        RemoteFile(
+            "train-labels-idx1-ubyte.gz",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            28881,
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+        RemoteFile(
+            "t10k-images-idx3-ubyte.gz",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            1648877,
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        RemoteFile(
+            "t10k-labels-idx1-ubyte.gz",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            4542,
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    ),
+)
+FASHION_MNIST = Source(
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+    files=(
+        RemoteFile(
+            "train-images-idx3-ubyte.gz",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            26421880,
+        ),
+        RemoteFile(
+            "train-labels-idx1-ubyte.gz",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            29515,
+        ),
+        RemoteFile(
+            "t10k-images-idx3-ubyte.gz",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            4422102,
+        ),
+        RemoteFile(
+            "t10k-labels-idx1-ubyte.gz",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            5148,
+        ),
+    ),
+)
+KMNIST = Source(
+    mirrors=(
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+    ),
+    files=(
+        RemoteFile(
+            "train-images-idx3-ubyte.gz",
+            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+        ),
+        RemoteFile(
+            "train-labels-idx1-ubyte.gz",
+            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+        ),
+        RemoteFile(
+            "t10k-images-idx3-ubyte.gz",
+            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+        ),
+        RemoteFile(
+            "t10k-labels-idx1-ubyte.gz",
+            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+        ),
+    ),
+)

@@ -1,0 +1,109 @@
+"""What every layer is: a forward pass, its derivative, and named parameters.
+
+A layer made on its own has its own parameters and returns fresh arrays: right for a lesson or a
+test. A network adopts it: from then on its parameters are pieces of the network's one vector, and
+its results are written into memory that is kept from one step to the next.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchnet.errors import CallOrderError, ParameterError
+from scratchnet.parameters import Array, Arrays, Shape, allocate
+
+NO_SHAPES: Mapping[str, Shape] = MappingProxyType({})
+
+
+class Layer(ABC):
+    """y = f(x; params) for a batch x (N, n_in), and the derivatives of a loss through it.
+
+    A subclass writes `forward`, `input_grad`, and, when it has parameters, `param_grads`, and
+    remembers in `forward` what these need. It never writes into its arguments.
+    """
+
+    decays: ClassVar[tuple[str, ...]] = ()
+    """The parameters that weight decay shrinks: weights, not biases."""
+
+    n_in: int | None = None
+    """How many values a row of x must have; None where any number will do."""
+
+    def __init__(
+        self, shapes: Mapping[str, Shape] = NO_SHAPES, dtype: npt.DTypeLike = "float32"
+    ) -> None:
+        self.shapes: Mapping[str, Shape] = dict(shapes)
+        _, self.params = allocate(shapes, dtype)
+        _, self.grads = allocate(shapes, dtype)
+        self._kept: dict[str, Array] | None = None
+
+    @abstractmethod
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """y (N, n_out) for x (N, n_in); `train` only matters to layers that differ in training."""
+
+    def param_grads(self, dout: Array) -> None:
+        """Write dL/dp into `grads` for every parameter p, given dout = dL/dy (N, n_out)."""
+
+    @abstractmethod
+    def input_grad(self, dout: Array) -> Array:
+        """dL/dx (N, n_in), given dout = dL/dy (N, n_out)."""
+
+    @final
+    def backward(self, dout: Array) -> Array:
+        """Write the parameters' gradients and return dL/dx (N, n_in), given dout = dL/dy.
+
+        Raises CallOrderError before the first `forward`.
+        """
+        self.param_grads(dout)
+        return self.input_grad(dout)
+
+    def output_size(self, n_in: int) -> int:
+        """How many values a row has behind this layer, for n_in before it."""
+        return n_in
+
+    def pattern(self) -> Array | None:
+        """Which side of its kinks each unit was on in the last `forward`; None if f is smooth."""
+        return None
+
+    def adopt(self, params: Arrays, grads: Arrays) -> None:
+        """Move into memory that a network provides, values included, and keep buffers hereafter."""
+        for name in self.shapes:
+            params[name] = self.params[name]
+        self.params, self.grads = params, grads
+        self._kept = {}
+
+    def keep(self, name: str, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Memory to write a result into: kept between steps in a network, fresh outside of one.
+
+        A batch with fewer rows than an earlier one, as the last of an epoch, gets the first rows.
+        """
+        if self._kept is None:
+            return np.empty(shape, dtype)
+        kept = self._kept.get(name)
+        if kept is None or len(kept) < shape[0] or kept.shape[1:] != shape[1:] or kept.dtype != dtype:
+            kept = self._kept[name] = np.empty(shape, dtype)
+        return kept if len(kept) == shape[0] else kept[: shape[0]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the kept buffers: what a copy or a pickle of the layer needs."""
+        return {**self.__dict__, "_kept": None if self._kept is None else {}}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def remembered(value: Array | None) -> Array:
+    """What the last `forward` stored; raises CallOrderError where there was none."""
+    if value is None:
+        raise CallOrderError("backward needs a forward pass before it; call forward(x) first")
+    return value
+
+
+def check_size(name: str, value: int) -> int:
+    """The number of units called `name`; raises ParameterError unless it is an integer >= 1."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < 1:
+        raise ParameterError(f"{name} must be an integer >= 1, got {value!r}")
+    return int(value)

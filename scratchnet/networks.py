@@ -1,0 +1,347 @@
+"""Networks: layers in a row with all of their parameters in one vector, and a loss at the end."""
+
+import copy
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchnet.errors import DtypeError, ParameterError, ShapeError
+from scratchnet.initializers import Initializer
+from scratchnet.layers import ACTIVATIONS, Affine, Layer, Loss, SoftmaxWithLoss
+from scratchnet.layers.layer import check_size
+from scratchnet.parameters import Array, Arrays, Shape, allocate
+from scratchnet.randomness import check_seed, generator
+from scratchnet.registry import canonical, pick
+
+DTYPES = ("float32", "float64")
+EVALUATION_ROWS = 1000  # rows of one forward pass where no gradient follows
+
+
+class Network:
+    """Layers applied one after the other, and a loss on what the last one gives.
+
+    `vector` and `gradient_vector` are flat: all parameters, all derivatives, weights before biases.
+    `params` and `grads` are the same memory by name: "W1", "b1" of the first layer that has such,
+    "W2", "b2" of the next. Writing to one is writing to the other.
+
+    L2: the loss has weight_decay / 2 times the sum of all squared weights added to it, biases
+    spared, and the gradient has its derivative, weight_decay * W.
+
+    Raises ParameterError for an option out of its range, ShapeError where layers do not fit.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        loss: Loss | None = None,
+        *,
+        weight_decay: float = 0.0,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        self.layers = tuple(layers)
+        self.loss_layer = SoftmaxWithLoss() if loss is None else loss
+        self.weight_decay = _check_weight_decay(weight_decay)
+        self.dtype = check_dtype(dtype)
+        self.input_size, self.output_sizes = _sizes(self.layers)
+        # Below the first layer that has parameters nobody needs dL/dx: it is never computed.
+        self._lowest = next(i for i, layer in enumerate(self.layers) if layer.shapes)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Allocate the two vectors and move every layer's parameters into its pieces of them."""
+        counts: Counter[str] = Counter()
+        names: list[dict[str, str]] = []  # for each layer, the network's name of each of its own
+        weights: dict[str, Shape] = {}
+        others: dict[str, Shape] = {}
+        for layer in self.layers:
+            counts.update(layer.shapes.keys())
+            names.append({own: f"{own}{counts[own]}" for own in layer.shapes})
+            for own, shape in layer.shapes.items():
+                (weights if own in layer.decays else others)[names[-1][own]] = shape
+        self.vector, self.params = allocate(weights | others, self.dtype)
+        self.gradient_vector, self.grads = allocate(weights | others, self.dtype)
+        self.n_weights = sum(math.prod(shape) for shape in weights.values())
+        for layer, own_names in zip(self.layers, names, strict=True):
+            layer.adopt(self.params.select(own_names), self.grads.select(own_names))
+
+    # What a caller uses: inputs are checked, and no kept memory leaves except params and grads.
+
+    def predict(self, x: npt.ArrayLike, batch_size: int = EVALUATION_ROWS) -> Array:
+        """The logits (N, K) for x (N, D), a fresh array; their softmax are the probabilities.
+
+        Raises ShapeError or DtypeError where x does not fit.
+        """
+        x = self.check_inputs(x)
+        y = np.empty((len(x), self.output_sizes[-1]), self.dtype)
+        for rows in _slices(len(x), batch_size):
+            y[rows] = self.logits(x[rows])
+        return y
+
+    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
+        """The mean loss over x (N, D) with labels t (N,), plus the penalty on the weights.
+
+        Raises ShapeError or DtypeError, naming row and value, where x or t do not fit.
+        """
+        return self.forward(*self.check_batch(x, t)) + self.penalty()
+
+    def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Arrays:
+        """The derivatives of `loss(x, t)` by name: `grads`, which the next call overwrites.
+
+        Raises ShapeError or DtypeError, naming row and value, where x or t do not fit.
+        """
+        self.forward(*self.check_batch(x, t), train=True)
+        self.backward()
+        return self.grads
+
+    def accuracy(
+        self, x: npt.ArrayLike, t: npt.ArrayLike, batch_size: int = EVALUATION_ROWS
+    ) -> float:
+        """The share of all N rows whose largest logit is at the label, for every batch size."""
+        x, t = self.check_batch(x, t)
+        correct = 0
+        for rows in _slices(len(x), batch_size):
+            self.forward(x[rows], t[rows])
+            correct += self.loss_layer.count_correct()
+        return correct / len(x)
+
+    def penalty(self) -> float:
+        """weight_decay / 2 times the sum of all squared weights."""
+        if not self.weight_decay:
+            return 0.0
+        w = self.vector[: self.n_weights]
+        return 0.5 * self.weight_decay * float(np.dot(w, w))
+
+    def summary(self) -> str:
+        """A table of the layers: name, output shape, number of parameters, and their total."""
+        rows = [("Layer", "Output shape", "Parameters")]
+        for k, (layer, n_out) in enumerate(zip(self.layers, self.output_sizes, strict=True), 1):
+            count = sum(math.prod(shape) for shape in layer.shapes.values())
+            rows.append((f"{k} {layer!r}", f"(N, {n_out})", f"{count:,}"))
+        wide = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
+        total = f"Total: {self.vector.size:,} parameters, {self.dtype}, {_size(self.vector.nbytes)}"
+        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "-" * len(lines[0]), total])
+
+    # What the Trainer uses: arrays that were checked once, results in kept memory.
+
+    def logits(self, x: Array, *, train: bool = False) -> Array:
+        """The last layer's output (N, K) for x (N, D), valid until the next forward pass."""
+        for layer in self.layers:
+            x = layer.forward(x, train=train)
+        return x
+
+    def forward(self, x: Array, t: Array, *, train: bool = False) -> float:
+        """The mean loss over the batch, without the penalty."""
+        return self.loss_layer.compute(self.logits(x, train=train), t)
+
+    def backward(self) -> None:
+        """Write dL/dp of the last `forward`, penalty included, into `gradient_vector`, all p at once."""
+        dout = self.loss_layer.backward()
+        for layer in reversed(self.layers[self._lowest + 1 :]):
+            dout = layer.backward(dout)
+        self.layers[self._lowest].param_grads(dout)
+        if self.weight_decay:
+            self.gradient_vector[: self.n_weights] += self.weight_decay * self.vector[: self.n_weights]
+
+    # The border: what may come in, and copies.
+
+    def check_inputs(self, x: npt.ArrayLike) -> Array:
+        """`x` as (N, D) in the network's dtype; images (N, height, width) are flattened.
+
+        Raises DtypeError for what is not numbers, ShapeError for another D, and for values that
+        are not finite, naming the first.
+        """
+        x = np.asarray(x)
+        if x.dtype.kind not in "biuf":
+            raise DtypeError(f"x must be an array of real numbers, got dtype {x.dtype}")
+        if x.ndim < 2:
+            raise ShapeError(
+                f"x must have the shape (N, {self.input_size}), got {x.shape}; "
+                "for a single sample use x.reshape(1, -1)"
+            )
+        if x.size == 0 or math.prod(x.shape[1:]) != self.input_size:
+            raise ShapeError(f"x must have the shape (N, {self.input_size}), got {x.shape}")
+        if x.dtype == np.uint8 and x.max() > 1:
+            warnings.warn(
+                f"x holds integers up to {x.max()}; networks learn best from values near 1, "
+                "for pixels divide by 255",
+                stacklevel=3,
+            )
+        x = x.reshape(len(x), -1).astype(self.dtype, copy=False)
+        if not np.isfinite(x.sum()):  # one quick pass; the sum may overflow where no value does
+            _check_finite(x)
+        return x
+
+    def check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
+        """`x` and `t` as `forward` takes them; raises ShapeError or DtypeError."""
+        x = self.check_inputs(x)
+        return x, self.loss_layer.check_targets(t, len(x), self.output_sizes[-1])
+
+    def copy(self, dtype: npt.DTypeLike | None = None) -> Self:
+        """Another network with the same parameters in memory of its own, in `dtype` if given."""
+        other = copy.copy(self)
+        other.layers = tuple(copy.deepcopy(layer) for layer in self.layers)
+        other.loss_layer = copy.deepcopy(self.loss_layer)
+        other.dtype = self.dtype if dtype is None else check_dtype(dtype)
+        other._adopt()
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle: the layers bring their values, the two vectors are made anew."""
+        self.__dict__.update(state)
+        self._adopt()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+
+class MultiLayerNet(Network):
+    """Affine layers with an activation after each but the last: x - Affine - f - ... - Affine.
+
+    `input_size` values a row, one hidden layer for each of `hidden_sizes` (none is allowed: a
+    linear classifier), `output_size` classes. `activation` is a name of ACTIVATIONS,
+    `initializer` a name of INITIALIZERS or the standard deviation of normal weights; biases start
+    at 0. Layer k draws from a stream of its own of `seed`.
+
+    >>> network = MultiLayerNet(784, [100, 100], 10)
+    >>> list(network.params)
+    ['W1', 'W2', 'W3', 'b1', 'b2', 'b3']
+
+    Raises ParameterError, naming the argument, for an option out of its range.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_sizes: Sequence[int] | int,
+        output_size: int,
+        activation: str = "relu",
+        initializer: str | float | Initializer = "he",
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        sizes = layer_sizes(input_size, hidden_sizes, output_size)
+        make_activation = pick(ACTIVATIONS, activation, "activation")
+        dtype = check_dtype(dtype)
+        layers: list[Layer] = []
+        for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            rng = generator(seed, "initialize", k)
+            layers += [Affine(n_in, n_out, initializer=initializer, rng=rng, dtype=dtype)]
+            layers += [make_activation()] if k < len(sizes) - 2 else []
+        super().__init__(layers, weight_decay=weight_decay, dtype=dtype)
+        self.hidden_sizes = sizes[1:-1]
+        self.activation = canonical(ACTIVATIONS, activation, "activation")
+        self.initializer = initializer
+        self.seed = check_seed(seed)
+
+
+class TwoLayerNet(MultiLayerNet):
+    """The book's first network: Affine, an activation, Affine, and softmax with cross-entropy.
+
+    `MultiLayerNet` with a single hidden layer of `hidden_size` units.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        activation: str = "relu",
+        initializer: str | float | Initializer = "he",
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__(
+            input_size,
+            [check_size("hidden_size", hidden_size)],
+            output_size,
+            activation,
+            initializer,
+            weight_decay,
+            seed,
+            dtype,
+        )
+
+
+def layer_sizes(
+    input_size: int, hidden_sizes: Sequence[int] | int, output_size: int
+) -> tuple[int, ...]:
+    """(input_size, *hidden_sizes, output_size); raises ParameterError naming what is no size."""
+    if isinstance(hidden_sizes, int | np.integer):
+        hidden_sizes = [int(hidden_sizes)]
+    if isinstance(hidden_sizes, str) or not hasattr(hidden_sizes, "__iter__"):
+        raise ParameterError(
+            f"hidden_sizes must be integers >= 1, as [100, 50], got {hidden_sizes!r}"
+        )
+    hidden = [check_size(f"hidden_sizes[{i}]", n) for i, n in enumerate(hidden_sizes)]
+    return (check_size("input_size", input_size), *hidden, check_size("output_size", output_size))
+
+
+def count_parameters(sizes: Sequence[int]) -> int:
+    """How many weights and biases a MultiLayerNet with these layer sizes has, without making it."""
+    return sum((n_in + 1) * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True))
+
+
+def check_dtype(dtype: npt.DTypeLike) -> str:
+    """ "float32" or "float64"; raises ParameterError for any other dtype."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = repr(dtype)
+    if name not in DTYPES:
+        raise ParameterError(f"dtype must be one of {', '.join(DTYPES)}, got {name}")
+    return name
+
+
+def _check_weight_decay(value: float) -> float:
+    if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+        raise ParameterError(f"weight_decay must be a finite number >= 0, got {value!r}")
+    return float(value)
+
+
+def _check_finite(x: Array) -> None:
+    """Raise ShapeError naming the first value of x (N, D) that is not finite, if there is one."""
+    bad = np.argwhere(~np.isfinite(x))
+    if len(bad):
+        row, column = bad[0]
+        raise ShapeError(
+            f"x must hold finite numbers, got {x[row, column]} at row {row}, column {column}; "
+            "remove or replace such values"
+        )
+
+
+def _sizes(layers: Sequence[Layer]) -> tuple[int, list[int]]:
+    """The number of inputs, and the number of values behind each layer."""
+    first = next((layer.n_in for layer in layers if layer.n_in is not None), None)
+    if first is None or not any(layer.shapes for layer in layers):
+        raise ParameterError("a network needs at least one layer with parameters, as Affine(4, 3)")
+    sizes = [first]
+    for layer in layers:
+        sizes.append(layer.output_size(sizes[-1]))
+    return first, sizes[1:]
+
+
+def _slices(n: int, batch_size: int) -> Iterator[slice]:
+    """0..n cut into slices of batch_size, the last as short as need be."""
+    size = check_size("batch_size", batch_size)
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 2**20 else f"{n_bytes / 2**20:.1f} MiB"
+
+
+NETWORKS: Mapping[str, type[MultiLayerNet]] = MappingProxyType(
+    {"multi-layer": MultiLayerNet, "two-layer": TwoLayerNet}
+)

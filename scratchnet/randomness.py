@@ -1,0 +1,46 @@
+"""Every random number comes from the run's seed, through one stream for each purpose.
+
+A stream depends on nothing but (seed, purpose, index): drawing more in one place, or in another
+order, changes nothing elsewhere, and there is no state that a resumed run could have lost.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchnet.errors import ParameterError
+
+PURPOSES: Mapping[str, int] = MappingProxyType({"initialize": 0, "shuffle": 1, "split": 2})
+"""What a stream is for; the numbers are part of every result, so they never change."""
+
+
+def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
+    """The Generator of `seed` for one of PURPOSES, and where there are several, their `index`.
+
+    Raises ParameterError unless seed is an integer >= 0; it may be larger than 64 bits.
+    """
+    return np.random.Generator(_bits(seed, purpose, *index))
+
+
+def permutation(n: int, seed: int, purpose: str, *index: int) -> npt.NDArray[np.intp]:
+    """0..n-1 in an order drawn for (seed, purpose, index): n raw 64-bit words, ranked.
+
+    Raw words, because NumPy promises to keep those of PCG64 the same in every version, and does
+    not promise it of the methods of Generator. Raises ParameterError as `generator` does.
+    """
+    return np.argsort(_bits(seed, purpose, *index).random_raw(n))
+
+
+def check_seed(seed: Any) -> int:
+    """`seed` as an int; raises ParameterError unless it is an integer >= 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ParameterError(f"seed must be an integer >= 0, got {seed!r}")
+    return int(seed)
+
+
+def _bits(seed: int, purpose: str, *index: int) -> np.random.PCG64:
+    key = (PURPOSES[purpose], *index)
+    return np.random.PCG64(np.random.SeedSequence(check_seed(seed), spawn_key=key))
