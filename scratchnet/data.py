@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.download import FASHION_MNIST, KMNIST, MNIST, Source, fetch
+from scratchnet.download import FASHION_MNIST, KMNIST, MNIST, RemoteFile, Source, fetch
 from scratchnet.errors import (
     DataError,
     DownloadError,
@@ -66,7 +66,7 @@ class Samples:
     __slots__ = ("scale", "t", "x")
 
     def __init__(self, x: npt.ArrayLike, t: npt.ArrayLike, scale: float = 1.0) -> None:
-        if not (isinstance(scale, int | float | np.number) and 0 < scale <= LARGEST):
+        if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale <= LARGEST):
             raise ParameterError(f"scale must be a finite number above 0, got {scale!r}")
         self.x: Array = _read_only(_features(x))
         self.t: Labels = _read_only(_labels(t))
@@ -284,7 +284,7 @@ def _features(x: npt.ArrayLike) -> Array:
 
 
 def _kept_type(dtype: np.dtype[Any]) -> type[np.generic]:
-    """Choose the smallest of uint8, float32 and float64 that holds such numbers (64-bit: to 2^53)."""
+    """Choose the smallest of uint8, float32, float64 that holds such numbers (integers to 2^53)."""
     if dtype == np.uint8 or dtype.kind == "b":
         return np.uint8
     exact_in_float32 = dtype.itemsize <= (4 if dtype.kind == "f" else 2)
@@ -382,25 +382,20 @@ class Published:
 
     def __call__(self, home: Path, seed: int) -> Dataset:
         """Load the set; `seed` has no part in it. Raises DataError."""
-        fetch_with = (
-            f"python -m scratchnet.data {self.name} --to {shlex.quote(str(home / self.name))}"
-        )
-        paths = _find_idx_files(
-            self.name, [home / self.name, home], f"; fetch it with {fetch_with}"
-        )
-        advice = f"delete it and fetch it again with {fetch_with}"
-        for file, path in zip(self.source.files, paths, strict=True):
+        target = shlex.quote(str(home / self.name))
+        advice = f"; fetch it with python -m scratchnet.data {self.name} --to {target}"
+        paths = _find_idx_files(self.name, [home / self.name, home], advice)
+        arrays = []
+        for file, path, ndim in zip(self.source.files, paths, (3, 1, 3, 1), strict=True):
             if file.unpacked is None and path.suffix == ".gz":
                 with open_regular(path) as packed:
                     found = hashlib.file_digest(packed, "sha256").hexdigest()
                 _check_sum(path, file.sha256, found, advice)
-        arrays = [read_idx(path, ndim=n) for n, path in zip((3, 1, 3, 1), paths, strict=True)]
-        for file, path, array in zip(self.source.files, paths, arrays, strict=True):
-            found = hashlib.sha256(idx_header(array.shape) + array.data).hexdigest()
-            if file.unpacked is not None:
-                _check_sum(path, file.unpacked, found, advice)
-            elif found in UNPACKED_SUMS:
-                raise DataError(f"{str(path)!r} is a file of {UNPACKED_SUMS[found]}; {advice}")
+            array = read_idx(path, ndim=ndim)
+            total = hashlib.sha256(idx_header(array.shape))
+            total.update(array.data)
+            _check_sum(path, file.unpacked, total.hexdigest(), advice)
+            arrays.append(array)
         return _from_arrays(self.name, str(paths[0].parent), *arrays, classes=self.classes)
 
 
@@ -438,27 +433,32 @@ def _spelling(folder: Path, stem: str) -> Path | None:
     return None
 
 
-def _check_sum(path: Path, expected: str, found: str, advice: str) -> None:
-    if found != expected:
+def _check_sum(path: Path, expected: str | None, found: str, advice: str) -> None:
+    """Refuse wrong content, and where nothing is `expected`, content known to be another set's."""
+    owner = f" (a file of {KNOWN_SUMS[found]})" if found in KNOWN_SUMS else ""
+    if expected is not None and found != expected:
         raise DataError(
-            f"{str(path)!r} has the wrong content: expected SHA-256 {expected}, found {found}; "
-            + advice
+            f"{str(path)!r} has the wrong content: expected SHA-256 {expected}, found {found}"
+            f"{owner}{advice}"
         )
+    if expected is None and owner:
+        raise DataError(f"{str(path)!r} has the wrong content{owner}{advice}")
 
 
 def _load_path(path: str, seed: int) -> Dataset:
-    """Load a folder of four IDX files, or an .npz, of any origin: nothing to verify, but checked."""
+    """Load a folder of four IDX files, or an .npz, of which no SHA-256 is known."""
     if os.path.isdir(path):
         paths = _find_idx_files(repr(path), [Path(path)], "")
         arrays = [read_idx(file, ndim=n) for n, file in zip((3, 1, 3, 1), paths, strict=True)]
         return _from_arrays(path, path, *arrays)
-    with open_regular(path) as file:
-        kind = looks_like(file.read(16))
+    wanted = f"give an .npz or the folder of the four files {', '.join(IDX_NAMES)}"
+    try:
+        with open_regular(path) as file:
+            kind = looks_like(file.read(16))
+    except DataError as error:
+        raise DataError(f"{error}; {wanted}") from error.__cause__
     if not kind.startswith("a zip"):
-        raise DataError(
-            f"{path!r} looks like {kind}; give an .npz or the folder of the four files "
-            f"{', '.join(IDX_NAMES)}"
-        )
+        raise DataError(f"{path!r} looks like {kind}; {wanted}")
     members = read_npz(path)
     names = ("x_train", "t_train", "x_test", "t_test") if "x_train" in members else ("x", "t")
     arrays = [_member(path, members, name) for name in names]
@@ -483,7 +483,7 @@ def _member(path: str, members: Mapping[str, Array], name: str) -> Array:
 
 
 def _samples(where: str, x: Array, t: Array) -> Samples:
-    """Samples from a file: bytes are taken for pixels, so 0..255 becomes 0..1."""
+    """Make Samples of arrays from a file; bytes are taken for pixels, so 0..255 becomes 0..1."""
     if x.ndim and t.ndim and len(x) != len(t):
         raise DataError(f"{where!r}: {len(x)} images, {len(t)} labels: files of different sets?")
     try:
@@ -524,7 +524,8 @@ def load(
     The files of a named set are looked for in HOME/NAME, then in HOME; HOME is `home`, else
     $SCRATCHNET_DATA, else ./datasets. A path holds the four files of IDX_NAMES, or is an .npz with
     x_train, t_train, x_test, t_test, or with x and t, of which `seed` then holds out a fifth (as it
-    does for "digits"; see `Samples.split`). In an .npz y may stand for t; bytes are scaled by 1/255.
+    does for "digits"; see `Samples.split`). In an .npz y may stand for t, and bytes are scaled by
+    1/255.
 
     Raises ParameterError for an unknown name; DataError for files that are missing, damaged, not
     the published ones or do not fit together.
@@ -535,16 +536,23 @@ def load(
     """
     if isinstance(name, os.PathLike):
         return _load_path(os.fspath(name), seed)
-    if isinstance(name, str) and name.strip().lower() not in DATASETS:
-        separators = [mark for mark in (os.sep, os.altsep) if mark]
-        if (
-            name.startswith(".")
-            or name.endswith(".npz")
-            or any(mark in name for mark in separators)
-            or (name and os.path.lexists(name))
-        ):
-            return _load_path(name, seed)
-    return pick(DATASETS, name, "data set")(_home(home), seed)
+    try:
+        loader = pick(DATASETS, name, "data set")
+    except ParameterError:
+        if not _is_path(name):
+            raise
+        return _load_path(name, seed)
+    return loader(_home(home), seed)
+
+
+def _is_path(name: str) -> bool:
+    """Tell whether a text that is no data set's name was meant as a path."""
+    return isinstance(name, str) and (
+        name.startswith(".")
+        or name.endswith(".npz")
+        or any(mark in name for mark in (os.sep, os.altsep) if mark)
+        or (name != "" and os.path.lexists(name))
+    )
 
 
 def _home(home: str | os.PathLike[str] | None) -> Path:
@@ -563,16 +571,17 @@ DATASETS: Mapping[str, Loader] = MappingProxyType(
 )
 """The data sets by name; a new one is a function (home, seed) -> Dataset and a line here."""
 
-UNPACKED_SUMS: Mapping[str, str] = MappingProxyType(
+KNOWN_SUMS: Mapping[str, str] = MappingProxyType(
     {
-        file.unpacked: name
+        total: name
         for name, loader in DATASETS.items()
         if isinstance(loader, Published)
         for file in loader.source.files
-        if file.unpacked is not None
+        for total in (file.sha256, file.unpacked)
+        if total is not None
     }
 )
-"""Which set a file of known content belongs to."""
+"""Which data set a file with this SHA-256, packed or unpacked, belongs to."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -607,25 +616,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the next try goes on from here\n")
         return 130
+    except BrokenPipeError:  # whoever read our lines has gone; let the exit find nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 
 def _fetch_all(published: Published, folder: Path) -> None:
-    """Fetch what is missing, with a bar on stderr and a line for each file on stdout."""
-    from tqdm import tqdm
-
+    """Fetch what is missing; a line for each file on stdout."""
     for file in published.source.files:
-        with tqdm(
-            total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None, leave=False
-        ) as bar:
-            new = fetch(
-                file,
-                published.source.mirrors,
-                folder,
-                report=lambda done, bar=bar: bar.update(done - bar.n),
-            )
+        new = _fetch_with_bar(file, published.source.mirrors, folder)
         state = "fetched" if new else "already there"
         sys.stdout.write(f"{folder / file.name}: {state}, SHA-256 right\n")
+        sys.stdout.flush()
+
+
+def _fetch_with_bar(file: RemoteFile, mirrors: Sequence[str], folder: Path) -> bool:
+    """Fetch one file with a bar on stderr, if that is a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None, leave=False
+    ) as bar:
+        return fetch(file, mirrors, folder, report=lambda done: bar.update(done - bar.n))
 
 
 if __name__ == "__main__":

@@ -24,13 +24,14 @@ GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
 UNSIGNED_BYTE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
-CONTENTS = {1: "label", 2: "matrix", 3: "image", 4: "four-dimensional"}
+CONTENTS = {1: "label", 2: "table", 3: "image", 4: "colour image"}  # by number of dimensions
 MAX_BYTES = 2**30
 BLOCK = 2**20
 AGAIN = "delete it and download it again"
 LOOKS = (
     (GZIP, "gzip"),
     (ZIP, "a zip archive, such as .npz or a PyTorch file"),
+    (b"\0\0\x08", "an IDX file"),
     (b"\x93NUMPY", "a NumPy .npy file"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x89PNG", "a PNG picture"),
@@ -209,8 +210,9 @@ def _read_shape(file: Stream, ndim: int | None) -> tuple[int, ...]:
     if dimensions not in CONTENTS:
         raise DataError(f"it declares {dimensions} dimensions at byte 3; 1 to 4 can be read")
     if ndim is not None and dimensions != ndim:
+        article = "an" if dimensions == 3 else "a"
         raise DataError(
-            f"it is a {CONTENTS[dimensions]} file (magic 0x{start.hex()}); "
+            f"it is {article} {CONTENTS[dimensions]} file (magic 0x{start.hex()}); "
             f"{CONTENTS[ndim]}s (0x{header((0,) * ndim)[:4].hex()}) expected: are files swapped?"
         )
     sizes = _exactly(file, 4 * dimensions, 4)

@@ -239,10 +239,25 @@ class MultiLayerNet(Network):
             layers += [Affine(n_in, n_out, initializer=initializer, rng=rng, dtype=dtype)]
             layers += [make_activation()] if k < len(sizes) - 2 else []
         super().__init__(layers, weight_decay=weight_decay, dtype=dtype)
-        self.hidden_sizes = sizes[1:-1]
+        self.sizes = sizes
         self.activation = canonical(ACTIVATIONS, activation, "activation")
         self.initializer = initializer
         self.seed = check_seed(seed)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make a network like this one, as JSON can hold them."""
+        return {
+            "kind": "multi-layer",
+            "input_size": self.sizes[0],
+            "hidden_sizes": list(self.sizes[1:-1]),
+            "output_size": self.sizes[-1],
+            "activation": self.activation,
+            # A function cannot be written down; the weights it drew are saved in any case.
+            "initializer": "he" if callable(self.initializer) else self.initializer,
+            "weight_decay": self.weight_decay,
+            "seed": self.seed,
+            "dtype": self.dtype,
+        }
 
 
 class TwoLayerNet(MultiLayerNet):
@@ -342,6 +357,4 @@ def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 2**20 else f"{n_bytes / 2**20:.1f} MiB"
 
 
-NETWORKS: Mapping[str, type[MultiLayerNet]] = MappingProxyType(
-    {"multi-layer": MultiLayerNet, "two-layer": TwoLayerNet}
-)
+NETWORKS: Mapping[str, type[MultiLayerNet]] = MappingProxyType({"multi-layer": MultiLayerNet})

@@ -160,6 +160,43 @@ class Trainer:
         )
 
 
+class EarlyStopping:
+    """Notices when validation loss has stopped falling, and keeps the weights of its best epoch.
+
+    >>> stopping = EarlyStopping(network, patience=5)
+    >>> for epoch in trainer.run(100):
+    ...     if stopping.should_stop(epoch):
+    ...         break
+    >>> stopping.restore_best()
+
+    Raises ParameterError unless patience is an integer >= 1.
+    """
+
+    def __init__(self, network: Network, patience: int) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise ParameterError(f"patience must be an integer >= 1, got {patience!r}")
+        self.network = network
+        self.patience = patience
+        self.best: Epoch | None = None
+        self._weights = network.vector.copy()
+
+    def should_stop(self, epoch: Epoch) -> bool:
+        """Have `patience` epochs, this one included, passed since the lowest validation loss?
+
+        Raises ParameterError where the Trainer has no validation samples.
+        """
+        if epoch.val_loss is None:
+            raise ParameterError("early stopping needs validation samples, the Trainer has none")
+        if self.best is None or self.best.val_loss is None or epoch.val_loss < self.best.val_loss:
+            self.best = epoch
+            self._weights[:] = self.network.vector
+        return epoch.number - self.best.number >= self.patience
+
+    def restore_best(self) -> None:
+        """Give the network the weights of the best epoch seen; before any, those it had."""
+        self.network.vector[:] = self._weights
+
+
 def _fit(network: Network, name: str, data: Data) -> Samples:
     """`data` as Samples whose shape and labels fit the network; raises ShapeError."""
     samples = data if isinstance(data, Samples) else Samples(*data)

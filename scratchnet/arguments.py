@@ -1,0 +1,301 @@
+"""The arguments of the command line: their names, defaults, ranges, and the file that sets them."""
+
+import argparse
+import math
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn, TypeVar
+
+from scratchnet import __version__
+from scratchnet.data import DATASETS
+from scratchnet.errors import ParameterError
+from scratchnet.initializers import INITIALIZERS, find_initializer
+from scratchnet.layers import ACTIVATIONS
+from scratchnet.networks import DTYPES
+from scratchnet.optimizers import OPTIMIZERS, RANGES
+from scratchnet.registry import canonical
+
+T = TypeVar("T")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, and where a flag is given once."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message as one line on stderr and exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+class _Once(argparse.Action):
+    """Store the value, and refuse a second one: which of the two was meant is not ours to guess."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            parser.error(f"{option_string} must be given once, it came twice; remove one")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+def make_parser(prog: str) -> Parser:
+    """The parser with every argument, in groups; `prog` opens its errors."""
+    parser = Parser(
+        prog=prog,
+        description="Train a neural network on handwritten digits.",
+        epilog="examples: %(prog)s --optimizer adam; %(prog)s --dataset mnist --hidden 100,100",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.register("action", None, _Once)
+    _add_data(parser.add_argument_group("data"))
+    _add_network(parser.add_argument_group("network"))
+    _add_training(parser.add_argument_group("training"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments: those of the command line, else of --config, else the defaults.
+
+    Exits with status 2, after one line on stderr, where one of them cannot be used.
+    """
+    parser = make_parser(program())
+    arguments = parser.parse_args(argv)
+    if arguments.config is not None:
+        parser.set_defaults(**_read_config(parser, arguments.config))
+        arguments = parser.parse_args(argv)
+    vars(arguments).pop("given", None)
+    return arguments
+
+
+def _add_data(group: Any) -> None:
+    group.add_argument(
+        "--dataset",
+        default="digits",
+        metavar="NAME",
+        help=f"{', '.join(DATASETS)}, or the path of a folder of IDX files or of an .npz",
+    )
+    group.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where the files of a data set are looked for, in DIR/NAME and DIR; "
+        "None: $SCRATCHNET_DATA, else ./datasets",
+    )
+    group.add_argument(
+        "--val-split",
+        default=0.1,
+        type=_number("a number from 0 to below 1", lambda v: 0 <= v < 1),
+        metavar="SHARE",
+        help="share of the training samples held out for validation",
+    )
+
+
+def _add_network(group: Any) -> None:
+    group.add_argument(
+        "--hidden",
+        default="100",
+        type=_hidden,
+        metavar="SIZES",
+        help="units of each hidden layer, as 100,50; none: no hidden layer",
+    )
+    _add_choice(group, "--activation", ACTIVATIONS, "relu")
+    group.add_argument(
+        "--initializer",
+        default="he",
+        type=_initializer,
+        metavar="NAME",
+        help=f"{', '.join(INITIALIZERS)}, or a standard deviation, as 0.01",
+    )
+    group.add_argument(
+        "--weight-decay",
+        default=0.0,
+        type=_number("a finite number >= 0", lambda v: v >= 0),
+        metavar="L2",
+        help="strength of the L2 penalty on the weights",
+    )
+    group.add_argument("--dtype", default="float32", choices=DTYPES, help="precision")
+
+
+def _add_training(group: Any) -> None:
+    _add_choice(group, "--optimizer", OPTIMIZERS, "adam")
+    group.add_argument(
+        "--lr",
+        type=_number(f"a finite number {RANGES['lr']}", RANGES["lr"].__contains__),
+        help="learning rate; None: the optimizer's own",
+    )
+    group.add_argument("--epochs", default=20, type=_integer(1), metavar="N", help="epochs")
+    group.add_argument(
+        "--batch-size", default=100, type=_integer(1), metavar="N", help="samples of one update"
+    )
+    group.add_argument("--seed", default=0, type=_integer(0), metavar="N", help="of all randomness")
+    group.add_argument(
+        "--patience",
+        type=_integer(1),
+        metavar="N",
+        help="stop after N epochs without a lower validation loss and keep the best weights; "
+        "None: never",
+    )
+    group.add_argument(
+        "--threads", default=1, type=_integer(1), metavar="N", help="threads of the BLAS library"
+    )
+
+
+def _add_output(group: Any) -> None:
+    group.add_argument(
+        "--out",
+        type=_folder,
+        metavar="DIR",
+        help="folder of the run, new or empty; None: runs/<dataset>-<optimizer>-<n>",
+    )
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="a TOML file of these arguments by name; those given here come first",
+    )
+    flags = {
+        "--json": "print results.json on stdout and everything else on stderr",
+        "--dry-run": "check everything, print the plan and write nothing",
+        "--debug": "show the traceback of an error",
+    }
+    for flag, text in flags.items():
+        group.add_argument(flag, action="store_true", help=text, default=False)
+    group.add_argument("-q", "--quiet", action="store_true", help="print the result only")
+    group.add_argument("-v", "--verbose", action="store_true", help="print the layers too")
+    group.add_argument("--version", action="version", version=f"scratchnet {__version__}")
+
+
+def _add_choice(group: Any, flag: str, table: Mapping[str, Any], default: str) -> None:
+    """A flag whose values are the names of a table, in any case."""
+    kind = flag.strip("-")
+    group.add_argument(
+        flag,
+        default=default,
+        type=_checked(lambda text: canonical(table, text, kind)),
+        metavar="NAME",
+        help=", ".join(table),
+    )
+
+
+def _checked(convert: Callable[[str], T]) -> Callable[[str], T]:
+    """`convert` as argparse wants it: what is refused is an ArgumentTypeError with the reason."""
+
+    def checked(text: str) -> T:
+        try:
+            return convert(text)
+        except ParameterError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
+
+
+def _number(rule: str, allowed: Callable[[float], bool]) -> Callable[[str], float]:
+    """The type of a float for which `allowed` holds; `rule` says so in words."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            fix = text.replace(",", ".")
+            hint = f"; use a point, {fix}" if "," in text and _is_float(fix) else ""
+            raise ParameterError(f"must be {rule}, got {text!r}{hint}") from None
+        if not (math.isfinite(value) and allowed(value)):
+            raise ParameterError(f"must be {rule}, got {text}")
+        return value
+
+    return _checked(number)
+
+
+def _integer(low: int) -> Callable[[str], int]:
+    """The type of an integer, `low` or more."""
+
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise ParameterError(f"must be an integer >= {low}, got {text!r}")
+        return value
+
+    return _checked(integer)
+
+
+@_checked
+def _hidden(text: str) -> list[int]:
+    """The sizes in "100,50", or none of them for "none"."""
+    if text.strip().lower() == "none":
+        return []
+    sizes = []
+    for item in text.split(","):
+        if not item.strip().isascii() or not item.strip().isdigit() or int(item) < 1:
+            raise ParameterError(
+                f"must be integers >= 1 with commas, as --hidden 50,20, got {item!r} in {text!r}"
+            )
+        sizes.append(int(item))
+    return sizes
+
+
+@_checked
+def _initializer(text: str) -> str | float:
+    which: str | float = float(text) if _is_float(text) else text
+    find_initializer(which)
+    return which if isinstance(which, float) else canonical(INITIALIZERS, which, "initializer")
+
+
+@_checked
+def _folder(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ParameterError(f"must be the path of a folder, got {text!r}")
+    return text
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_config(parser: Parser, path: str) -> dict[str, Any]:
+    """The arguments in a TOML file, checked as if they had been typed; exits where they are bad."""
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        parser.error(f"--config {path!r} cannot be read: {error.strerror}; give a TOML file")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        parser.error(f"--config {path!r} must be TOML: {error}; as `epochs = 20` on each line")
+    known = [a.option_strings[-1][2:] for a in parser._actions if a.option_strings]
+    typed: list[str] = []
+    for key, value in content.items():
+        name = key.replace("_", "-")
+        if name not in known or name in {"config", "help", "version"}:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; --help lists the names"
+            parser.error(f"--config {path!r} has the unknown key {key!r}{hint}")
+        if isinstance(value, bool):
+            typed += [f"--{name}"] if value else []
+        else:
+            typed += [f"--{name}={_as_typed(value)}"]
+    found = vars(make_parser(f"{parser.prog}: {path}").parse_args(typed))
+    return {name: found[name] for name in found if name != "given"}
+
+
+def _as_typed(value: Any) -> str:
+    """A TOML value as one would type it: a list with commas, all else as it is."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def program() -> str:
+    """What the user called: train.py, or scratchnet where it was installed."""
+    name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1]
+    return "scratchnet" if name in {"", "-c", "__main__.py"} else name

@@ -1,0 +1,49 @@
+"""What the numbers of a run depend on besides its arguments: versions, BLAS, threads, memory."""
+
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+
+def describe() -> dict[str, Any]:
+    """Versions of Python and NumPy, the BLAS that NumPy runs on, its kernel and threads."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "processors": os.cpu_count(),
+        "blas": [
+            {key: pool.get(key) for key in ("internal_api", "version", "architecture")}
+            | {"threads": pool.get("num_threads")}
+            for pool in _controller().info()
+            if pool["user_api"] == "blas"
+        ],
+    }
+
+
+def limit_threads(threads: int | None) -> AbstractContextManager[Any]:
+    """Inside of it BLAS uses that many threads; None leaves it as it is."""
+    return nullcontext() if threads is None else _controller().limit(limits=threads, user_api="blas")
+
+
+def available_memory() -> int | None:
+    """Bytes that can be allocated without swapping; None where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+@cache
+def _controller() -> Any:
+    """One controller for the process: making it looks at every loaded library, which is slow."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -1,0 +1,106 @@
+"""The folder that a training run leaves behind: what was asked, how it went, what came out."""
+
+import csv
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from scratchnet.errors import OutputError
+from scratchnet.files import write_text
+from scratchnet.trainer import Epoch
+
+COLUMNS = ("epoch", *(field.name for field in fields(Epoch) if field.name != "number"))
+
+
+class RunFolder:
+    """A folder of its own for one run: `config.json`, `history.csv`, `history.json`, `results.json`.
+
+    `out` is its path; without one it is `runs/<name>-<n>`, n the first number not taken. A folder
+    that already holds something is never written to.
+
+    Raises OutputError, with path and reason, where the folder cannot be made or is not empty.
+    """
+
+    def __init__(self, out: str | None, name: str) -> None:
+        self.path = _claim(Path(out)) if out is not None else _next_free(Path("runs"), name)
+        self.rows: list[dict[str, Any]] = []
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write `config.json`: everything needed to run the same again."""
+        self._write_json("config.json", config)
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Append the epoch to `history.csv`, at once, so that a killed run has its history."""
+        row = as_row(epoch)
+        path = self.path / "history.csv"
+        try:
+            with open(path, "a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, COLUMNS)
+                if not self.rows:
+                    writer.writeheader()
+                writer.writerow(row)
+        except OSError as error:
+            raise OutputError(_refusal(path, error)) from error
+        self.rows.append(row)
+
+    def write_history(self) -> None:
+        """Write `history.json`: one row for each epoch, with Keras's names."""
+        self._write_json("history.json", self.rows)
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write `results.json`: what the run came to."""
+        self._write_json("results.json", results)
+
+    def _write_json(self, name: str, content: Any) -> None:
+        write_text(self.path / name, to_json(content))
+
+
+def as_row(epoch: Epoch) -> dict[str, Any]:
+    """The epoch as a row of the history: its fields, the number under the name "epoch"."""
+    values = asdict(epoch)
+    return {"epoch": values.pop("number"), **values}
+
+
+def to_json(content: Any) -> str:
+    """`content` as JSON with two spaces of indentation and a final newline; no NaN."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _claim(path: Path) -> Path:
+    """Make the folder, or take an empty one; raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(path.iterdir())
+        writable = os.access(path, os.W_OK)
+    except OSError as error:
+        raise OutputError(_refusal(path, error)) from error
+    if taken:
+        raise OutputError(f"{str(path)!r} already holds files; choose another --out")
+    if not writable:
+        raise OutputError(f"{str(path)!r} cannot be written to; choose another --out")
+    return path
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    """Make `parent/name-n` for the smallest n that nobody has; raises OutputError."""
+    n = 1
+    while True:
+        path = parent / f"{name}-{n}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                raise OutputError(
+                    f"{str(parent)!r} must be a folder, it is a file; choose another place by --out"
+                ) from None
+            n += 1
+        except OSError as error:
+            raise OutputError(_refusal(path, error)) from error
+        else:
+            return path
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    return f"cannot write {str(path)!r}: {error.strerror or error}; choose another --out"

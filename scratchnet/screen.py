@@ -1,0 +1,105 @@
+"""What a person sees of a run: a header, a bar on a terminal, a line for each epoch, the result."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from scratchnet import environment
+from scratchnet.data import Dataset, Samples
+from scratchnet.networks import MultiLayerNet
+from scratchnet.runs import to_json
+from scratchnet.trainer import Epoch, Trainer
+
+
+class Screen:
+    """Prints a run: results on stdout, bars on stderr; with `json` only results.json on stdout."""
+
+    def __init__(self, epochs: int, *, quiet: bool, verbose: bool, json: bool) -> None:
+        self.epochs = epochs
+        self.quiet = quiet
+        self.verbose = verbose
+        self.json = json
+        self._bar: Any = None
+
+    def header(self, dataset: Dataset, trainer: Trainer, network: MultiLayerNet) -> None:
+        """Say what is about to be trained, on what, how and with which machine."""
+        if self.quiet:
+            return
+        shape = dataset.image_shape or (dataset.train.x.shape[1],)
+        counts = {"train": trainer.train, "validation": trainer.validation, "test": dataset.test}
+        parts = ", ".join(f"{len(s):,} {name}" for name, s in counts.items() if s is not None)
+        sizes = "-".join(map(str, network.sizes))
+        lines = {
+            "data": f"{dataset.name}: {parts}; {'x'.join(map(str, shape))}, {dataset.classes} classes",
+            "network": f"{sizes} {network.activation}, {network.vector.size:,} parameters, "
+            f"{network.dtype}",
+            "optimizer": f"{trainer.optimizer}, batch {trainer.batches.batch_size}, "
+            f"seed {trainer.seed}",
+            "machine": _machine(),
+        }
+        for name, text in lines.items():
+            self._say(f"{name:<10} {text}")
+        if self.verbose:
+            self._say(f"\n{network.summary()}\n")
+
+    @contextmanager
+    def bar(self, trainer: Trainer) -> Iterator[None]:
+        """While inside: a bar on stderr that counts batches, if stderr is a terminal that can."""
+        if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+            yield
+            return
+        from tqdm.auto import tqdm
+
+        total = self.epochs * len(trainer.batches)
+        with tqdm(total=total, unit="batch", leave=False, dynamic_ncols=True) as self._bar:
+            trainer.on_step = self._advance
+            yield
+        trainer.on_step = self._bar = None
+
+    def _advance(self, step: int, loss: float) -> None:
+        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.update()
+
+    def epoch(self, epoch: Epoch) -> None:
+        """One line for an epoch that has ended."""
+        if self.quiet:
+            return
+        width = len(str(self.epochs))
+        parts = [f"epoch {epoch.number:>{width}}/{self.epochs}"]
+        parts += [f"loss {epoch.loss:.4f}", f"accuracy {epoch.accuracy:.4f}"]
+        if epoch.val_loss is not None:
+            parts += [f"val_loss {epoch.val_loss:.4f}", f"val_accuracy {epoch.val_accuracy:.4f}"]
+        self._say("  ".join([*parts, f"{epoch.seconds:.2f} s"]))
+
+    def result(self, results: Mapping[str, Any], folder: str) -> None:
+        """The last line: accuracy on the test samples, time, where the files are."""
+        if self.json:
+            print(to_json(results), end="")
+        self._say(
+            f"test accuracy {results['test_accuracy']:.4f}, loss {results['test_loss']:.4f} after "
+            f"{results['epochs']} epochs in {results['seconds']:.2f} s; see {folder}"
+        )
+
+    def note(self, text: str) -> None:
+        """Something the user should know, on stderr."""
+        print(f"note: {text}", file=sys.stderr)
+
+    def _say(self, line: str) -> None:
+        file = sys.stderr if self.json else sys.stdout
+        if self._bar is not None:
+            self._bar.write(line, file=file)
+        else:
+            print(line, file=file, flush=True)
+
+
+def _machine() -> str:
+    """NumPy, the BLAS behind it, its kernel and threads."""
+    about = environment.describe()
+    pools = [
+        f"{pool['internal_api']} {pool['version']} ({pool['architecture']}, "
+        f"{pool['threads']} thread{'s' if pool['threads'] != 1 else ''})"
+        for pool in about["blas"]
+    ]
+    return ", ".join([f"Python {about['python']}", f"NumPy {about['numpy']}", *pools])

@@ -1,0 +1,11 @@
+"""Train a network on handwritten digits: `python train.py --optimizer adam`, or `--help`."""
+
+import sys
+
+try:
+    from scratchnet.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(f"train.py: error: {error.name} is not installed; run `make train`, or see README.md")
+
+if __name__ == "__main__":
+    sys.exit(main())
