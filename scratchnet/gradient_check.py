@@ -90,7 +90,9 @@ def check_gradients(
     """
     x = np.asarray(x)
     if x.dtype.kind != "f":
-        raise DtypeError(f"x must be floats for a gradient check, got {x.dtype}; use x.astype(float)")
+        raise DtypeError(
+            f"x must be floats for a gradient check, got {x.dtype}; use x.astype(float)"
+        )
     problem = _pose(subject, x.astype(np.float64), t)
     report = GradientReport(
         tuple(_check_array(problem, name, tolerance) for name in problem.arrays)

@@ -147,7 +147,9 @@ class Network:
             dout = layer.backward(dout)
         self.layers[self._lowest].param_grads(dout)
         if self.weight_decay:
-            self.gradient_vector[: self.n_weights] += self.weight_decay * self.vector[: self.n_weights]
+            self.gradient_vector[: self.n_weights] += (
+                self.weight_decay * self.vector[: self.n_weights]
+            )
 
     # The border: what may come in, and copies.
 

@@ -77,7 +77,9 @@ class Optimizer(ABC):
         self.step = 0
 
     @final
-    def update(self, params: MutableMapping[str, Array] | Arrays, grads: Mapping[str, Array]) -> None:
+    def update(
+        self, params: MutableMapping[str, Array] | Arrays, grads: Mapping[str, Array]
+    ) -> None:
         """One step: change every array of `params` in place, given `grads` under the same names.
 
         `params` and `grads` are a network's, or plain dicts of float arrays. A name seen for the

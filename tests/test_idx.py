@@ -327,12 +327,11 @@ def test_only_data_errors_come_out_of_mutated_files(layer):
             content = gzip.compress(content, 1)
         try:
             array = read_stream(io.BytesIO(content), len(content), max_bytes=2**20)
-        except DataError as error:
-            assert str(error)
-        else:
-            accepted += 1
-            whole = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-            assert header(array.shape) + array.tobytes() == whole
+        except DataError:
+            continue
+        accepted += 1
+        whole = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        assert header(array.shape) + array.tobytes() == whole
     assert 0 < accepted < 5_000
 
 
@@ -444,12 +443,11 @@ def test_only_data_errors_come_out_of_mutated_npz_files(tmp_path, compression):
         path.write_bytes(mutate(rng, source))
         try:
             found = read_npz(path, max_bytes=2**20)
-        except DataError as error:
-            assert str(path) in str(error)
-        else:
-            if found.keys() == {"x", "t"}:
-                np.testing.assert_array_equal(found["x"], [[1.0, 2.0]])
-                np.testing.assert_array_equal(found["t"], [3])
+        except DataError:
+            continue
+        if found.keys() == {"x", "t"}:
+            np.testing.assert_array_equal(found["x"], [[1.0, 2.0]])
+            np.testing.assert_array_equal(found["t"], [3])
 
 
 def test_the_start_of_an_idx_file_is_known():

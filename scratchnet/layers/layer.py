@@ -83,7 +83,12 @@ class Layer(ABC):
         if self._kept is None:
             return np.empty(shape, dtype)
         kept = self._kept.get(name)
-        if kept is None or len(kept) < shape[0] or kept.shape[1:] != shape[1:] or kept.dtype != dtype:
+        if (
+            kept is None
+            or len(kept) < shape[0]
+            or kept.shape[1:] != shape[1:]
+            or kept.dtype != dtype
+        ):
             kept = self._kept[name] = np.empty(shape, dtype)
         return kept if len(kept) == shape[0] else kept[: shape[0]]
 

@@ -1,0 +1,44 @@
+# make train | test | check | format | bench: each makes .venv when it is missing or out of date.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TRAIN_ARGS ?= --optimizer adam
+
+.PHONY: train test check format bench clean
+
+train: $(VENV)/.train
+	$(BIN)/python train.py $(TRAIN_ARGS)
+
+test: check
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.train
+	$(BIN)/python bench/digits_against_sklearn.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+
+# An environment is set up once: its stamp is newer than the files that say what belongs in it.
+$(VENV)/.train: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.train
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "scratchnet needs Python 3.11 or newer, $(PYTHON) is older or missing;" \
+	    "name another: make PYTHON=python3.12 train" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
