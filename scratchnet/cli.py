@@ -76,6 +76,7 @@ def train(arguments: argparse.Namespace) -> None:
         optimizer=optimizer,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
+        threads=arguments.threads,
     )
     screen = Screen(
         arguments.epochs,

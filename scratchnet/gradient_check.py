@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.errors import DtypeError, GradientCheckError, InconclusiveCheckError
+from scratchnet.errors import DtypeError, GradientCheckError, InconclusiveCheckError, ParameterError
 from scratchnet.layers import Layer, Loss
 from scratchnet.networks import Network
 from scratchnet.parameters import Array, allocate
@@ -107,7 +107,7 @@ def _pose(subject: Layer | Loss | Network, x: Array, t: npt.ArrayLike | None) ->
     """The function whose derivatives `subject` claims to know, on a float64 copy of it."""
     if isinstance(subject, Network):
         network = subject.copy(dtype="float64")
-        x, labels = network.check_batch(x, t)
+        x, labels = network.check_batch(x, _needed(t))
         network.gradient(x, labels)
         claimed = {name: g.copy() for name, g in network.grads.items()}
         return _Problem(
@@ -118,7 +118,7 @@ def _pose(subject: Layer | Loss | Network, x: Array, t: npt.ArrayLike | None) ->
         )
     if isinstance(subject, Loss):
         loss = copy.deepcopy(subject)
-        labels = loss.check_targets(t, *x.shape)
+        labels = loss.check_targets(_needed(t), *x.shape)
         loss.compute(x, labels)
         return _Problem(
             lambda: loss.compute(x, labels), {"x": x}, {"x": loss.backward().copy()}, ()
@@ -134,6 +134,12 @@ def _pose(subject: Layer | Loss | Network, x: Array, t: npt.ArrayLike | None) ->
         claimed,
         (layer,),
     )
+
+
+def _needed(t: npt.ArrayLike | None) -> npt.ArrayLike:
+    if t is None:
+        raise ParameterError("a network or a loss needs labels t for its gradient check, got None")
+    return t
 
 
 def _check_array(problem: _Problem, name: str, tolerance: float) -> ArrayCheck:

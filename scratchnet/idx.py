@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 GZIP = b"\x1f\x8b"
-ZIP = b"PK\x03\x04"
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second is an empty one
 UNSIGNED_BYTE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 CONTENTS = {1: "label", 2: "table", 3: "image", 4: "colour image"}  # by number of dimensions
@@ -30,7 +30,7 @@ BLOCK = 2**20
 AGAIN = "delete it and download it again"
 LOOKS = (
     (GZIP, "gzip"),
-    (ZIP, "a zip archive, such as .npz or a PyTorch file"),
+    *((magic, "a zip archive, such as .npz or a PyTorch file") for magic in ZIP),
     (b"\0\0\x08", "an IDX file"),
     (b"\x93NUMPY", "a NumPy .npy file"),
     (b"\x89HDF", "an HDF5 file"),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scratchnet.errors import ParameterError
+from scratchnet.checks import check_not_negative
 from scratchnet.parameters import Array, Shape
 from scratchnet.registry import pick
 
@@ -67,8 +67,7 @@ def normal(std: float) -> Initializer:
 
     Raises ParameterError unless std is a finite number, 0 or more.
     """
-    if not (math.isfinite(std) and std >= 0):
-        raise ParameterError(f"an initializer's std must be a finite number >= 0, got {std!r}")
+    check_not_negative("an initializer's std", std)
     return lambda rng, shape: rng.normal(0.0, std, shape)
 
 
@@ -80,7 +79,7 @@ def find_initializer(which: str | float | Initializer) -> Initializer:
     """The initializer by name, by standard deviation (0.01), or itself; raises ParameterError."""
     if callable(which):
         return which
-    if isinstance(which, int | float) and not isinstance(which, bool):
+    if isinstance(which, int | float):
         return normal(which)
     return pick(INITIALIZERS, which, "initializer")
 

@@ -5,18 +5,19 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from scratchnet.checks import check_integer, check_not_negative
 from scratchnet.errors import DtypeError, ParameterError, ShapeError
 from scratchnet.initializers import Initializer
 from scratchnet.layers import ACTIVATIONS, Affine, Layer, Loss, SoftmaxWithLoss
-from scratchnet.layers.layer import check_size
 from scratchnet.parameters import Array, Arrays, Shape, allocate
-from scratchnet.randomness import check_seed, generator
+from scratchnet.randomness import generator
 from scratchnet.registry import canonical, pick
 
 DTYPES = ("float32", "float64")
@@ -46,7 +47,7 @@ class Network:
     ) -> None:
         self.layers = tuple(layers)
         self.loss_layer = SoftmaxWithLoss() if loss is None else loss
-        self.weight_decay = _check_weight_decay(weight_decay)
+        self.weight_decay = check_not_negative("weight_decay", weight_decay)
         self.dtype = check_dtype(dtype)
         self.input_size, self.output_sizes = _sizes(self.layers)
         # Below the first layer that has parameters nobody needs dL/dx: it is never computed.
@@ -141,7 +142,7 @@ class Network:
         return self.loss_layer.compute(self.logits(x, train=train), t)
 
     def backward(self) -> None:
-        """Write dL/dp of the last `forward`, penalty included, into `gradient_vector`, all p at once."""
+        """Write the derivatives of the last `forward`, penalty added, into `gradient_vector`."""
         dout = self.loss_layer.backward()
         for layer in reversed(self.layers[self._lowest + 1 :]):
             dout = layer.backward(dout)
@@ -236,7 +237,7 @@ class MultiLayerNet(Network):
         make_activation = pick(ACTIVATIONS, activation, "activation")
         dtype = check_dtype(dtype)
         layers: list[Layer] = []
-        for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for k, (n_in, n_out) in enumerate(pairwise(sizes)):
             rng = generator(seed, "initialize", k)
             layers += [Affine(n_in, n_out, initializer=initializer, rng=rng, dtype=dtype)]
             layers += [make_activation()] if k < len(sizes) - 2 else []
@@ -244,7 +245,7 @@ class MultiLayerNet(Network):
         self.sizes = sizes
         self.activation = canonical(ACTIVATIONS, activation, "activation")
         self.initializer = initializer
-        self.seed = check_seed(seed)
+        self.seed = check_integer("seed", seed, 0)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make a network like this one, as JSON can hold them."""
@@ -281,7 +282,7 @@ class TwoLayerNet(MultiLayerNet):
     ) -> None:
         super().__init__(
             input_size,
-            [check_size("hidden_size", hidden_size)],
+            [check_integer("hidden_size", hidden_size, 1)],
             output_size,
             activation,
             initializer,
@@ -297,21 +298,25 @@ def layer_sizes(
     """(input_size, *hidden_sizes, output_size); raises ParameterError naming what is no size."""
     if isinstance(hidden_sizes, int | np.integer):
         hidden_sizes = [int(hidden_sizes)]
-    if isinstance(hidden_sizes, str) or not hasattr(hidden_sizes, "__iter__"):
+    if not np.iterable(hidden_sizes):
         raise ParameterError(
             f"hidden_sizes must be integers >= 1, as [100, 50], got {hidden_sizes!r}"
         )
-    hidden = [check_size(f"hidden_sizes[{i}]", n) for i, n in enumerate(hidden_sizes)]
-    return (check_size("input_size", input_size), *hidden, check_size("output_size", output_size))
+    hidden = [check_integer(f"hidden_sizes[{i}]", n, 1) for i, n in enumerate(hidden_sizes)]
+    return (
+        check_integer("input_size", input_size, 1),
+        *hidden,
+        check_integer("output_size", output_size, 1),
+    )
 
 
 def count_parameters(sizes: Sequence[int]) -> int:
     """How many weights and biases a MultiLayerNet with these layer sizes has, without making it."""
-    return sum((n_in + 1) * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True))
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
 
 
 def check_dtype(dtype: npt.DTypeLike) -> str:
-    """ "float32" or "float64"; raises ParameterError for any other dtype."""
+    """The name of the dtype, float32 or float64; raises ParameterError for any other."""
     try:
         name = np.dtype(dtype).name
     except TypeError:
@@ -319,12 +324,6 @@ def check_dtype(dtype: npt.DTypeLike) -> str:
     if name not in DTYPES:
         raise ParameterError(f"dtype must be one of {', '.join(DTYPES)}, got {name}")
     return name
-
-
-def _check_weight_decay(value: float) -> float:
-    if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-        raise ParameterError(f"weight_decay must be a finite number >= 0, got {value!r}")
-    return float(value)
 
 
 def _check_finite(x: Array) -> None:
@@ -351,7 +350,7 @@ def _sizes(layers: Sequence[Layer]) -> tuple[int, list[int]]:
 
 def _slices(n: int, batch_size: int) -> Iterator[slice]:
     """0..n cut into slices of batch_size, the last as short as need be."""
-    size = check_size("batch_size", batch_size)
+    size = check_integer("batch_size", batch_size, 1)
     return (slice(start, start + size) for start in range(0, n, size))
 
 

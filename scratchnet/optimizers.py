@@ -96,10 +96,11 @@ class Optimizer(ABC):
                 self.rule(w[block], g[block], *(array[block] for array in memory))
 
     @abstractmethod
-    def rule(self, w: Array, g: Array, *memory: Array) -> None:
+    def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
         """Change w, and the memory, in place, given g = dL/dw: arrays of one length.
 
-        `self.step` counts the updates of these parameters, this one included: 1, 2, ...
+        A rule names its memory, in the order of `remembers`. `self.step` counts the updates of
+        these parameters, this one included: 1, 2, ...
         """
 
     def _memory_of(self, name: str, w: Array) -> list[Array]:

@@ -6,12 +6,11 @@ order, changes nothing elsewhere, and there is no state that a resumed run could
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.errors import ParameterError
+from scratchnet.checks import check_integer
 
 PURPOSES: Mapping[str, int] = MappingProxyType({"initialize": 0, "shuffle": 1, "split": 2})
 """What a stream is for; the numbers are part of every result, so they never change."""
@@ -34,13 +33,6 @@ def permutation(n: int, seed: int, purpose: str, *index: int) -> npt.NDArray[np.
     return np.argsort(_bits(seed, purpose, *index).random_raw(n))
 
 
-def check_seed(seed: Any) -> int:
-    """`seed` as an int; raises ParameterError unless it is an integer >= 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ParameterError(f"seed must be an integer >= 0, got {seed!r}")
-    return int(seed)
-
-
 def _bits(seed: int, purpose: str, *index: int) -> np.random.PCG64:
     key = (PURPOSES[purpose], *index)
-    return np.random.PCG64(np.random.SeedSequence(check_seed(seed), spawn_key=key))
+    return np.random.PCG64(np.random.SeedSequence(check_integer("seed", seed, 0), spawn_key=key))

@@ -1,4 +1,4 @@
-"""Look a name up in one of the project's tables, forgiving its case and guessing at misspellings."""
+"""Look a name up in a table, whatever its case, and guess what a misspelt one meant."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

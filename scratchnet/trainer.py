@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scratchnet.checks import check_integer
 from scratchnet.data import Batches, Samples
+from scratchnet.environment import limit_threads
 from scratchnet.errors import DivergenceError, ParameterError, ShapeError
 from scratchnet.networks import EVALUATION_ROWS, Network
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.parameters import Array
-from scratchnet.randomness import check_seed, permutation
+from scratchnet.randomness import permutation
 
 Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
 OnStep = Callable[[int, float], object]
@@ -49,8 +51,9 @@ class Trainer:
 
     `train` and `validation` are Samples, or pairs (x, t). `lr` is None for the optimizer's own
     default. Every epoch visits each training sample once, in an order drawn from `seed` and the
-    number of the epoch; the last batch is as short as it must be. `on_step(step, loss)` is called
-    after every update.
+    number of the epoch; the last batch is as short as it must be. `threads` is how many BLAS may
+    use: on a machine that is busy with anything else a second one makes small networks many times
+    slower; None leaves it as it is. `on_step(step, loss)` is called after every update.
 
     >>> trainer = Trainer(network, train, validation, optimizer="adam")
     >>> for epoch in trainer.run(epochs=20):
@@ -69,6 +72,7 @@ class Trainer:
         lr: float | None = None,
         batch_size: int = 100,
         seed: int = 0,
+        threads: int | None = 1,
         on_step: OnStep | None = None,
         **options: Any,
     ) -> None:
@@ -77,7 +81,8 @@ class Trainer:
         self.validation = None if validation is None else _fit(network, "validation", validation)
         self.optimizer = make_optimizer(optimizer, lr, **options)
         self.batches = Batches(self.train, batch_size, network.dtype)
-        self.seed = check_seed(seed)
+        self.seed = check_integer("seed", seed, 0)
+        self.threads = None if threads is None else check_integer("threads", threads, 1)
         self.on_step = on_step
         self.epochs = 0  # completed
         self.steps = 0
@@ -88,25 +93,16 @@ class Trainer:
         Raises ParameterError unless epochs is an integer >= 1, and, while it runs,
         DivergenceError at the first loss that is not finite.
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 1:
-            raise ParameterError(f"epochs must be an integer >= 1, got {epochs!r}")
-        return (self._run_epoch() for _ in range(epochs))
+        return (self._run_epoch() for _ in range(check_integer("epochs", epochs, 1)))
 
     def _run_epoch(self) -> Epoch:
-        order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
-        total, correct, start = 0.0, 0, time.perf_counter()
-        # What overflows ends in a loss that is not finite, which is reported with its step.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for index in self.batches.slices(order):
-                x, t = self.batches.gather(index)
-                total += self.step(x, t) * len(t)
-                correct += self.network.loss_layer.count_correct()
-        seconds = time.perf_counter() - start
-        self.epochs += 1
+        with limit_threads(self.threads):
+            total, correct, seconds = self._visit_all()
+            self.epochs += 1
+            val_loss, val_accuracy = (
+                (None, None) if self.validation is None else self.evaluate(self.validation)
+            )
         n = len(self.train)
-        val_loss, val_accuracy = (
-            (None, None) if self.validation is None else self.evaluate(self.validation)
-        )
         return Epoch(
             self.epochs,
             self.steps,
@@ -118,6 +114,18 @@ class Trainer:
             seconds,
             n / seconds,
         )
+
+    def _visit_all(self) -> tuple[float, int, float]:
+        """Every training sample once: the sum of losses, the number right, the seconds it took."""
+        order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
+        total, correct, start = 0.0, 0, time.perf_counter()
+        # What overflows ends in a loss that is not finite, which is reported with its step.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for index in self.batches.slices(order):
+                x, t = self.batches.gather(index)
+                total += self.step(x, t) * len(t)
+                correct += self.network.loss_layer.count_correct()
+        return total, correct, time.perf_counter() - start
 
     def step(self, x: Array, t: Array) -> float:
         """One update on a batch as `Batches` gives it; returns its loss before the update.
@@ -139,9 +147,10 @@ class Trainer:
         """The mean loss, penalty left out, and the accuracy on all of `samples`."""
         samples = _fit(self.network, "samples", samples)
         total, correct = 0.0, 0
-        for x, t in Batches(samples, EVALUATION_ROWS, self.network.dtype).in_order():
-            total += self.network.forward(x, t) * len(t)
-            correct += self.network.loss_layer.count_correct()
+        with limit_threads(self.threads):
+            for x, t in Batches(samples, EVALUATION_ROWS, self.network.dtype).in_order():
+                total += self.network.forward(x, t) * len(t)
+                correct += self.network.loss_layer.count_correct()
         return total / len(samples), correct / len(samples)
 
     def _divergence(self, x: Array, loss: float) -> str:
@@ -173,15 +182,13 @@ class EarlyStopping:
     """
 
     def __init__(self, network: Network, patience: int) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise ParameterError(f"patience must be an integer >= 1, got {patience!r}")
         self.network = network
-        self.patience = patience
+        self.patience = check_integer("patience", patience, 1)
         self.best: Epoch | None = None
         self._weights = network.vector.copy()
 
     def should_stop(self, epoch: Epoch) -> bool:
-        """Have `patience` epochs, this one included, passed since the lowest validation loss?
+        """True when `patience` epochs, this one included, brought no lower validation loss.
 
         Raises ParameterError where the Trainer has no validation samples.
         """

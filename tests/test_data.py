@@ -282,10 +282,7 @@ def test_a_split_depends_on_the_seed_alone():
 
 def test_the_split_of_a_seed_never_changes():
     _, held = Samples(np.arange(20)[:, None], np.arange(20) % 2).split(0.3, 0)
-    assert held.x.ravel().astype(int).tolist() == SPLIT_OF_SEED_0
-
-
-SPLIT_OF_SEED_0: list[int] = []
+    assert held.x.ravel().astype(int).tolist() == [1, 4, 8, 9, 10, 19]
 
 
 def test_the_share_is_rounded_up_but_not_by_floating_point_noise():
@@ -346,7 +343,7 @@ def test_a_batch_is_x_times_scale_in_the_networks_type(kind, dtype, scale):
     samples = Samples(x, np.arange(20) % 2, scale)
     batches = Batches(samples, 8, dtype)
     index = np.array([19, 0, 7])
-    batch, t = batches.gather(index)
+    batch, t = (kept.copy() for kept in batches.gather(index))
     assert batch.dtype == np.dtype(dtype)
     np.testing.assert_allclose(batch, x[index] * scale, rtol=1e-6 if dtype == "float32" else 1e-15)
     if dtype == "float32":
@@ -371,7 +368,8 @@ def test_batches_reuse_their_memory_and_allocate_nothing():
             batches.gather(index)
         for _ in batches.in_order():
             pass
-        assert tracemalloc.get_traced_memory()[1] < 20_000  # one batch of pixels is 78,400 bytes
+        # NumPy converts uint8 through a buffer of 32 KiB; the pixels of a batch are 78,400 bytes
+        assert tracemalloc.get_traced_memory()[1] < 50_000
     finally:
         tracemalloc.stop()
 
@@ -608,7 +606,7 @@ def test_b26_a_half_written_file_is_refused(tmp_path):
     write_set(tmp_path)
     path = tmp_path / f"{IDX_NAMES[0]}.gz"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match="ended after .* delete it and download it again"):
+    with pytest.raises(DataError, match=r"ended after .* delete it and download it again"):
         published()(tmp_path, 0)
 
 
@@ -723,10 +721,10 @@ def test_an_npz_with_the_wrong_arrays_is_named(tmp_path, arrays, words):
 
 def test_a_path_of_another_kind_of_file_is_named_with_what_is_wanted(tmp_path):
     write_set(tmp_path, packed=False)
-    with pytest.raises(DataError, match="looks like an IDX file; give an .npz or the folder"):
+    with pytest.raises(DataError, match=r"looks like an IDX file; give an \.npz or the folder"):
         load(tmp_path / IDX_NAMES[0])
     (tmp_path / "model.pt").write_bytes(b"\x80\x02}")
-    with pytest.raises(DataError, match="looks like a Python pickle; give an .npz"):
+    with pytest.raises(DataError, match=r"looks like a Python pickle; give an \.npz"):
         load(tmp_path / "model.pt")
 
 

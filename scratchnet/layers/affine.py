@@ -3,9 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from scratchnet.checks import check_integer
 from scratchnet.errors import ShapeError
 from scratchnet.initializers import Initializer, find_initializer
-from scratchnet.layers.layer import Layer, check_size, remembered
+from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array
 
 
@@ -34,9 +35,10 @@ class Affine(Layer):
         rng: np.random.Generator | int = 0,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        n_in, n_out = check_size("n_in", n_in), check_size("n_out", n_out)
+        n_in, n_out = check_integer("n_in", n_in, 1), check_integer("n_out", n_out, 1)
         super().__init__({"W": (n_in, n_out), "b": (n_out,)}, dtype)
-        self.n_in, self.n_out = n_in, n_out
+        self.n_in: int = n_in
+        self.n_out: int = n_out
         draw = find_initializer(initializer)
         self.params["W"] = draw(np.random.default_rng(rng), (n_in, n_out))
         self.x: Array | None = None

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.errors import CallOrderError, ParameterError
+from scratchnet.errors import CallOrderError
 from scratchnet.parameters import Array, Arrays, Shape, allocate
 
 NO_SHAPES: Mapping[str, Shape] = MappingProxyType({})
@@ -105,10 +105,3 @@ def remembered(value: Array | None) -> Array:
     if value is None:
         raise CallOrderError("backward needs a forward pass before it; call forward(x) first")
     return value
-
-
-def check_size(name: str, value: int) -> int:
-    """The number of units called `name`; raises ParameterError unless it is an integer >= 1."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < 1:
-        raise ParameterError(f"{name} must be an integer >= 1, got {value!r}")
-    return int(value)
