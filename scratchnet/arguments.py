@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +20,47 @@ from scratchnet.registry import canonical
 
 T = TypeVar("T")
 
+MAX_CONFIG = 2**20
+"""Bytes read of a --config at most, so that a device is no trap."""
+
+
+EPILOG = """\
+examples: %(prog)s --optimizer adam
+          %(prog)s --dataset mnist --hidden 100,100 --epochs 5
+exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged, 130 Ctrl-C, 1 a bug
+"""
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, and where a flag is given once."""
 
+    source = ""
+    """Where the arguments come from, if not from the command line; errors begin with it."""
+
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr and exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        if message.endswith("expected one argument"):
+            message += "; one that begins with - is written --flag=-value"
+        self.exit(2, f"{self.prog}: error: {self.source}{message}\n")
+
+    def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """As `parse_args`, but the error about an unknown flag names the nearest known one."""
+        arguments, unknown = self.parse_known_args(argv)
+        if unknown:
+            flag, known = unknown[0].split("=")[0], list(self._option_string_actions)
+            near = [name for name in known if len(flag) > 2 and name.startswith(flag)]
+            near = near or get_close_matches(flag, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "--help lists those there are"
+            self.error(f"unknown argument {unknown[0]!r}; {hint}")
+        return arguments
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that shows a default where there is one to show; lines of the epilog stay lines."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shows = action.default is not None and action.default is not False
+        return super()._get_help_string(action) if shows else action.help
 
 
 class _Once(argparse.Action):
@@ -50,8 +85,8 @@ def make_parser(prog: str) -> Parser:
     parser = Parser(
         prog=prog,
         description="Train a neural network on handwritten digits.",
-        epilog="examples: %(prog)s --optimizer adam; %(prog)s --dataset mnist --hidden 100,100",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=EPILOG,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.register("action", None, _Once)
@@ -68,10 +103,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     Exits with status 2, after one line on stderr, where one of them cannot be used.
     """
     parser = make_parser(program())
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse(argv)
     if arguments.config is not None:
         parser.set_defaults(**_read_config(parser, arguments.config))
-        arguments = parser.parse_args(argv)
+        arguments = parser.parse(argv)
     vars(arguments).pop("given", None)
     return arguments
 
@@ -85,9 +120,10 @@ def _add_data(group: Any) -> None:
     )
     group.add_argument(
         "--data-dir",
+        type=_folder,
         metavar="DIR",
-        help="where the files of a data set are looked for, in DIR/NAME and DIR; "
-        "None: $SCRATCHNET_DATA, else ./datasets",
+        help="where the files of a data set are looked for, in DIR/NAME, then in DIR "
+        "(default: $SCRATCHNET_DATA, else ./datasets)",
     )
     group.add_argument(
         "--val-split",
@@ -104,7 +140,7 @@ def _add_network(group: Any) -> None:
         default="100",
         type=_hidden,
         metavar="SIZES",
-        help="units of each hidden layer, as 100,50; none: no hidden layer",
+        help="units of each hidden layer, as 100,50, or none",
     )
     _add_choice(group, "--activation", ACTIVATIONS, "relu")
     group.add_argument(
@@ -129,22 +165,23 @@ def _add_training(group: Any) -> None:
     group.add_argument(
         "--lr",
         type=_number(f"a finite number {RANGES['lr']}", RANGES["lr"].__contains__),
-        help="learning rate; None: the optimizer's own",
+        metavar="RATE",
+        help="learning rate (default: the optimizer's own)",
     )
-    group.add_argument("--epochs", default=20, type=_integer(1), metavar="N", help="epochs")
-    group.add_argument(
-        "--batch-size", default=100, type=_integer(1), metavar="N", help="samples of one update"
-    )
-    group.add_argument("--seed", default=0, type=_integer(0), metavar="N", help="of all randomness")
+    counts = {
+        "--epochs": (20, 1, "passes over the training samples"),
+        "--batch-size": (100, 1, "samples of one update"),
+        "--seed": (0, 0, "seed of all randomness"),
+        "--threads": (1, 1, "threads of the BLAS library"),
+    }
+    for flag, (default, low, text) in counts.items():
+        group.add_argument(flag, default=default, type=_integer(low), metavar="N", help=text)
     group.add_argument(
         "--patience",
         type=_integer(1),
         metavar="N",
-        help="stop after N epochs without a lower validation loss and keep the best weights; "
-        "None: never",
-    )
-    group.add_argument(
-        "--threads", default=1, type=_integer(1), metavar="N", help="threads of the BLAS library"
+        help="stop after N epochs without a lower validation loss and keep the best weights "
+        "(default: never)",
     )
 
 
@@ -153,12 +190,12 @@ def _add_output(group: Any) -> None:
         "--out",
         type=_folder,
         metavar="DIR",
-        help="folder of the run, new or empty; None: runs/<dataset>-<optimizer>-<n>",
+        help="folder of the run, new or empty (default: runs/<dataset>-<optimizer>-<n>)",
     )
     group.add_argument(
         "--config",
         metavar="FILE",
-        help="a TOML file of these arguments by name; those given here come first",
+        help="a TOML file of these arguments, as `epochs = 5`; those of the command line win",
     )
     flags = {
         "--json": "print results.json on stdout and everything else on stderr",
@@ -207,7 +244,7 @@ def _number(rule: str, allowed: Callable[[float], bool]) -> Callable[[str], floa
             hint = f"; use a point, {fix}" if "," in text and _is_float(fix) else ""
             raise ParameterError(f"must be {rule}, got {text!r}{hint}") from None
         if not (math.isfinite(value) and allowed(value)):
-            raise ParameterError(f"must be {rule}, got {text}")
+            raise ParameterError(f"must be {rule}, got {text.strip()}")
         return value
 
     return _checked(number)
@@ -235,9 +272,10 @@ def _hidden(text: str) -> list[int]:
         return []
     sizes = []
     for item in text.split(","):
-        if not item.strip().isascii() or not item.strip().isdigit() or int(item) < 1:
+        if not re.fullmatch("0*[1-9][0-9]{0,11}", item.strip()):
             raise ParameterError(
-                f"must be integers >= 1 with commas, as --hidden 50,20, got {item!r} in {text!r}"
+                "must be none, or integers from 1 to below 10^12 with commas, as --hidden 50,20, "
+                f"got {item!r} in {text!r}"
             )
         sizes.append(int(item))
     return sizes
@@ -267,32 +305,50 @@ def _is_float(text: str) -> bool:
 
 def _read_config(parser: Parser, path: str) -> dict[str, Any]:
     """The arguments in a TOML file, checked as if they had been typed; exits where they are bad."""
+    parser.source = f"--config {path!r}: "
+    known = {action.option_strings[-1][2:]: action for action in parser._actions}
+    for name in ("help", "version", "config"):
+        del known[name]
+    typed: list[str] = []
+    for key, value in _read_toml(parser, path).items():
+        name = key.replace("_", "-")
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}"
+            parser.error(f"unknown key {key!r}; {hint}")
+        try:
+            typed += _as_typed(f"--{name}", known[name], value)
+        except ParameterError as error:
+            parser.error(f"{key} {error}")
+    found = vars(parser.parse(typed))
+    parser.source = ""
+    return {name: found[name] for name in found if name not in {"given", "config"}}
+
+
+def _read_toml(parser: Parser, path: str) -> dict[str, Any]:
+    """What a TOML file holds; exits where it cannot be read, is none or is far too large."""
     try:
         with open(path, "rb") as file:
-            content = tomllib.load(file)
+            text = file.read(MAX_CONFIG + 1)
+        if len(text) > MAX_CONFIG:
+            raise ValueError(f"it is longer than {MAX_CONFIG:,} bytes")
+        return tomllib.loads(text.decode("utf-8"))
     except OSError as error:
-        parser.error(f"--config {path!r} cannot be read: {error.strerror}; give a TOML file")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        parser.error(f"--config {path!r} must be TOML: {error}; as `epochs = 20` on each line")
-    known = [a.option_strings[-1][2:] for a in parser._actions if a.option_strings]
-    typed: list[str] = []
-    for key, value in content.items():
-        name = key.replace("_", "-")
-        if name not in known or name in {"config", "help", "version"}:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; --help lists the names"
-            parser.error(f"--config {path!r} has the unknown key {key!r}{hint}")
-        if isinstance(value, bool):
-            typed += [f"--{name}"] if value else []
-        else:
-            typed += [f"--{name}={_as_typed(value)}"]
-    found = vars(make_parser(f"{parser.prog}: {path}").parse_args(typed))
-    return {name: found[name] for name in found if name != "given"}
+        parser.error(f"cannot read it: {error.strerror}; give a file with lines as `epochs = 20`")
+    except (ValueError, RecursionError) as error:
+        parser.error(f"must be TOML: {error}; write lines as `epochs = 20`")
 
 
-def _as_typed(value: Any) -> str:
-    """A TOML value as one would type it: a list with commas, all else as it is."""
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _as_typed(flag: str, action: argparse.Action, value: Any) -> list[str]:
+    """A TOML value as one would type it, a list with commas; raises ParameterError."""
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise ParameterError(f"must be true or false, got {value!r}")
+        return [flag] if value else []
+    items = value if isinstance(value, list) else [value]
+    if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in items):
+        raise ParameterError(f"must be a number, a text or a list of these, got {value!r}")
+    return [f"{flag}={','.join(map(str, items))}"]
 
 
 def program() -> str:

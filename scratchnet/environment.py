@@ -4,6 +4,7 @@ import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,17 @@ def describe() -> dict[str, Any]:
         "blas": [
             {key: pool.get(key) for key in ("internal_api", "version", "architecture")}
             | {"threads": pool.get("num_threads")}
-            for pool in _controller().info()
-            if pool["user_api"] == "blas"
+            for pool in _blas_of_numpy()
         ],
     }
 
 
 def limit_threads(threads: int | None) -> AbstractContextManager[Any]:
     """Inside of it BLAS uses that many threads; None leaves it as it is."""
-    return nullcontext() if threads is None else _controller().limit(limits=threads, user_api="blas")
+    if threads is None:
+        return nullcontext()
+    limit: AbstractContextManager[Any] = _controller().limit(limits=threads, user_api="blas")
+    return limit
 
 
 def available_memory() -> int | None:
@@ -39,6 +42,15 @@ def available_memory() -> int | None:
         return int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
+
+
+def _blas_of_numpy() -> list[dict[str, Any]]:
+    """The BLAS that came with NumPy, as SciPy brings its own; else all there are, shared by both."""
+    pools = [pool for pool in _controller().info() if pool["user_api"] == "blas"]
+    package = Path(np.__file__).parent
+    homes = (package, package.with_name("numpy.libs"))
+    own = [p for p in pools if any(Path(p["filepath"]).is_relative_to(home) for home in homes)]
+    return own or pools
 
 
 @cache

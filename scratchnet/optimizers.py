@@ -89,11 +89,9 @@ class Optimizer(ABC):
         the two do not match.
         """
         for name, w, g in _pairs(params, grads):
-            memory = self._memory_of(name, w)
             self.steps[name] = self.step = self.steps.get(name, 0) + 1
-            for i in range(0, w.size, BLOCK):
-                block = slice(i, i + BLOCK)
-                self.rule(w[block], g[block], *(array[block] for array in memory))
+            for block in _blocks(w, g, *self._memory_of(name, w)):
+                self.rule(*block)
 
     @abstractmethod
     def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
@@ -105,14 +103,14 @@ class Optimizer(ABC):
 
     def _memory_of(self, name: str, w: Array) -> list[Array]:
         if name not in self.memory:
-            self.memory[name] = {what: np.zeros_like(w) for what in self.remembers}
+            self.memory[name] = {what: np.zeros(w.shape, w.dtype) for what in self.remembers}
         return list(self.memory[name].values())
 
 
 def _pairs(
     params: Mapping[str, Array], grads: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array, Array]]:
-    """Name, parameters and gradient as flat arrays: a network's whole vector, or one by one."""
+    """Name, parameters and gradient: a network's whole vector, or its arrays one by one."""
     whole, whole_grads = getattr(params, "vector", None), getattr(grads, "vector", None)
     if whole is not None and whole_grads is not None and whole.size == whole_grads.size:
         yield "vector", whole, whole_grads
@@ -130,7 +128,17 @@ def _pairs(
                 f"a gradient has the shape of its parameter, {name!r} has {w.shape}, "
                 f"its gradient {np.shape(g)}"
             )
-        yield name, w.reshape(-1), np.asarray(g).reshape(-1)
+        yield name, w, np.asarray(g)
+
+
+def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Pieces of arrays of one shape, BLOCK values at a time; views, so that they can be changed."""
+    if not arrays[0].flags.c_contiguous:  # flattening it would copy
+        yield arrays
+        return
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, BLOCK):
+        yield tuple(array[start : start + BLOCK] for array in flat)
 
 
 @dataclass

@@ -15,17 +15,19 @@ COLUMNS = ("epoch", *(field.name for field in fields(Epoch) if field.name != "nu
 
 
 class RunFolder:
-    """A folder of its own for one run: `config.json`, `history.csv`, `history.json`, `results.json`.
+    """A folder for one run: `config.json`, `history.csv`, `history.json` and `results.json`.
 
     `out` is its path; without one it is `runs/<name>-<n>`, n the first number not taken. A folder
-    that already holds something is never written to.
+    that already holds something is never written to, and of two runs that claim one folder at the
+    same moment only one gets it.
 
     Raises OutputError, with path and reason, where the folder cannot be made or is not empty.
     """
 
     def __init__(self, out: str | None, name: str) -> None:
-        self.path = _claim(Path(out)) if out is not None else _next_free(Path("runs"), name)
+        self.path = _make(out) if out is not None else _next_free(Path("runs"), name)
         self.rows: list[dict[str, Any]] = []
+        _start_history(self.path / "history.csv")
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write `config.json`: everything needed to run the same again."""
@@ -37,10 +39,7 @@ class RunFolder:
         path = self.path / "history.csv"
         try:
             with open(path, "a", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                if not self.rows:
-                    writer.writeheader()
-                writer.writerow(row)
+                csv.DictWriter(file, COLUMNS).writerow(row)
         except OSError as error:
             raise OutputError(_refusal(path, error)) from error
         self.rows.append(row)
@@ -68,19 +67,45 @@ def to_json(content: Any) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _claim(path: Path) -> Path:
-    """Make the folder, or take an empty one; raises OutputError."""
+def check_free(out: str | None) -> None:
+    """Raise OutputError where no run could be kept in `out`, or in runs/; nothing is written."""
+    path = Path("runs" if out is None else out)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
-        writable = os.access(path, os.W_OK)
+        nearest = next((p for p in (path, *path.parents) if p.exists()), Path())
+        if not nearest.is_dir():
+            raise OutputError(f"{str(nearest)!r} must be a folder, it is none; choose another --out")
+        if out is not None and nearest == path and any(path.iterdir()):
+            raise OutputError(f"{out!r} already holds files; choose another --out")
+        if not os.access(nearest, os.W_OK):
+            raise OutputError(f"cannot write to {str(nearest)!r}; choose another --out")
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(_refusal(path, error)) from error
-    if taken:
-        raise OutputError(f"{str(path)!r} already holds files; choose another --out")
-    if not writable:
-        raise OutputError(f"{str(path)!r} cannot be written to; choose another --out")
+
+
+def _make(out: str) -> Path:
+    """Make the folder, or take an empty one; raises OutputError."""
+    check_free(out)
+    path = Path(out)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(_refusal(path, error)) from error
     return path
+
+
+def _start_history(path: Path) -> None:
+    """Make `history.csv` with its header: whoever makes it owns the folder; raises OutputError."""
+    try:
+        with open(path, "x", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writeheader()
+    except FileExistsError:
+        raise OutputError(
+            f"{str(path.parent)!r} was just taken by another run; choose another --out"
+        ) from None
+    except OSError as error:
+        raise OutputError(_refusal(path, error)) from error
 
 
 def _next_free(parent: Path, name: str) -> Path:

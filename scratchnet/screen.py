@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scratchnet import environment
-from scratchnet.data import Dataset, Samples
+from scratchnet.data import Dataset
 from scratchnet.networks import MultiLayerNet
 from scratchnet.runs import to_json
 from scratchnet.trainer import Epoch, Trainer
@@ -32,7 +32,8 @@ class Screen:
         parts = ", ".join(f"{len(s):,} {name}" for name, s in counts.items() if s is not None)
         sizes = "-".join(map(str, network.sizes))
         lines = {
-            "data": f"{dataset.name}: {parts}; {'x'.join(map(str, shape))}, {dataset.classes} classes",
+            "data": f"{_shown(dataset.name)}: {parts}; {'x'.join(map(str, shape))}, "
+            f"{dataset.classes} classes",
             "network": f"{sizes} {network.activation}, {network.vector.size:,} parameters, "
             f"{network.dtype}",
             "optimizer": f"{trainer.optimizer}, batch {trainer.batches.batch_size}, "
@@ -71,16 +72,24 @@ class Screen:
         parts += [f"loss {epoch.loss:.4f}", f"accuracy {epoch.accuracy:.4f}"]
         if epoch.val_loss is not None:
             parts += [f"val_loss {epoch.val_loss:.4f}", f"val_accuracy {epoch.val_accuracy:.4f}"]
-        self._say("  ".join([*parts, f"{epoch.seconds:.2f} s"]))
+        self._say("  ".join([*parts, f"{epoch.seconds:.3f} s"]))
 
     def result(self, results: Mapping[str, Any], folder: str) -> None:
         """The last line: accuracy on the test samples, time, where the files are."""
         if self.json:
             print(to_json(results), end="")
+        epochs, kept = results["epochs"], results["kept_epoch"]
+        count = f"{epochs} epoch{'s' if epochs != 1 else ''}"
+        best = f", with the weights of epoch {kept}" if kept != epochs else ""
         self._say(
             f"test accuracy {results['test_accuracy']:.4f}, loss {results['test_loss']:.4f} after "
-            f"{results['epochs']} epochs in {results['seconds']:.2f} s; see {folder}"
+            f"{count} in {results['seconds']:.2f} s{best}; see {_shown(folder)}"
         )
+
+    def plan(self) -> None:
+        """The last line of a dry run."""
+        if not self.quiet:
+            self._say(f"{'dry run':<10} nothing was trained or written")
 
     def note(self, text: str) -> None:
         """Something the user should know, on stderr."""
@@ -90,8 +99,14 @@ class Screen:
         file = sys.stderr if self.json else sys.stdout
         if self._bar is not None:
             self._bar.write(line, file=file)
+            file.flush()
         else:
             print(line, file=file, flush=True)
+
+
+def _shown(path: str) -> str:
+    """`path` as it is, or quoted where it holds what would break the line."""
+    return path if path.isprintable() else repr(path)
 
 
 def _machine() -> str:

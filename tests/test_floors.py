@@ -1,0 +1,118 @@
+"""The house: every module imports only from the floors below it, and the tables are complete."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import scratchnet
+from scratchnet import initializers, layers, optimizers
+from scratchnet.layers import ACTIVATIONS, LOSSES, Affine, Layer, Loss
+from scratchnet.optimizers import OPTIMIZERS, RANGES, Optimizer
+
+PACKAGE = Path(scratchnet.__file__).parent
+
+FLOORS = {
+    "errors": 0,
+    "checks": 1,
+    "environment": 1,
+    "files": 1,
+    "parameters": 1,
+    "registry": 1,
+    "functions": 2,
+    "randomness": 2,
+    "initializers": 3,
+    "idx": 3,
+    "download": 3,
+    "layers.layer": 4,
+    "layers.activations": 5,
+    "layers.affine": 5,
+    "layers.losses": 5,
+    "layers": 6,
+    "optimizers": 6,
+    "data": 6,
+    "networks": 7,
+    "gradient_check": 8,
+    "checkpoint": 8,
+    "trainer": 8,
+    "runs": 9,
+    "arguments": 9,
+    "screen": 10,
+    "cli": 11,
+}
+"""A module may import what has a smaller number; `scratchnet` itself, for its version, is 9."""
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    del found[""]  # scratchnet/__init__.py: the public names
+    return found
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("scratchnet"):
+            module = (node.module or "").removeprefix("scratchnet").lstrip(".")
+            found |= {module} if module else {alias.name for alias in node.names}
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"relative import in {path}"
+    return found - {"__version__"}
+
+
+def test_every_module_stands_on_a_floor():
+    assert set(modules()) == set(FLOORS)
+
+
+@pytest.mark.parametrize("module", FLOORS)
+def test_a_module_imports_only_from_floors_below(module):
+    for other in imports_of(modules()[module]):
+        assert FLOORS[other] < FLOORS[module], f"{module} imports {other}"
+
+
+def test_no_module_is_a_drawer_for_anything():
+    assert not {"utils", "common", "helpers", "base", "manager", "misc"} & {
+        part for name in modules() for part in name.split(".")
+    }
+
+
+def concrete(kind: type, module: object) -> set[type]:
+    return {
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, kind) and not inspect.isabstract(value)
+    }
+
+
+def test_the_tables_hold_every_class():
+    assert set(OPTIMIZERS.values()) == concrete(Optimizer, optimizers)
+    assert set(ACTIVATIONS.values()) == concrete(Layer, layers) - {Affine}
+    assert set(LOSSES.values()) == concrete(Loss, layers)
+
+
+def test_the_tables_cannot_be_changed():
+    for table in (OPTIMIZERS, ACTIVATIONS, LOSSES, RANGES, initializers.INITIALIZERS):
+        with pytest.raises(TypeError):
+            table["mine"] = None  # type: ignore[index]
+
+
+def test_public_names_are_exported_and_described():
+    for name in scratchnet.__all__:
+        assert (getattr(scratchnet, name).__doc__ or "").strip(), name
+
+
+def test_the_package_never_runs_code_from_a_file():
+    forbidden = {"eval", "exec", "extractall", "__import__"}
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                assert called not in forbidden, f"{name} calls {called}"
+                for keyword in node.keywords:
+                    loads = keyword.arg == "allow_pickle"
+                    assert not (loads and getattr(keyword.value, "value", None) is not False), name
+            if isinstance(node, ast.Import):
+                assert "pickle" not in {alias.name for alias in node.names}, name

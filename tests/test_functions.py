@@ -1,0 +1,49 @@
+"""Softmax, cross-entropy and sigmoid at ordinary values and at the ends of the number range."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.special import expit, log_softmax, softmax
+
+from scratchnet import functions
+
+logits = arrays(
+    np.float64,
+    array_shapes(min_dims=2, max_dims=2, max_side=6),
+    elements=st.floats(-1e30, 1e30, allow_subnormal=True),
+)
+
+
+@given(logits)
+def test_softmax_and_log_softmax_agree_with_scipy(x):
+    np.testing.assert_allclose(functions.softmax(x), softmax(x, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        functions.log_softmax(x), log_softmax(x, axis=1), rtol=1e-12, atol=1e-15
+    )
+
+
+@given(logits)
+def test_a08_every_row_of_a_softmax_sums_to_one_and_does_not_depend_on_the_others(x):
+    y = functions.softmax(x)
+    np.testing.assert_allclose(y.sum(axis=1), 1.0, rtol=1e-12)
+    for row in range(len(x)):
+        np.testing.assert_array_equal(functions.softmax(x[row : row + 1])[0], y[row])
+
+
+def test_cross_entropy_is_the_mean_of_minus_log_softmax_at_the_label():
+    x = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    by_hand = [np.log(1 + np.exp(-1) + np.exp(-2)), np.log(3)]
+    assert functions.cross_entropy(x, np.array([0, 2])) == pytest.approx(np.mean(by_hand))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_b29_sigmoid_does_not_overflow_and_has_the_right_limits(dtype):
+    x = np.array([-1e4, -1000, -88, -1, 0, 1, 88, 1000, 1e4], dtype)
+    with np.errstate(over="raise", invalid="raise"):
+        y = functions.sigmoid(x)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, expit(x.astype("float64")).astype(dtype), rtol=3e-7, atol=1e-38)
+    assert y[0] == 0
+    assert y[-1] == 1
