@@ -5,7 +5,10 @@ import sys
 try:
     from scratchnet.cli import main
 except ModuleNotFoundError as error:
-    sys.exit(f"train.py: error: {error.name} is not installed; run `make train`, or see README.md")
+    sys.stderr.write(
+        f"train.py: error: {error.name} is not installed; run `make train`, or see README.md\n"
+    )
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,8 @@ mean of the last 100 losses, each taken before its update, and the accuracy on a
 
 The reference are three runs of the book's own classes. The book draws every batch with replacement;
 here, as everywhere in scratchnet, each epoch visits every sample once in a new order (its last
-batch is shorter). `--with-replacement` draws as the book does.
+batch is shorter). `--with-replacement` draws as the book does. `--by-hand` trains the book's formulas
+as by_hand.py writes them out, from the same weights and on the same batches, instead of scratchnet.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from by_hand import Classifier, Fitting
 from report import machine, machine_lines, parser, table, write_json
 
 from scratchnet import MultiLayerNet, Samples, Trainer, load
@@ -70,13 +72,15 @@ def main() -> None:
         for name in BOOK_LOSSES
     ]
     how = "with replacement" if options.with_replacement else "without replacement, by epochs"
-    print(f"Batches drawn {how}; {options.steps:,} steps; {options.dtype}.\n")
+    who = "The formulas by hand, float64" if options.by_hand else f"scratchnet, {options.dtype}"
+    print(f"{who}; batches drawn {how}; {options.steps:,} steps; {options.seeds} seeds.\n")
     print(_seed_table(results) if options.seeds <= 5 else _spread_table(results))
     write_json(
         options.json,
         {
             "machine": found,
             "with_replacement": options.with_replacement,
+            "by_hand": options.by_hand,
             "dtype": options.dtype,
             "steps": options.steps,
             "results": [asdict(result) for result in results],
@@ -89,6 +93,7 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--seeds", type=int, default=3, help="how many (default 3); above 5: spread")
     made.add_argument("--steps", type=int, default=STEPS, help=f"updates (default {STEPS})")
     made.add_argument("--with-replacement", action="store_true", help="draw as the book does")
+    made.add_argument("--by-hand", action="store_true", help="train by_hand.py, not scratchnet")
     made.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     return made.parse_args()
 
@@ -101,11 +106,15 @@ def _run(
     optimizer = OPTIMIZERS[name]()  # its default rate: 0.01, Adam 0.001
     trainer = Trainer(network, train, optimizer=optimizer, batch_size=BATCH_SIZE, seed=seed)
     draw = _with_replacement if options.with_replacement else _by_epochs
-    losses = [
-        trainer.step(*trainer.batches.gather(index))
-        for index in itertools.islice(draw(trainer), options.steps)
-    ]
-    _, accuracy = trainer.evaluate(test)
+    batches = map(trainer.batches.gather, itertools.islice(draw(trainer), options.steps))
+    if options.by_hand:
+        plain = Classifier(network.params)
+        fitting = Fitting(plain, name)
+        losses = [fitting.step(x, t) for x, t in batches]
+        accuracy = plain.accuracy(*test[:])
+    else:
+        losses = [trainer.step(x, t) for x, t in batches]
+        accuracy = trainer.evaluate(test)[1]
     return Result(name, seed, statistics.fmean(losses[-LAST:]), accuracy)
 
 

@@ -27,7 +27,8 @@ MAX_CONFIG = 2**20
 EPILOG = """\
 examples: %(prog)s --optimizer adam
           %(prog)s --dataset mnist --hidden 100,100 --epochs 5
-exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged, 130 Ctrl-C, 1 a bug
+exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged,
+             6 network, 130 Ctrl-C, 143 SIGTERM, 1 a bug
 """
 
 

@@ -1,14 +1,18 @@
 """The command line: arguments in, the parts wired together, results out; no mathematics here."""
 
 import argparse
+import io
+import math
 import os
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from scratchnet import __version__, environment
 from scratchnet.arguments import parse, program
@@ -24,13 +28,14 @@ from scratchnet.errors import (
 )
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_parameters, layer_sizes
 from scratchnet.optimizers import Optimizer, make_optimizer
-from scratchnet.runs import RunFolder
+from scratchnet.runs import RunFolder, check_free
 from scratchnet.screen import Screen
 from scratchnet.trainer import EarlyStopping, Trainer
 
 EXIT_CODES: Mapping[type[BaseException], int] = {
     ParameterError: 2,
     MemoryError: 2,
+    ModuleNotFoundError: 2,
     DataError: 3,
     OutputError: 4,
     DivergenceError: 5,
@@ -38,37 +43,67 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
     ScratchnetError: 3,  # what is left: arrays of the data set that do not fit
     KeyboardInterrupt: 130,
     BrokenPipeError: 141,
+    OSError: 4,  # what is left: a folder that has gone while in use
 }
 """The exit status of each kind of error, the first that fits; 1 is left to bugs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say and return the exit status; an error is one line on stderr."""
+    _prepare_streams()
     arguments = parse(argv)
     try:
         train(arguments)
-        sys.stdout.flush()
     except tuple(EXIT_CODES) as error:
         if arguments.debug:
             traceback.print_exc()
-        if isinstance(error, BrokenPipeError):  # the reader has gone, as after `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif isinstance(error, KeyboardInterrupt):
-            print(f"{program()}: interrupted", file=sys.stderr)
-        else:
-            print(f"{program()}: error: {error or 'out of memory'}", file=sys.stderr)
+        _drop_output()
+        with suppress(OSError):
+            sys.stderr.write(_line(error))
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     return 0
 
 
+def _drop_output() -> None:
+    """Let go of what standard output does not take, or the exit would try once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line(error: BaseException) -> str:
+    """What stderr says about an error: one line, or nothing where the reader has gone."""
+    if isinstance(error, BrokenPipeError):
+        return ""
+    if isinstance(error, KeyboardInterrupt):
+        return f"{program()}: interrupted\n"
+    text = str(error)
+    if isinstance(error, MemoryError):
+        text = f"out of memory: {error or 'no more of it'}; choose smaller layers or batches"
+    elif isinstance(error, ModuleNotFoundError):
+        text = f"{error.name} is not installed; run `make train`, or see README.md"
+    elif isinstance(error, OSError) and not isinstance(error, ScratchnetError):
+        text = f"{error.strerror or error}: {error.filename!r}; --debug shows where"
+    return f"{program()}: error: {text}\n"
+
+
+def _prepare_streams() -> None:
+    """Give a closed stream a place to write to, and every name of a file a spelling."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def train(arguments: argparse.Namespace) -> None:
     """The main job: load, build, train, evaluate, write; raises ScratchnetError."""
+    check_free(arguments.out)
     dataset = load(arguments.dataset, home=arguments.data_dir)
     optimizer = make_optimizer(arguments.optimizer, arguments.lr)
     network = _build(arguments, dataset, optimizer)
-    training, validation = dataset.train, None
-    if arguments.val_split:
-        training, validation = training.split(arguments.val_split, arguments.seed)
+    training, validation = _split(arguments, dataset.train)
     trainer = Trainer(
         network,
         training,
@@ -84,11 +119,27 @@ def train(arguments: argparse.Namespace) -> None:
         verbose=arguments.verbose,
         json=arguments.json,
     )
-    with environment.limit_threads(arguments.threads):
-        _advise(arguments, trainer, screen)
+    _advise(arguments, trainer, screen)
+    # What overflows ends in a loss that is not finite, which is an error of its own.
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with environment.limit_threads(arguments.threads), quiet:
         screen.header(dataset, trainer, network)
-        if not arguments.dry_run:
+        if arguments.dry_run:
+            screen.plan()
+        else:
             _run(arguments, dataset, network, trainer, screen)
+
+
+def _split(arguments: argparse.Namespace, samples: Samples) -> tuple[Samples, Samples | None]:
+    """The samples to train with and those held out for validation, if any are to be."""
+    if not arguments.val_split:
+        if arguments.patience:
+            raise ParameterError("--patience needs validation samples; set --val-split above 0")
+        return samples, None
+    try:
+        return samples.split(arguments.val_split, arguments.seed)
+    except ParameterError as error:
+        raise ParameterError(f"--val-split {arguments.val_split}: {error}") from error
 
 
 def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer) -> MultiLayerNet:
@@ -125,9 +176,10 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
         )
     processors = os.cpu_count() or 1
     if arguments.threads > processors:
-        screen.note(f"--threads {arguments.threads} on a machine with {processors} processors")
-    if arguments.patience and trainer.validation is None:
-        raise ParameterError("--patience needs validation samples; choose a --val-split above 0")
+        screen.note(
+            f"--threads {arguments.threads} is more than the {processors} processors there are; "
+            "that many are used"
+        )
 
 
 def _run(
@@ -138,13 +190,15 @@ def _run(
     screen: Screen,
 ) -> None:
     """Train and evaluate, and keep what came of it in the run's folder."""
-    folder = RunFolder(arguments.out, f"{dataset.name}-{arguments.optimizer}")
+    folder = RunFolder(arguments.out, f"{_stem(dataset.name)}-{arguments.optimizer}")
     folder.write_config(_config(arguments, dataset, network, trainer))
     stopping = EarlyStopping(network, arguments.patience) if arguments.patience else None
     start = time.perf_counter()
     try:
         with screen.bar(trainer):
             for epoch in trainer.run(arguments.epochs):
+                _require_finite(trainer, "validation loss", epoch.val_loss)
+                _require_finite(trainer, "penalty", epoch.penalty)
                 folder.add_epoch(epoch)
                 screen.epoch(epoch)
                 if stopping is not None and stopping.should_stop(epoch):
@@ -152,12 +206,31 @@ def _run(
     finally:
         folder.write_history()
     seconds = time.perf_counter() - start
-    if stopping is not None:
+    kept = folder.rows[-1]
+    if stopping is not None and stopping.best is not None:
         stopping.restore_best()
+        kept = folder.rows[stopping.best.number - 1]
+    results = _results(arguments, dataset, trainer, folder.rows, kept, seconds)
     save_weights(network, folder.path / "weights.npz")
-    results = _results(arguments, dataset, trainer, folder.rows, seconds)
     folder.write_results(results)
     screen.result(results, str(folder.path))
+
+
+def _require_finite(trainer: Trainer, name: str, value: float | None) -> None:
+    """Raise DivergenceError where an evaluation, not a step, is the first to see it."""
+    if value is not None and not math.isfinite(value):
+        lr = trainer.optimizer.lr
+        usual = min(type(trainer.optimizer)().lr, lr / 10)
+        raise DivergenceError(
+            f"training diverged by step {trainer.steps}: the {name} is {value}; "
+            f"try an lr below {lr:g}, such as {usual:g}"
+        )
+
+
+def _stem(name: str) -> str:
+    """The name of a data set, of which there may be only a path, as a part of another path."""
+    last = os.path.basename(os.path.normpath(name)).removesuffix(".npz")
+    return last.strip(".") or "data"
 
 
 def _config(
@@ -180,10 +253,15 @@ def _results(
     dataset: Dataset,
     trainer: Trainer,
     rows: Sequence[Mapping[str, Any]],
+    kept: Mapping[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    """What the run came to; the test samples are looked at here, once, and nowhere else."""
+    """What the run came to with the weights of the epoch `kept`.
+
+    The test samples are looked at here, once, and nowhere else.
+    """
     test_loss, test_accuracy = trainer.evaluate(dataset.test)
+    _require_finite(trainer, "test loss", test_loss)
     training_seconds = sum(row["seconds"] for row in rows)
     return {
         "dataset": dataset.name,
@@ -191,8 +269,9 @@ def _results(
         "lr": trainer.optimizer.lr,
         "test_accuracy": test_accuracy,
         "test_loss": test_loss,
-        "val_accuracy": rows[-1]["val_accuracy"],
-        "val_loss": rows[-1]["val_loss"],
+        "val_accuracy": kept["val_accuracy"],
+        "val_loss": kept["val_loss"],
+        "kept_epoch": kept["epoch"],
         "epochs": trainer.epochs,
         "steps": trainer.steps,
         "batch_size": arguments.batch_size,

@@ -209,7 +209,8 @@ def _in_words(error: Exception) -> str:
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):
         return "no answer in time"
-    return str(getattr(reason, "strerror", None) or reason or type(error).__name__)
+    words = str(getattr(reason, "strerror", None) or reason or type(error).__name__)
+    return " ".join(words.split())  # a server's first line may be anything
 
 
 def _sha256(part: BinaryIO) -> str:

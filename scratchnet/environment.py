@@ -27,10 +27,11 @@ def describe() -> dict[str, Any]:
 
 
 def limit_threads(threads: int | None) -> AbstractContextManager[Any]:
-    """Inside of it BLAS uses that many threads; None leaves it as it is."""
+    """Inside of it BLAS uses that many threads, or one a processor; None leaves it as it is."""
     if threads is None:
         return nullcontext()
-    limit: AbstractContextManager[Any] = _controller().limit(limits=threads, user_api="blas")
+    most = min(threads, os.cpu_count() or 1)
+    limit: AbstractContextManager[Any] = _controller().limit(limits=most, user_api="blas")
     return limit
 
 
@@ -45,7 +46,7 @@ def available_memory() -> int | None:
 
 
 def _blas_of_numpy() -> list[dict[str, Any]]:
-    """The BLAS that came with NumPy, as SciPy brings its own; else all there are, shared by both."""
+    """The BLAS that came with NumPy, as SciPy brings its own; else all that are loaded."""
     pools = [pool for pool in _controller().info() if pool["user_api"] == "blas"]
     package = Path(np.__file__).parent
     homes = (package, package.with_name("numpy.libs"))

@@ -148,9 +148,8 @@ class Network:
             dout = layer.backward(dout)
         self.layers[self._lowest].param_grads(dout)
         if self.weight_decay:
-            self.gradient_vector[: self.n_weights] += (
-                self.weight_decay * self.vector[: self.n_weights]
-            )
+            weights = slice(self.n_weights)
+            self.gradient_vector[weights] += self.weight_decay * self.vector[weights]
 
     # The border: what may come in, and copies.
 
@@ -176,8 +175,10 @@ class Network:
                 "for pixels divide by 255",
                 stacklevel=3,
             )
-        x = x.reshape(len(x), -1).astype(self.dtype, copy=False)
-        if not np.isfinite(x.sum()):  # one quick pass; the sum may overflow where no value does
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is named
+            x = x.reshape(len(x), -1).astype(self.dtype, copy=False)
+            doubtful = not np.isfinite(x.sum())  # one quick pass, in which a sum may overflow too
+        if doubtful:
             _check_finite(x)
         return x
 
@@ -188,12 +189,16 @@ class Network:
 
     def copy(self, dtype: npt.DTypeLike | None = None) -> Self:
         """Another network with the same parameters in memory of its own, in `dtype` if given."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
         other.layers = tuple(copy.deepcopy(layer) for layer in self.layers)
         other.loss_layer = copy.deepcopy(self.loss_layer)
         other.dtype = self.dtype if dtype is None else check_dtype(dtype)
         other._adopt()
         return other
+
+    def __copy__(self) -> Self:
+        return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self.copy()

@@ -73,7 +73,7 @@ def check_free(out: str | None) -> None:
     try:
         nearest = next((p for p in (path, *path.parents) if p.exists()), Path())
         if not nearest.is_dir():
-            raise OutputError(f"{str(nearest)!r} must be a folder, it is none; choose another --out")
+            raise OutputError(f"{str(nearest)!r} must be a folder; choose another --out")
         if out is not None and nearest == path and any(path.iterdir()):
             raise OutputError(f"{out!r} already holds files; choose another --out")
         if not os.access(nearest, os.W_OK):

@@ -4,10 +4,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from scratchnet import environment
 from scratchnet.data import Dataset
+from scratchnet.errors import OutputError
 from scratchnet.networks import MultiLayerNet
 from scratchnet.runs import to_json
 from scratchnet.trainer import Epoch, Trainer
@@ -77,7 +78,7 @@ class Screen:
     def result(self, results: Mapping[str, Any], folder: str) -> None:
         """The last line: accuracy on the test samples, time, where the files are."""
         if self.json:
-            print(to_json(results), end="")
+            _print(to_json(results).rstrip(), sys.stdout)
         epochs, kept = results["epochs"], results["kept_epoch"]
         count = f"{epochs} epoch{'s' if epochs != 1 else ''}"
         best = f", with the weights of epoch {kept}" if kept != epochs else ""
@@ -93,15 +94,25 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Something the user should know, on stderr."""
-        print(f"note: {text}", file=sys.stderr)
+        _print(f"note: {text}", sys.stderr)
 
     def _say(self, line: str) -> None:
         file = sys.stderr if self.json else sys.stdout
         if self._bar is not None:
-            self._bar.write(line, file=file)
-            file.flush()
-        else:
-            print(line, file=file, flush=True)
+            self._bar.clear()
+        _print(line, file)
+        if self._bar is not None:
+            self._bar.refresh()
+
+
+def _print(text: str, file: TextIO) -> None:
+    """Print at once; raises OutputError, or BrokenPipeError where the reader has gone."""
+    try:
+        print(text, file=file, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot print: {error.strerror or error}; send it elsewhere") from error
 
 
 def _shown(path: str) -> str:

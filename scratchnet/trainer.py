@@ -160,7 +160,7 @@ class Trainer:
         for k, layer in enumerate(() if bad else self.network.layers, 1):
             x = layer.forward(x)
             if not np.isfinite(x).all():
-                place = f"the output of layer {k}, {layer!r}"
+                place = f"the output of layer {k}, {layer!r},"
                 break
         usual = type(self.optimizer)().lr
         return (

@@ -345,7 +345,8 @@ def test_a_batch_is_x_times_scale_in_the_networks_type(kind, dtype, scale):
     index = np.array([19, 0, 7])
     batch, t = (kept.copy() for kept in batches.gather(index))
     assert batch.dtype == np.dtype(dtype)
-    np.testing.assert_allclose(batch, x[index] * scale, rtol=1e-6 if dtype == "float32" else 1e-15)
+    exact = x[index].astype("float64") * scale
+    np.testing.assert_allclose(batch, exact, rtol=1e-6 if dtype == "float32" else 1e-15)
     if dtype == "float32":
         np.testing.assert_array_equal(batch, samples[index][0])
     np.testing.assert_array_equal(t, samples.t[index])

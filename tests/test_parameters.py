@@ -81,7 +81,10 @@ def test_a_layer_keeps_its_values_when_a_network_adopts_it():
     np.testing.assert_array_equal(network.params["W1"], before)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, MultiLayerNet.copy, lambda n: pickle.loads(pickle.dumps(n))],
+)
 def test_a_copied_network_is_whole_and_apart(copied):
     network = MultiLayerNet(3, [4], 2)
     x, t = np.ones((2, 3)), np.array([0, 1])
@@ -92,3 +95,5 @@ def test_a_copied_network_is_whole_and_apart(copied):
     assert not other.layers[0].params["W"].any()
     assert network.params["W1"].any()
     assert other.params.vector is other.vector
+    network.vector[:] = 0  # and the original is as whole as it was
+    assert not network.predict(x).any()

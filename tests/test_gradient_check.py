@@ -1,0 +1,180 @@
+"""The gradient checker: it must fail on a wrong gradient, and not pass where it proved nothing."""
+
+import numpy as np
+import pytest
+
+from scratchnet import (
+    Affine,
+    MultiLayerNet,
+    Network,
+    ReLU,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Tanh,
+    check_gradients,
+)
+from scratchnet.errors import (
+    DtypeError,
+    GradientCheckError,
+    InconclusiveCheckError,
+    ParameterError,
+)
+from scratchnet.layers import Layer
+
+X = np.random.default_rng(0).normal(size=(4, 5))
+T = np.array([0, 1, 2, 0])
+
+
+class BatchMean(Layer):
+    """y = x - mean(x) over the batch: a statistic of the batch, as in batch normalisation."""
+
+    def forward(self, x, *, train=False):
+        return x - x.mean(axis=0)
+
+    def input_grad(self, dout):
+        return dout - dout.mean(axis=0)
+
+
+def wrong(kind, method, change):
+    """A subclass of a layer whose `method` returns or writes something else."""
+
+    def changed(self, dout):
+        result = getattr(kind, method)(self, dout)
+        if result is None:
+            for g in self.grads.values():
+                g[...] = change(g)
+            return None
+        return change(result)
+
+    return type(f"Wrong{kind.__name__}", (kind,), {method: changed})
+
+
+def one_off(g):
+    g = g.copy()
+    g.flat[-1] += 1e-6 * np.abs(g).max()
+    return g
+
+
+CHANGES = {
+    "sign": lambda g: -g,
+    "factor": lambda g: g * 1.0001,
+    "zero": np.zeros_like,
+    "a millionth in one element": one_off,
+    "shifted": lambda g: g + 1e-6,
+    "nan": lambda g: g * np.nan,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("kind", [ReLU, Sigmoid, Tanh])
+def test_a_wrong_input_gradient_fails(kind, change):
+    with pytest.raises(GradientCheckError, match="gradient check: failed"):
+        check_gradients(wrong(kind, "input_grad", change)(), X)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("method", ["input_grad", "param_grads"])
+def test_a_wrong_affine_fails_alone_and_in_a_network(method, change):
+    kind = wrong(Affine, method, change)
+    with pytest.raises(GradientCheckError):
+        check_gradients(kind(5, 3), X)
+    # In a network the wrong layer is the second, so that its input gradient matters.
+    network = Network([Affine(5, 6), Tanh(), kind(6, 3, rng=1)])
+    with pytest.raises(GradientCheckError):
+        check_gradients(network, X, T)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_wrong_loss_fails(change):
+    class Wrong(SoftmaxWithLoss):
+        def backward(self, dout=1.0):
+            return change(super().backward(dout))
+
+    with pytest.raises(GradientCheckError) as caught:
+        check_gradients(Wrong(), X, T)
+    assert caught.value.report.status == "failed"
+    assert caught.value.report.arrays[0].reason.startswith("at (")
+
+
+def test_right_gradients_raise_no_alarm_over_100_seeds():
+    for seed in range(100):
+        x = np.random.default_rng(seed).normal(size=(3, 4))
+        network = MultiLayerNet(4, [9], 3, activation="tanh", seed=seed)
+        assert check_gradients(network, x, T[:3]).status == "passed"
+
+
+def test_b06_gradients_that_are_all_zero_prove_nothing():
+    with pytest.raises(InconclusiveCheckError, match="every gradient is 0"):
+        check_gradients(ReLU(), -np.abs(X) - 1)
+    network = MultiLayerNet(5, [6], 3)
+    network.params["b1"] = np.full(6, -100)
+    report = check_gradients(network, X, T, raises=False)
+    assert report.status == "inconclusive"
+    assert {c.name: c.status for c in report.arrays}["W1"] == "inconclusive"
+
+
+def test_b06_a_single_sample_through_a_batch_statistic_proves_nothing():
+    assert check_gradients(BatchMean(), X).status == "passed"
+    with pytest.raises(InconclusiveCheckError):
+        check_gradients(BatchMean(), X[:1])
+    network = Network([Affine(5, 4), BatchMean(), Affine(4, 3)])
+    assert check_gradients(network, X, T, raises=False).arrays[0].status == "passed"
+    with pytest.raises(InconclusiveCheckError):
+        check_gradients(network, X[:1], T[:1])
+
+
+def test_b06_points_on_a_kink_are_left_out_and_counted():
+    x = np.where(np.arange(200).reshape(20, 10) == 7, 0.0, 1.0)
+    report = check_gradients(ReLU(), x)
+    assert report.status == "passed"
+    assert (report.arrays[0].elements, report.arrays[0].excluded) == (200, 1)
+    assert "199 of 200 elements" in str(report)
+
+
+def test_b06_too_many_points_on_kinks_prove_nothing():
+    x = np.ones((4, 5))
+    x[:, 0] = 0
+    with pytest.raises(InconclusiveCheckError, match="4 elements lie on kinks"):
+        check_gradients(ReLU(), x)
+
+
+def test_b06_the_subject_is_left_as_it_was():
+    network = MultiLayerNet(5, [6], 3)
+    network.gradient(X, T)
+    vector, gradient = network.vector.copy(), network.gradient_vector.copy()
+    check_gradients(network, X + 1, T)
+    np.testing.assert_array_equal(network.vector, vector)
+    np.testing.assert_array_equal(network.gradient_vector, gradient)
+    layer, x = Affine(5, 3), X.copy()
+    weights = layer.params["W"].copy()
+    check_gradients(layer, x)
+    np.testing.assert_array_equal(layer.params["W"], weights)
+    np.testing.assert_array_equal(x, X)
+    assert layer.params["W"].dtype == "float32"
+
+
+def test_b07_integers_are_refused_and_float32_is_checked_in_float64():
+    with pytest.raises(DtypeError, match=r"must be floats .* got int64"):
+        check_gradients(ReLU(), np.arange(6).reshape(2, 3))
+    report = check_gradients(MultiLayerNet(5, [9], 3, "tanh"), X.astype("float32"), T)
+    assert max(check.error for check in report.arrays) < 1e-9
+
+
+def test_b08_soft_labels_have_the_gradient_of_their_loss():
+    t = np.random.default_rng(0).dirichlet(np.ones(5), 4)
+    assert check_gradients(SoftmaxWithLoss(labels="soft"), X, t).status == "passed"
+    assert check_gradients(SoftmaxWithLoss(labels="onehot"), X, np.eye(5)[T]).status == "passed"
+
+
+def test_a_network_or_loss_needs_labels():
+    for subject in (MultiLayerNet(5, [6], 3), SoftmaxWithLoss()):
+        with pytest.raises(ParameterError, match="needs labels t"):
+            check_gradients(subject, X)
+
+
+def test_the_report_names_every_array_and_the_worst_element():
+    report = check_gradients(wrong(Affine, "param_grads", one_off)(5, 3), X, raises=False)
+    assert [check.name for check in report.arrays] == ["x", "W", "b"]
+    assert [check.status for check in report.arrays] == ["passed", "failed", "failed"]
+    assert "at (4, 2) the gradient is" in report.arrays[1].reason
+    assert str(report).splitlines()[0] == "gradient check: failed"

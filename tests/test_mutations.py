@@ -1,0 +1,183 @@
+"""Planted faults: each is a slip that people make, and each must turn a test red.
+
+A mutant is a copy of the package with one piece of text replaced; the named tests run on it in a
+process of their own. A mutant that survives means that a test cannot fail.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import scratchnet
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(scratchnet.__file__).parent
+
+
+class Mutation(NamedTuple):
+    what: str
+    module: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTATIONS = [
+    Mutation(
+        "a08 softmax over the whole batch",
+        "functions.py",
+        "return np.asarray(y / y.sum(axis=-1, keepdims=True))",
+        "return np.asarray(y / y.sum())",
+        "test_functions.py",
+    ),
+    Mutation(
+        "b08 a small number inside the logarithm",
+        "layers/losses.py",
+        "np.log1p(rest)",
+        "np.log(1 + rest + 1e-7)",
+        "test_losses.py",
+    ),
+    Mutation(
+        "b25 the incoming gradient is ignored",
+        "layers/losses.py",
+        "np.multiply(dy, dout / len(t), out=dy)",
+        "np.multiply(dy, 1 / len(t), out=dy)",
+        "test_contracts.py",
+    ),
+    Mutation(
+        "the loss gradient is a sum, the loss a mean",
+        "layers/losses.py",
+        "dout / len(t)",
+        "dout",
+        "test_losses.py",
+    ),
+    Mutation(
+        "b09 negative labels are let through",
+        "layers/losses.py",
+        "t.min() < 0 or t.max()",
+        "t.max()",
+        "test_losses.py",
+    ),
+    Mutation(
+        "b17 relu passes gradient at 0",
+        "layers/activations.py",
+        "np.greater(y, 0,",
+        "np.greater_equal(y, 0,",
+        "test_layers.py",
+    ),
+    Mutation(
+        "b17 relu writes into the caller's gradient",
+        "layers/activations.py",
+        "return np.multiply(dout, mask, out=dx)",
+        "return np.multiply(dout, mask, out=dout)",
+        "test_contracts.py",
+    ),
+    Mutation(
+        "the bias gradient is a mean",
+        "layers/affine.py",
+        "np.sum(dout, axis=0,",
+        "np.mean(dout, axis=0,",
+        "test_layers.py",
+    ),
+    Mutation(
+        "b20 assigning replaces the array",
+        "parameters.py",
+        'np.copyto(view, source, casting="same_kind")',
+        "self._views[name] = source",
+        "test_parameters.py",
+    ),
+    Mutation(
+        "weight decay shrinks biases too",
+        "networks.py",
+        "weights = slice(self.n_weights)",
+        "weights = slice(None)",
+        "test_networks.py",
+    ),
+    Mutation(
+        "b10 accuracy leaves out the last short batch",
+        "networks.py",
+        "for start in range(0, n, size))",
+        "for start in range(0, n - n % size, size))",
+        "test_networks.py",
+    ),
+    Mutation(
+        "predict returns kept memory",
+        "networks.py",
+        "y[rows] = self.logits(x[rows])",
+        "y = self.logits(x[rows])",
+        "test_networks.py",
+    ),
+    Mutation(
+        "b21 no correction of the first moment",
+        "optimizers.py",
+        "(self.lr / (1 - self.beta1**t)) * m",
+        "self.lr * m",
+        "test_optimizers.py",
+    ),
+    Mutation(
+        "b22 nesterov in the old order",
+        "optimizers.py",
+        "w += self.momentum * v - self.lr * g",
+        "w += self.momentum**2 * v - (1 + self.momentum) * self.lr * g",
+        "test_optimizers.py",
+    ),
+    Mutation(
+        "a05 adagrad with eps inside the root",
+        "optimizers.py",
+        "h += g * g\n        w -= self.lr * g / (np.sqrt(h) + self.eps)",
+        "h += g * g\n        w -= self.lr * g / np.sqrt(h + self.eps)",
+        "test_optimizers.py",
+    ),
+    Mutation(
+        "b03 the last epoch's order is used again",
+        "trainer.py",
+        '"shuffle", self.epochs)',
+        '"shuffle", 0)',
+        "test_trainer.py",
+    ),
+    Mutation(
+        "b04 batches of every size weigh the same",
+        "trainer.py",
+        "total += self.step(x, t) * len(t)",
+        "total += self.step(x, t) * self.batches.batch_size",
+        "test_trainer.py",
+    ),
+    Mutation(
+        "b06 gradients that are all 0 pass",
+        "gradient_check.py",
+        "elif not largest:",
+        "elif False:",
+        "test_gradient_check.py",
+    ),
+    Mutation(
+        "b06 kinks are not looked for",
+        "gradient_check.py",
+        "smooth[i] &= _pattern(problem.layers) == sides",
+        "smooth[i] &= True",
+        "test_gradient_check.py",
+    ),
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.what)
+def test_a_planted_fault_is_caught(mutation, tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "scratchnet", ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "scratchnet" / mutation.module
+    source = path.read_text(encoding="utf-8")
+    assert source.count(mutation.old) == 1, "the text to replace must stand in the module once"
+    path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-xq", "-pno:cacheprovider", TESTS / mutation.tests],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1, f"no test noticed: {mutation.what}\n{run.stdout}{run.stderr}"
+    assert "1 failed" in run.stdout
