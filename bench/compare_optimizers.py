@@ -4,21 +4,25 @@
 a seed every optimizer starts from the same weights and sees the same batches. The figures are the
 mean of the last 100 losses, each taken before its update, and the accuracy on all test images.
 
-The reference are three runs of the book's own classes. The book draws every batch with replacement;
-here, as everywhere in scratchnet, each epoch visits every sample once in a new order (its last
-batch is shorter). `--with-replacement` draws as the book does. `--by-hand` trains the book's formulas
-as by_hand.py writes them out, from the same weights and on the same batches, instead of scratchnet.
+The reference are three runs of the book's own classes in float64, each optimizer from weights of
+its own. `--draws` says how weights and batches come about:
+
+- epochs: as everywhere in scratchnet; an epoch visits every sample once in a new order, and its
+  last batch is shorter.
+- replacement: every batch is drawn anew from all samples, as the book does.
+- book: with replacement, and the very weights and batches of the reference runs. Then, with
+  `--dtype float64`, the figures are to be the reference's own, as far as rounding allows.
 """
 
 import argparse
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 import numpy as np
-from by_hand import Classifier, Fitting
 from report import machine, machine_lines, parser, table, write_json
 
 from scratchnet import MultiLayerNet, Samples, Trainer, load
@@ -47,6 +51,8 @@ BOOK_ACCURACIES = {
     "rmsprop": (0.9569, 0.9603, 0.9489),
     "adam": (0.9707, 0.9730, 0.9695),
 }
+BOOK_ORDER = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop 0.001", "adam")
+"""In which order the reference runs drew their networks' weights."""
 SLACK = 0.00005
 """Half a unit of the fourth decimal, to which the reference is known."""
 
@@ -71,16 +77,14 @@ def main() -> None:
         for seed in range(options.seeds)
         for name in BOOK_LOSSES
     ]
-    how = "with replacement" if options.with_replacement else "without replacement, by epochs"
-    who = "The formulas by hand, float64" if options.by_hand else f"scratchnet, {options.dtype}"
-    print(f"{who}; batches drawn {how}; {options.steps:,} steps; {options.seeds} seeds.\n")
+    what = f"{options.seeds} seeds, {options.steps:,} steps, {options.dtype}"
+    print(f"{what}; draws: {options.draws}.\n")
     print(_seed_table(results) if options.seeds <= 5 else _spread_table(results))
     write_json(
         options.json,
         {
             "machine": found,
-            "with_replacement": options.with_replacement,
-            "by_hand": options.by_hand,
+            "draws": options.draws,
             "dtype": options.dtype,
             "steps": options.steps,
             "results": [asdict(result) for result in results],
@@ -92,8 +96,7 @@ def _arguments() -> argparse.Namespace:
     made = parser("Six optimizers on MNIST by the book's protocol, beside the book's figures.")
     made.add_argument("--seeds", type=int, default=3, help="how many (default 3); above 5: spread")
     made.add_argument("--steps", type=int, default=STEPS, help=f"updates (default {STEPS})")
-    made.add_argument("--with-replacement", action="store_true", help="draw as the book does")
-    made.add_argument("--by-hand", action="store_true", help="train by_hand.py, not scratchnet")
+    made.add_argument("--draws", choices=tuple(DRAWS), default="epochs", help="see the module")
     made.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     return made.parse_args()
 
@@ -105,31 +108,48 @@ def _run(
     network = MultiLayerNet(784, HIDDEN, 10, initializer="he", seed=seed, dtype=options.dtype)
     optimizer = OPTIMIZERS[name]()  # its default rate: 0.01, Adam 0.001
     trainer = Trainer(network, train, optimizer=optimizer, batch_size=BATCH_SIZE, seed=seed)
-    draw = _with_replacement if options.with_replacement else _by_epochs
-    batches = map(trainer.batches.gather, itertools.islice(draw(trainer), options.steps))
-    if options.by_hand:
-        plain = Classifier(network.params)
-        fitting = Fitting(plain, name)
-        losses = [fitting.step(x, t) for x, t in batches]
-        accuracy = plain.accuracy(*test[:])
-    else:
-        losses = [trainer.step(x, t) for x, t in batches]
-        accuracy = trainer.evaluate(test)[1]
+    indices = itertools.islice(DRAWS[options.draws](trainer, name), options.steps)
+    losses = [trainer.step(*trainer.batches.gather(index)) for index in indices]
+    _, accuracy = trainer.evaluate(test)
     return Result(name, seed, statistics.fmean(losses[-LAST:]), accuracy)
 
 
-def _by_epochs(trainer: Trainer) -> Iterator[np.ndarray]:
+def _by_epochs(trainer: Trainer, _: str) -> Iterator[np.ndarray]:
     """The batches of `Trainer.run`: every sample once an epoch, the last batch as short as left."""
     for epoch in itertools.count():
         order = permutation(len(trainer.train), trainer.seed, "shuffle", epoch)
         yield from trainer.batches.slices(order)
 
 
-def _with_replacement(trainer: Trainer) -> Iterator[np.ndarray]:
-    """The book's batches: BATCH_SIZE samples drawn anew from all, for ever."""
+def _with_replacement(trainer: Trainer, _: str) -> Iterator[np.ndarray]:
+    """BATCH_SIZE samples drawn anew from all, for ever."""
     rng = generator(trainer.seed, "shuffle")
     while True:
         yield rng.integers(len(trainer.train), size=BATCH_SIZE)
+
+
+def _as_the_book(trainer: Trainer, name: str) -> Iterator[np.ndarray]:
+    """Give the network the reference run's weights, then draw that run's batches, for ever.
+
+    One legacy stream: the weights of seven networks, one after the other, then the batches.
+    """
+    rng = np.random.RandomState(trainer.seed)
+    params = trainer.network.params
+    weights = [params[f"W{k}"] for k in range(1, len(HIDDEN) + 2)]
+    for owner in BOOK_ORDER:
+        for W in weights:
+            drawn = rng.randn(*W.shape) * math.sqrt(2 / len(W))
+            if owner == name:
+                W[:] = drawn
+    while True:
+        yield rng.choice(len(trainer.train), BATCH_SIZE)
+
+
+Draw = Callable[[Trainer, str], Iterator[np.ndarray]]
+
+DRAWS: Mapping[str, Draw] = MappingProxyType(
+    {"epochs": _by_epochs, "replacement": _with_replacement, "book": _as_the_book}
+)
 
 
 def _distance(value: float, reference: Sequence[float]) -> str:
