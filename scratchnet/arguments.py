@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 from scratchnet import __version__
+from scratchnet.checks import DTYPES
 from scratchnet.data import DATASETS
 from scratchnet.errors import ParameterError
 from scratchnet.initializers import INITIALIZERS, find_initializer
 from scratchnet.layers import ACTIVATIONS
-from scratchnet.networks import DTYPES
 from scratchnet.optimizers import OPTIMIZERS, RANGES
 from scratchnet.registry import canonical
 

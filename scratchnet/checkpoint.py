@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from scratchnet.data.idx import open_regular
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.files import write_atomically
-from scratchnet.idx import open_regular
 from scratchnet.networks import NETWORKS, MultiLayerNet, count_parameters, layer_sizes
 from scratchnet.registry import pick
 

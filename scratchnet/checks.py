@@ -4,8 +4,11 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from scratchnet.errors import ParameterError
+
+DTYPES = ("float32", "float64")
 
 
 def check_integer(name: str, value: Any, at_least: int) -> int:
@@ -22,3 +25,14 @@ def check_not_negative(name: str, value: Any) -> float:
     if not (math.isfinite(value) and value >= 0):
         raise ParameterError(f"{name} must be a finite number >= 0, got {value!r}")
     return float(value)
+
+
+def check_dtype(dtype: npt.DTypeLike) -> str:
+    """The name of the dtype, float32 or float64; raises ParameterError for any other."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = repr(dtype)
+    if dtype is None or name not in DTYPES:
+        raise ParameterError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    return name

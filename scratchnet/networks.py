@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.checks import check_integer, check_not_negative
+from scratchnet.checks import check_dtype, check_integer, check_not_negative
 from scratchnet.errors import DtypeError, ParameterError, ShapeError
 from scratchnet.initializers import Initializer
 from scratchnet.layers import ACTIVATIONS, Affine, Layer, Loss, SoftmaxWithLoss
@@ -20,7 +20,6 @@ from scratchnet.parameters import Array, Arrays, Shape, allocate
 from scratchnet.randomness import generator
 from scratchnet.registry import canonical, pick
 
-DTYPES = ("float32", "float64")
 EVALUATION_ROWS = 1000  # rows of one forward pass where no gradient follows
 
 
@@ -318,17 +317,6 @@ def layer_sizes(
 def count_parameters(sizes: Sequence[int]) -> int:
     """How many weights and biases a MultiLayerNet with these layer sizes has, without making it."""
     return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
-
-
-def check_dtype(dtype: npt.DTypeLike) -> str:
-    """The name of the dtype, float32 or float64; raises ParameterError for any other."""
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = repr(dtype)
-    if name not in DTYPES:
-        raise ParameterError(f"dtype must be one of {', '.join(DTYPES)}, got {name}")
-    return name
 
 
 def _check_finite(x: Array) -> None:

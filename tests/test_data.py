@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-import scratchnet.data as data
-from scratchnet.data import DATASETS, IDX_NAMES, Batches, Dataset, Published, Samples, load
-from scratchnet.download import RemoteFile, Source
+import scratchnet.data.sets as data
+from scratchnet.data import DATASETS, Batches, Dataset, Samples, load
+from scratchnet.data.download import RemoteFile, Source
+from scratchnet.data.idx import header
+from scratchnet.data.sets import IDX_NAMES, Published
 from scratchnet.errors import DataError, DtypeError, ParameterError, ShapeError
-from scratchnet.idx import header
 
 ROOT = pathlib.Path(__file__).parents[1]
 RNG = np.random.default_rng(5)
@@ -389,13 +390,13 @@ def test_an_index_that_does_not_fit_is_refused(index):
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "10", True, None])
 def test_batch_size_is_a_whole_number_of_at_least_1(batch_size):
-    with pytest.raises(ParameterError, match="batch_size must be a whole number of at least 1"):
+    with pytest.raises(ParameterError, match="batch_size must be an integer >= 1, got"):
         Batches(pixels(), batch_size)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8", "float8", None, 3])
 def test_networks_compute_in_float32_or_float64(dtype):
-    with pytest.raises(ParameterError, match="dtype must be float32 or float64, got"):
+    with pytest.raises(ParameterError, match="dtype must be one of float32, float64, got"):
         Batches(pixels(), 10, dtype)
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-import scratchnet.data as data
-from scratchnet.data import DATASETS, Published, main
-from scratchnet.download import RemoteFile, Source, fetch
+import scratchnet.data.__main__ as data
+from scratchnet.data import DATASETS
+from scratchnet.data.__main__ import main
+from scratchnet.data.download import RemoteFile, Source, fetch
+from scratchnet.data.sets import Published
 from scratchnet.errors import DownloadError, OutputError
 
 ROOT = Path(__file__).parents[1]
@@ -272,7 +274,7 @@ def test_all_mirrors_are_tried_and_named(server, tmp_path):
 def test_without_a_known_size_there_is_still_a_limit(server, tmp_path, monkeypatch):
     unsized = RemoteFile(NAME, FILE.sha256)
     assert get(server, tmp_path, "unsized=256000", file=unsized) is True
-    monkeypatch.setattr("scratchnet.download.MAX_BYTES", 1000)
+    monkeypatch.setattr("scratchnet.data.download.MAX_BYTES", 1000)
     with pytest.raises(DownloadError, match="sent more than the 1000 bytes"):
         get(server, tmp_path / "b", "good", file=unsized)
 
@@ -316,7 +318,7 @@ def test_two_processes_do_not_write_the_same_part(server, tmp_path):
 
 CLIENT = f"""
 import sys
-from scratchnet.download import RemoteFile, fetch
+from scratchnet.data.download import RemoteFile, fetch
 file = RemoteFile({NAME!r}, {FILE.sha256!r}, {FILE.size})
 fetch(file, [sys.argv[1]], sys.argv[2], report=lambda done: print(done, flush=True))
 """

@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scratchnet.errors import DataError
-from scratchnet.idx import (
+from scratchnet.data.idx import (
     header,
     looks_like,
     read_idx,
@@ -25,6 +24,7 @@ from scratchnet.idx import (
     read_npz,
     read_stream,
 )
+from scratchnet.errors import DataError
 
 IMAGES = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
 PLAIN = header(IMAGES.shape) + IMAGES.tobytes()
@@ -276,7 +276,7 @@ def test_a_failing_disk_is_named(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("scratchnet.idx.read_stream", broken)
+    monkeypatch.setattr("scratchnet.data.idx.read_stream", broken)
     refused(write(tmp_path, PLAIN), "Input/output error")
 
 
@@ -284,7 +284,7 @@ def test_lack_of_memory_is_named(tmp_path, monkeypatch):
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("scratchnet.idx.np.empty", full)
+    monkeypatch.setattr("scratchnet.data.idx.np.empty", full)
     refused(write(tmp_path, PLAIN), "no memory for the 60 bytes")
 
 

@@ -181,7 +181,7 @@ BAD_OPTIONS = [
     ({"seed": -1}, "seed must be an integer >= 0, got -1"),
     ({"seed": 1.5}, "seed must be an integer >= 0, got 1.5"),
     ({"dtype": "float8"}, "dtype must be one of float32, float64, got 'float8'"),
-    ({"dtype": "int32"}, "dtype must be one of float32, float64, got int32"),
+    ({"dtype": "int32"}, "dtype must be one of float32, float64, got .int32."),
 ]
 
 

@@ -1,48 +1,26 @@
-"""Hold data sets, hand out mini-batches and load sets by name, so that nothing else reads data.
+"""Samples, the mini-batches drawn from them, and data sets of both: checked once, then trusted.
 
-Everything is checked once, where it comes in (`Samples`); what comes after trusts it.
+Everything is checked where it comes in (`Samples`); what comes after relies on it.
 """
 
 import hashlib
 import math
-import os
-import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.download import FASHION_MNIST, KMNIST, MNIST, RemoteFile, Source, fetch
-from scratchnet.errors import (
-    DataError,
-    DownloadError,
-    DtypeError,
-    OutputError,
-    ParameterError,
-    ScratchnetError,
-    ShapeError,
-)
-from scratchnet.idx import header as idx_header
-from scratchnet.idx import looks_like, open_regular, read_idx, read_npz
-from scratchnet.randomness import generator
-from scratchnet.registry import canonical, pick
+from scratchnet.checks import check_dtype, check_integer
+from scratchnet.errors import DataError, DtypeError, ParameterError, ShapeError
+from scratchnet.parameters import Array
+from scratchnet.randomness import permutation
 
-Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.intp]
 Indices = npt.NDArray[np.integer[Any]] | Sequence[int]
 
-IDX_NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -104,7 +82,7 @@ class Samples:
         ceil(fraction N) samples are shared out over the classes in proportion (largest remainders
         first); a class of two or more always has one on either side, a class of one is kept. Which
         ones: the N raw 64-bit words of the seed's "split" stream (PCG64, `scratchnet.randomness`)
-        are ranked, ties by row, and each class gives up those of its rows that rank lowest. Raw
+        are ranked, and each class gives up those of its rows that rank lowest. Raw
         words and not a Generator's methods, because NumPy promises never to change them. Both
         sides keep the order of the rows.
 
@@ -112,7 +90,6 @@ class Samples:
         """
         if not (isinstance(fraction, float | np.floating) and 0 < fraction < 1):
             raise ParameterError(f"fraction must lie between 0 and 1, got {fraction!r}")
-        words = generator(seed, "split").bit_generator.random_raw(len(self))
         _, classes, counts = np.unique(self.t, return_inverse=True, return_counts=True)
         quotas = _share_out(counts, float(fraction))
         if not quotas.any():
@@ -120,7 +97,7 @@ class Samples:
                 f"fraction={fraction} of {len(self)} samples holds out none: no class of the "
                 f"{len(counts)} has two samples; give at least one class two"
             )
-        shuffled = np.argsort(words, kind="stable")
+        shuffled = permutation(len(self), seed, "split")
         by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
         rank_in_class = np.arange(len(self)) - np.repeat(np.cumsum(counts) - counts, counts)
         held = np.zeros(len(self), dtype=bool)
@@ -139,17 +116,9 @@ class Batches:
     """
 
     def __init__(self, samples: Samples, batch_size: int, dtype: npt.DTypeLike = "float32") -> None:
-        if (
-            isinstance(batch_size, bool)
-            or not isinstance(batch_size, int | np.integer)
-            or batch_size < 1
-        ):
-            raise ParameterError(
-                f"batch_size must be a whole number of at least 1, got {batch_size!r}"
-            )
         self.samples = samples
-        self.batch_size = int(batch_size)
-        self.dtype = _float_type(dtype)
+        self.batch_size = check_integer("batch_size", batch_size, 1)
+        self.dtype = np.dtype(check_dtype(dtype))
         rows = min(self.batch_size, len(samples))
         self._x = np.empty((rows, samples.x.shape[1]), self.dtype)
         self._t = np.empty(rows, np.intp)
@@ -355,291 +324,3 @@ def _read_only(array: Array) -> Array:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _float_type(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """`dtype` if it is float32 or float64; else ParameterError."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if dtype is None or kind not in (np.float32, np.float64):
-        raise ParameterError(f"dtype must be float32 or float64, got {dtype!r}")
-    return kind
-
-
-@dataclass(frozen=True)
-class Published:
-    """A loader of four published IDX files; `classes` is how many labels there may be.
-
-    The files are looked for in HOME/NAME, then in HOME. Where the SHA-256 of the unpacked bytes is
-    published it is checked at every load; otherwise that of the .gz, if the file is one.
-    """
-
-    name: str
-    source: Source
-    classes: int = 10
-
-    def __call__(self, home: Path, seed: int) -> Dataset:
-        """Load the set; `seed` has no part in it. Raises DataError."""
-        target = shlex.quote(str(home / self.name))
-        advice = f"; fetch it with python -m scratchnet.data {self.name} --to {target}"
-        paths = _find_idx_files(self.name, [home / self.name, home], advice)
-        arrays = []
-        for file, path, ndim in zip(self.source.files, paths, (3, 1, 3, 1), strict=True):
-            if file.unpacked is None and path.suffix == ".gz":
-                with open_regular(path) as packed:
-                    found = hashlib.file_digest(packed, "sha256").hexdigest()
-                _check_sum(path, file.sha256, found, advice)
-            array = read_idx(path, ndim=ndim)
-            total = hashlib.sha256(idx_header(array.shape))
-            total.update(array.data)
-            _check_sum(path, file.unpacked, total.hexdigest(), advice)
-            arrays.append(array)
-        return _from_arrays(self.name, str(paths[0].parent), *arrays, classes=self.classes)
-
-
-def _digits(home: Path, seed: int) -> Dataset:
-    """1,797 images of handwritten digits, 8x8, values 0..16, from scikit-learn; 80/20 by `seed`."""
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    train, test = Samples(pixels.astype(np.uint8), labels, scale=1 / 16).split(0.2, seed)
-    return Dataset("digits", train, test, classes=10, image_shape=(8, 8))
-
-
-def _find_idx_files(name: str, folders: Sequence[Path], advice: str) -> list[Path]:
-    """Return the four files, in the order of IDX_NAMES, of the first folder that has all four."""
-    looked = []
-    for folder in folders:
-        found = [_spelling(folder, stem) for stem in IDX_NAMES]
-        if None not in found:
-            return [path for path in found if path is not None]
-        lacking = [stem for stem, path in zip(IDX_NAMES, found, strict=True) if path is None]
-        what = "no such folder" if not folder.is_dir() else "no " + ", ".join(lacking)
-        looked.append(f"{os.path.abspath(folder)!r} ({what})")
-    raise DataError(
-        f"{name} needs the four files {', '.join(IDX_NAMES)} (or .gz) in one folder; "
-        f"looked in {' and '.join(looked)}{advice}"
-    )
-
-
-def _spelling(folder: Path, stem: str) -> Path | None:
-    """Return the file under one of its four usual names: packed or not, dash or dot before idx."""
-    for name in (stem, stem.replace("-idx", ".idx")):
-        for path in (folder / f"{name}.gz", folder / name):
-            if os.path.lexists(path):  # a dangling link is found, so that the reader can name it
-                return path
-    return None
-
-
-def _check_sum(path: Path, expected: str | None, found: str, advice: str) -> None:
-    """Refuse wrong content, and where nothing is `expected`, content known to be another set's."""
-    owner = f" (a file of {KNOWN_SUMS[found]})" if found in KNOWN_SUMS else ""
-    if expected is not None and found != expected:
-        raise DataError(
-            f"{str(path)!r} has the wrong content: expected SHA-256 {expected}, found {found}"
-            f"{owner}{advice}"
-        )
-    if expected is None and owner:
-        raise DataError(f"{str(path)!r} has the wrong content{owner}{advice}")
-
-
-def _load_path(path: str, seed: int) -> Dataset:
-    """Load a folder of four IDX files, or an .npz, of which no SHA-256 is known."""
-    if os.path.isdir(path):
-        paths = _find_idx_files(repr(path), [Path(path)], "")
-        arrays = [read_idx(file, ndim=n) for n, file in zip((3, 1, 3, 1), paths, strict=True)]
-        return _from_arrays(path, path, *arrays)
-    wanted = f"give an .npz or the folder of the four files {', '.join(IDX_NAMES)}"
-    try:
-        with open_regular(path) as file:
-            kind = looks_like(file.read(16))
-    except DataError as error:
-        raise DataError(f"{error}; {wanted}") from error.__cause__
-    if not kind.startswith("a zip"):
-        raise DataError(f"{path!r} looks like {kind}; {wanted}")
-    members = read_npz(path)
-    names = ("x_train", "t_train", "x_test", "t_test") if "x_train" in members else ("x", "t")
-    arrays = [_member(path, members, name) for name in names]
-    if len(arrays) == 4:
-        return _from_arrays(path, path, *arrays)
-    samples = _samples(path, *arrays)
-    train, test = samples.split(0.2, seed)
-    classes = int(samples.t.max()) + 1
-    return Dataset(path, train, test, classes, arrays[0].shape[1:] if arrays[0].ndim > 2 else None)
-
-
-def _member(path: str, members: Mapping[str, Array], name: str) -> Array:
-    """Return the array called `name`, or y... for t..., as Keras spells it."""
-    spellings = {name, name.replace("t", "y", 1)} if name[0] == "t" else {name}
-    found = [members[key] for key in sorted(spellings) if key in members]
-    if len(found) != 1:
-        raise DataError(
-            f"{path!r} must hold x_train, t_train, x_test and t_test, or x and t (or y for t), "
-            f"each once; it holds {', '.join(sorted(members)) or 'nothing'}"
-        )
-    return found[0]
-
-
-def _samples(where: str, x: Array, t: Array) -> Samples:
-    """Make Samples of arrays from a file; bytes are taken for pixels, so 0..255 becomes 0..1."""
-    if x.ndim and t.ndim and len(x) != len(t):
-        raise DataError(f"{where!r}: {len(x)} images, {len(t)} labels: files of different sets?")
-    try:
-        return Samples(x, t, 1 / 255 if x.dtype == np.uint8 else 1.0)
-    except ScratchnetError as error:
-        raise DataError(f"{where!r}: {error}") from error
-
-
-def _from_arrays(
-    name: str,
-    where: str,
-    x_train: Array,
-    t_train: Array,
-    x_test: Array,
-    t_test: Array,
-    *,
-    classes: int | None = None,
-) -> Dataset:
-    """Put the four arrays of files in `where` together, as DataError when they do not fit."""
-    train, test = _samples(where, x_train, t_train), _samples(where, x_test, t_test)
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataError(
-            f"{where!r}: train images are {x_train.shape[1:]}, test images {x_test.shape[1:]}: "
-            "files of different sets?"
-        )
-    count = classes or int(max(train.t.max(), test.t.max())) + 1
-    try:
-        return Dataset(name, train, test, count, x_train.shape[1:] if x_train.ndim > 2 else None)
-    except ShapeError as error:
-        raise DataError(f"{where!r}: {error}") from error
-
-
-def load(
-    name: str | os.PathLike[str], *, home: str | os.PathLike[str] | None = None, seed: int = 0
-) -> Dataset:
-    """Load a data set by a name of DATASETS, in any case, or by the path of a folder or .npz.
-
-    The files of a named set are looked for in HOME/NAME, then in HOME; HOME is `home`, else
-    $SCRATCHNET_DATA, else ./datasets. A path holds the four files of IDX_NAMES, or is an .npz with
-    x_train, t_train, x_test, t_test, or with x and t, of which `seed` then holds out a fifth (as it
-    does for "digits"; see `Samples.split`). In an .npz y may stand for t, and bytes are scaled by
-    1/255.
-
-    Raises ParameterError for an unknown name; DataError for files that are missing, damaged, not
-    the published ones or do not fit together.
-
-    >>> train, test = load("digits")
-    >>> len(train), len(test)
-    (1437, 360)
-    """
-    if isinstance(name, os.PathLike):
-        return _load_path(os.fspath(name), seed)
-    try:
-        loader = pick(DATASETS, name, "data set")
-    except ParameterError:
-        if not _is_path(name):
-            raise
-        return _load_path(name, seed)
-    return loader(_home(home), seed)
-
-
-def _is_path(name: str) -> bool:
-    """Tell whether a text that is no data set's name was meant as a path."""
-    return isinstance(name, str) and (
-        name.startswith(".")
-        or name.endswith(".npz")
-        or any(mark in name for mark in (os.sep, os.altsep) if mark)
-        or (name != "" and os.path.lexists(name))
-    )
-
-
-def _home(home: str | os.PathLike[str] | None) -> Path:
-    return Path(home or os.environ.get("SCRATCHNET_DATA") or "datasets")
-
-
-Loader = Callable[[Path, int], Dataset]
-
-DATASETS: Mapping[str, Loader] = MappingProxyType(
-    {
-        "digits": _digits,
-        "mnist": Published("mnist", MNIST),
-        "fashion-mnist": Published("fashion-mnist", FASHION_MNIST),
-        "kmnist": Published("kmnist", KMNIST),
-    }
-)
-"""The data sets by name; a new one is a function (home, seed) -> Dataset and a line here."""
-
-KNOWN_SUMS: Mapping[str, str] = MappingProxyType(
-    {
-        total: name
-        for name, loader in DATASETS.items()
-        if isinstance(loader, Published)
-        for file in loader.source.files
-        for total in (file.sha256, file.unpacked)
-        if total is not None
-    }
-)
-"""Which data set a file with this SHA-256, packed or unpacked, belongs to."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fetch a data set: `python -m scratchnet.data NAME [--to FOLDER]`; returns the exit code.
-
-    0 done, 2 wrong usage, 4 the folder cannot be written, 6 no mirror delivered, 130 Ctrl-C.
-    """
-    import argparse
-
-    published = {name: set_ for name, set_ in DATASETS.items() if isinstance(set_, Published)}
-    parser = argparse.ArgumentParser(
-        prog="python -m scratchnet.data",
-        description="Fetch a data set and check its SHA-256. Files that are there are kept.",
-        epilog="exit codes: 0 done, 2 wrong usage, 4 cannot write, 6 network, 130 Ctrl-C",
-        allow_abbrev=False,
-    )
-    parser.add_argument("name", help=f"one of {', '.join(published)}")
-    parser.add_argument(
-        "--to", metavar="FOLDER", help="where to (default: $SCRATCHNET_DATA/NAME or datasets/NAME)"
-    )
-    args = parser.parse_args(argv)
-    try:
-        name = canonical(published, args.name, "data set to fetch")
-        if args.to is not None and not args.to.strip():
-            raise ParameterError("--to must name a folder, got ''")
-        _fetch_all(published[name], Path(args.to) if args.to else _home(None) / name)
-    except ParameterError as error:
-        parser.error(str(error))
-    except (OutputError, DownloadError) as error:
-        sys.stderr.write(f"{parser.prog}: error: {error}\n")
-        return 4 if isinstance(error, OutputError) else 6
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the next try goes on from here\n")
-        return 130
-    except BrokenPipeError:  # whoever read our lines has gone; let the exit find nothing to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
-
-
-def _fetch_all(published: Published, folder: Path) -> None:
-    """Fetch what is missing; a line for each file on stdout."""
-    for file in published.source.files:
-        new = _fetch_with_bar(file, published.source.mirrors, folder)
-        state = "fetched" if new else "already there"
-        sys.stdout.write(f"{folder / file.name}: {state}, SHA-256 right\n")
-        sys.stdout.flush()
-
-
-def _fetch_with_bar(file: RemoteFile, mirrors: Sequence[str], folder: Path) -> bool:
-    """Fetch one file with a bar on stderr, if that is a terminal."""
-    from tqdm import tqdm
-
-    with tqdm(
-        total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None, leave=False
-    ) as bar:
-        return fetch(file, mirrors, folder, report=lambda done: bar.update(done - bar.n))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,14 +10,14 @@ import os
 import stat
 import zipfile
 import zlib
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from scratchnet.errors import DataError
+from scratchnet.parameters import Array
 
-Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 GZIP = b"\x1f\x8b"

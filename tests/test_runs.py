@@ -1,0 +1,193 @@
+import csv
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from scratchnet.errors import OutputError
+from scratchnet.runs import COLUMNS, RunFolder, as_row, check_free, to_json
+from scratchnet.trainer import Epoch
+
+FIRST = Epoch(1, 10, 0.5, 0.25, 0.0, 0.1 + 0.2, 0.75, 1e-3, 1000.0)
+SECOND = Epoch(2, 20, 1 / 3, 0.5, 0.0, None, None, 2e-3, 500.0)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_runs_are_numbered_from_1_and_a_gap_is_filled():
+    assert [RunFolder(None, "digits-sgd").path.name for _ in range(3)] == [
+        "digits-sgd-1",
+        "digits-sgd-2",
+        "digits-sgd-3",
+    ]
+    assert RunFolder(None, "digits-adam").path == Path("runs/digits-adam-1")
+    (Path("runs/digits-sgd-2") / "history.csv").unlink()
+    Path("runs/digits-sgd-2").rmdir()
+    assert RunFolder(None, "digits-sgd").path == Path("runs/digits-sgd-2")
+
+
+def test_an_empty_folder_left_under_the_next_name_is_not_taken_over():
+    Path("runs/digits-sgd-1").mkdir(parents=True)
+    assert RunFolder(None, "digits-sgd").path == Path("runs/digits-sgd-2")
+
+
+def claim_at_once(out: str | None, n: int) -> tuple[list[Path], list[str]]:
+    """What `n` threads that claim a folder at the same moment get, and what refused ones hear."""
+    got: list[Path] = []
+    refused: list[str] = []
+    barrier = threading.Barrier(n)
+
+    def claim() -> None:
+        barrier.wait()
+        try:
+            got.append(RunFolder(out, "race").path)
+        except OutputError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=claim) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got, refused
+
+
+def test_runs_that_claim_the_default_name_at_once_get_different_folders():
+    got, refused = claim_at_once(None, 16)
+    assert len(set(got)) == 16
+    assert not refused
+    assert {path.name for path in got} == {f"race-{n}" for n in range(1, 17)}
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_of_runs_that_claim_one_folder_at_once_only_one_gets_it(exists):
+    for k in range(20):
+        if exists:
+            Path(f"out{k}").mkdir()
+        got, refused = claim_at_once(f"out{k}", 8)
+        assert got == [Path(f"out{k}")]
+        assert len(refused) == 7
+        assert all(f"'out{k}'" in line and "choose another --out" in line for line in refused)
+        assert os.listdir(f"out{k}") == ["history.csv"]
+
+
+def test_a_claim_that_is_lost_in_the_last_moment_is_refused(monkeypatch):
+    monkeypatch.setattr("scratchnet.runs.check_free", lambda out: None)
+    RunFolder("out", "name").add_epoch(FIRST)
+    before = Path("out/history.csv").read_bytes()
+    with pytest.raises(OutputError, match="'out' was just taken by another run; choose another"):
+        RunFolder("out", "name")
+    assert Path("out/history.csv").read_bytes() == before
+
+
+def test_the_history_is_there_after_every_epoch_and_says_the_same_in_both_files():
+    folder = RunFolder("out", "name")
+    assert read_csv() == []
+    folder.add_epoch(FIRST)
+    assert len(read_csv()) == 1
+    folder.add_epoch(SECOND)
+    folder.write_history()
+    rows = json.loads(Path("out/history.json").read_text(encoding="utf-8"))
+    assert rows == [as_row(FIRST), as_row(SECOND)]
+    assert [list(row) for row in rows] == [list(COLUMNS), list(COLUMNS)]
+    for written, row in zip(read_csv(), rows, strict=True):
+        assert {k: float(v) if v else None for k, v in written.items()} == row
+
+
+def read_csv() -> list[dict[str, str]]:
+    with open("out/history.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_columns_have_the_names_of_keras_and_epochs_count_from_1():
+    assert COLUMNS[0] == "epoch"
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(COLUMNS)
+    assert as_row(FIRST)["epoch"] == 1
+    assert "number" not in as_row(FIRST)
+
+
+def test_json_is_exact_ends_in_a_newline_and_never_holds_nan():
+    text = to_json({"a": 0.1 + 0.2, "b": 2**200, "c": "ü"})
+    assert text.endswith("}\n")
+    assert text.isascii()
+    assert json.loads(text) == {"a": 0.1 + 0.2, "b": 2**200, "c": "ü"}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json({"loss": float("nan")})
+
+
+def test_nothing_is_written_by_looking_whether_a_folder_is_free(here):
+    (here / "file").touch()
+    (here / "taken").mkdir()
+    (here / "taken" / "x").touch()
+    (here / "empty").mkdir()
+    before = sorted(here.rglob("*"))
+    for fine in (None, "empty", "new", "new/below", "./empty/", str(here / "new")):
+        check_free(fine)
+    for bad, words in {
+        "file": "'file' must be a folder; choose",
+        "file/below/it": "'file' must be a folder; choose",
+        "taken": "'taken' already holds files; choose",
+        "x" * 300: "File name too long; choose",
+    }.items():
+        with pytest.raises(OutputError, match=words):
+            check_free(bad)
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_beforehand(monkeypatch):
+    Path("locked").mkdir()
+    monkeypatch.setattr("scratchnet.runs.os.access", lambda path, mode: False)
+    for out in ("locked", "locked/below"):
+        with pytest.raises(OutputError, match="cannot write to 'locked'; choose another --out"):
+            check_free(out)
+
+
+def test_runs_that_is_no_folder_is_named(here):
+    (here / "runs").touch()
+    with pytest.raises(OutputError, match="'runs' must be a folder; choose another"):
+        check_free(None)
+    with pytest.raises(OutputError, match="'runs' must be a folder"):
+        RunFolder(None, "name")
+
+
+def test_a_link_to_an_empty_folder_may_be_used_and_one_to_nowhere_may_not(here):
+    (here / "real").mkdir()
+    (here / "link").symlink_to("real")
+    RunFolder("link", "name").add_epoch(FIRST)
+    assert (here / "real" / "history.csv").exists()
+    (here / "dangling").symlink_to("nowhere")
+    with pytest.raises(OutputError, match="cannot write 'dangling': File exists; choose another"):
+        RunFolder("dangling", "name")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("out", ["out", None])
+def test_a_system_that_makes_no_folder_is_named_with_path_and_reason(out, number, monkeypatch):
+    def refuse(path: Path, *args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OutputError, match=r"cannot write '(out|runs/name-1)': ") as caught:
+        RunFolder(out, "name")
+    assert os.strerror(number) in str(caught.value)
+
+
+@pytest.mark.parametrize("moment", ["claim", "epoch"])
+def test_a_disk_that_is_full_is_named_with_the_history(moment, monkeypatch):
+    folder = None if moment == "claim" else RunFolder("out", "name")
+
+    def refuse(path: Path, *args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("scratchnet.runs.open", refuse, raising=False)
+    with pytest.raises(OutputError, match=r"cannot write 'out/history\.csv': No space left"):
+        RunFolder("out", "name") if folder is None else folder.add_epoch(FIRST)
+    if folder is not None:
+        assert folder.rows == []
