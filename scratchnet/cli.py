@@ -51,7 +51,11 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say and return the exit status; an error is one line on stderr."""
     _prepare_streams()
-    arguments = parse(argv)
+    try:
+        arguments = parse(argv)
+    except SystemExit:  # an error, or --help, whose reader may have gone
+        _drop_output()
+        raise
     try:
         train(arguments)
     except tuple(EXIT_CODES) as error:
@@ -80,11 +84,11 @@ def _line(error: BaseException) -> str:
         return f"{program()}: interrupted\n"
     text = str(error)
     if isinstance(error, MemoryError):
-        text = f"out of memory: {error or 'no more of it'}; choose smaller layers or batches"
+        text = f"out of memory: {text or 'there is no more'}; choose smaller layers or batches"
     elif isinstance(error, ModuleNotFoundError):
         text = f"{error.name} is not installed; run `make train`, or see README.md"
     elif isinstance(error, OSError) and not isinstance(error, ScratchnetError):
-        text = f"{error.strerror or error}: {error.filename!r}; --debug shows where"
+        text = f"{text}; --debug shows where"
     return f"{program()}: error: {text}\n"
 
 

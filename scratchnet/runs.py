@@ -25,7 +25,8 @@ class RunFolder:
     """
 
     def __init__(self, out: str | None, name: str) -> None:
-        self.path = _make(out) if out is not None else _next_free(Path("runs"), name)
+        check_free(out)
+        self.path = _make(Path(out)) if out is not None else _next_free(Path("runs"), name)
         self.rows: list[dict[str, Any]] = []
         _start_history(self.path / "history.csv")
 
@@ -84,10 +85,8 @@ def check_free(out: str | None) -> None:
         raise OutputError(_refusal(path, error)) from error
 
 
-def _make(out: str) -> Path:
+def _make(path: Path) -> Path:
     """Make the folder, or take an empty one; raises OutputError."""
-    check_free(out)
-    path = Path(out)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,10 +115,6 @@ def _next_free(parent: Path, name: str) -> Path:
         try:
             path.mkdir(parents=True)
         except FileExistsError:
-            if not parent.is_dir():
-                raise OutputError(
-                    f"{str(parent)!r} must be a folder, it is a file; choose another place by --out"
-                ) from None
             n += 1
         except OSError as error:
             raise OutputError(_refusal(path, error)) from error
