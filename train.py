@@ -9,6 +9,8 @@ except ModuleNotFoundError as error:
         f"train.py: error: {error.name} is not installed; run `make train`, or see README.md\n"
     )
     sys.exit(2)
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

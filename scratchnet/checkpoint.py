@@ -4,6 +4,7 @@
 which network it was, made with which options.
 """
 
+import io
 import json
 import os
 import zipfile
@@ -26,7 +27,9 @@ def save_weights(network: MultiLayerNet, path: str | Path) -> None:
     """Write the parameters by name, and what rebuilds the network; atomic; raises OutputError."""
     header = {"format": FORMAT, "version": VERSION, "network": network.config()}
     members = dict(network.params) | {"header": np.array(json.dumps(header))}
-    write_atomically(path, lambda file: np.savez(file, **members))  # type: ignore[arg-type]
+    whole = io.BytesIO()  # NumPy's zip file would still write to a target that has failed
+    np.savez(whole, **members)  # type: ignore[arg-type]
+    write_atomically(path, lambda file: file.write(whole.getbuffer()))
 
 
 def load_weights(path: str | Path) -> MultiLayerNet:

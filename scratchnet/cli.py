@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import math
 import os
 import sys
 import time
@@ -11,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
-
-import numpy as np
 
 from scratchnet import __version__, environment
 from scratchnet.arguments import parse, program
@@ -124,9 +121,7 @@ def train(arguments: argparse.Namespace) -> None:
         json=arguments.json,
     )
     _advise(arguments, trainer, screen)
-    # What overflows ends in a loss that is not finite, which is an error of its own.
-    quiet = np.errstate(over="ignore", invalid="ignore")
-    with environment.limit_threads(arguments.threads), quiet:
+    with environment.limit_threads(arguments.threads):
         screen.header(dataset, trainer, network)
         if arguments.dry_run:
             screen.plan()
@@ -201,8 +196,6 @@ def _run(
     try:
         with screen.bar(trainer):
             for epoch in trainer.run(arguments.epochs):
-                _require_finite(trainer, "validation loss", epoch.val_loss)
-                _require_finite(trainer, "penalty", epoch.penalty)
                 folder.add_epoch(epoch)
                 screen.epoch(epoch)
                 if stopping is not None and stopping.should_stop(epoch):
@@ -218,17 +211,6 @@ def _run(
     save_weights(network, folder.path / "weights.npz")
     folder.write_results(results)
     screen.result(results, str(folder.path))
-
-
-def _require_finite(trainer: Trainer, name: str, value: float | None) -> None:
-    """Raise DivergenceError where an evaluation, not a step, is the first to see it."""
-    if value is not None and not math.isfinite(value):
-        lr = trainer.optimizer.lr
-        usual = min(type(trainer.optimizer)().lr, lr / 10)
-        raise DivergenceError(
-            f"training diverged by step {trainer.steps}: the {name} is {value}; "
-            f"try an lr below {lr:g}, such as {usual:g}"
-        )
 
 
 def _stem(name: str) -> str:
@@ -265,7 +247,6 @@ def _results(
     The test samples are looked at here, once, and nowhere else.
     """
     test_loss, test_accuracy = trainer.evaluate(dataset.test)
-    _require_finite(trainer, "test loss", test_loss)
     training_seconds = sum(row["seconds"] for row in rows)
     return {
         "dataset": dataset.name,

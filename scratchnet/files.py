@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,19 +28,25 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise OutputError(
             f"cannot write {str(path)!r}: {error.strerror or error}; "
             "choose a folder that can be written and has room"
         ) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, atomically; raises OutputError."""
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def _remove(temporary: Path) -> None:
+    """Remove what was begun, if there is anything: the error that led here is the one to report."""
+    with suppress(OSError):
+        temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

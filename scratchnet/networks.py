@@ -168,12 +168,7 @@ class Network:
             )
         if x.size == 0 or math.prod(x.shape[1:]) != self.input_size:
             raise ShapeError(f"x must have the shape (N, {self.input_size}), got {x.shape}")
-        if x.dtype == np.uint8 and x.max() > 1:
-            warnings.warn(
-                f"x holds integers up to {x.max()}; networks learn best from values near 1, "
-                "for pixels divide by 255",
-                stacklevel=3,
-            )
+        hint_at_scale(x)
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is named
             x = x.reshape(len(x), -1).astype(self.dtype, copy=False)
             doubtful = not np.isfinite(x.sum())  # one quick pass, in which a sum may overflow too
@@ -317,6 +312,16 @@ def layer_sizes(
 def count_parameters(sizes: Sequence[int]) -> int:
     """How many weights and biases a MultiLayerNet with these layer sizes has, without making it."""
     return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
+
+
+def hint_at_scale(x: Array) -> None:
+    """Warn where x holds bytes beyond 1, as pixels that nobody has scaled."""
+    if x.dtype == np.uint8 and x.max() > 1:
+        warnings.warn(
+            f"x holds integers up to {x.max()}; networks learn best from values near 1: for "
+            "pixels divide by 255, or make Samples(x, t, scale=1 / 255)",
+            stacklevel=4,
+        )
 
 
 def _check_finite(x: Array) -> None:

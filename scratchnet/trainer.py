@@ -13,7 +13,7 @@ from scratchnet.checks import check_integer
 from scratchnet.data import Batches, Samples
 from scratchnet.environment import limit_threads
 from scratchnet.errors import DivergenceError, ParameterError, ShapeError
-from scratchnet.networks import EVALUATION_ROWS, Network
+from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.parameters import Array
 from scratchnet.randomness import permutation
@@ -102,13 +102,14 @@ class Trainer:
             val_loss, val_accuracy = (
                 (None, None) if self.validation is None else self.evaluate(self.validation)
             )
-        n = len(self.train)
+        n, penalty = len(self.train), self.network.penalty()
+        self._require_finite("penalty", penalty)
         return Epoch(
             self.epochs,
             self.steps,
             total / n,
             correct / n,
-            self.network.penalty(),
+            penalty,
             val_loss,
             val_accuracy,
             seconds,
@@ -144,14 +145,30 @@ class Trainer:
         return loss
 
     def evaluate(self, samples: Data) -> tuple[float, float]:
-        """The mean loss, penalty left out, and the accuracy on all of `samples`."""
+        """The mean loss, penalty left out, and the accuracy on all of `samples`.
+
+        Raises DivergenceError where the loss is not finite.
+        """
         samples = _fit(self.network, "samples", samples)
         total, correct = 0.0, 0
-        with limit_threads(self.threads):
+        quiet = np.errstate(over="ignore", invalid="ignore")
+        with limit_threads(self.threads), quiet:
             for x, t in Batches(samples, EVALUATION_ROWS, self.network.dtype).in_order():
                 total += self.network.forward(x, t) * len(t)
                 correct += self.network.loss_layer.count_correct()
+        self._require_finite("loss", total)
         return total / len(samples), correct / len(samples)
+
+    def _require_finite(self, name: str, value: float) -> None:
+        """Raise DivergenceError where it is not a step but its outcome that is not finite."""
+        if not math.isfinite(value):
+            raise DivergenceError(
+                f"training diverged by step {self.steps}: the {name} is {value}; {self._advice()}"
+            )
+
+    def _advice(self) -> str:
+        usual = min(type(self.optimizer)().lr, self.optimizer.lr / 10)
+        return f"try an lr below {self.optimizer.lr:g}, such as {usual:g}"
 
     def _divergence(self, x: Array, loss: float) -> str:
         """Say where values stopped being finite: in a parameter, else behind a layer."""
@@ -162,10 +179,9 @@ class Trainer:
             if not np.isfinite(x).all():
                 place = f"the output of layer {k}, {layer!r},"
                 break
-        usual = type(self.optimizer)().lr
         return (
             f"training diverged at step {self.steps + 1}: the loss is {loss}, {place} is not "
-            f"finite; try an lr below {self.optimizer.lr:g}, such as {usual:g}"
+            f"finite; {self._advice()}"
         )
 
 
@@ -207,6 +223,8 @@ class EarlyStopping:
 def _fit(network: Network, name: str, data: Data) -> Samples:
     """`data` as Samples whose shape and labels fit the network; raises ShapeError."""
     samples = data if isinstance(data, Samples) else Samples(*data)
+    if samples.scale == 1.0:
+        hint_at_scale(samples.x)
     n_in, n_out = network.input_size, network.output_sizes[-1]
     if samples.x.shape[1] != n_in:
         raise ShapeError(

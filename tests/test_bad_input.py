@@ -388,7 +388,7 @@ def test_a_divergence_that_only_the_evaluation_sees_is_one_too(split, desk, caps
     argv = ["--batch-size", "160", "--epochs", "1", "--lr", "1e30", "--val-split", split]
     assert run(["--dataset", "./set", "--out", "new", *argv]) == 5
     error = capsys.readouterr().err.splitlines()[-1]
-    assert re.search("diverged by step 1: the (validation|test) loss is (nan|inf)", error)
+    assert re.search("diverged by step 1: the loss is (nan|inf)", error)
     assert "try an lr below 1e+30, such as 0.001" in error
     assert not (desk / "new" / "weights.npz").exists()
     assert not (desk / "new" / "results.json").exists()

@@ -153,7 +153,8 @@ def test_every_step_is_reported():
     )
     epoch = next(trainer.run(1))
     assert [step for step, _ in seen] == [1, 2, 3, 4, 5, 6]
-    assert epoch.loss == pytest.approx(np.dot([loss for _, loss in seen], [10, 10, 10, 10, 10, 3]) / 53)
+    paid = [loss for _, loss in seen]
+    assert epoch.loss == pytest.approx(np.dot(paid, [10, 10, 10, 10, 10, 3]) / 53)
 
 
 def test_the_caller_s_arrays_are_never_written_to():
@@ -189,6 +190,22 @@ def test_divergence_names_the_parameter_that_is_not_finite_and_leaves_the_others
     with pytest.raises(DivergenceError, match="step 1: the loss is nan, the parameter W2 is not"):
         next(trainer.run(1))
     np.testing.assert_array_equal(trainer.network.params["W1"], before)
+
+
+def test_divergence_that_only_an_evaluation_sees_is_an_error_too():
+    trainer = Trainer(network(initializer=30.0), (X, T), (X * 1e37, T), optimizer="sgd", lr=1e-30)
+    with pytest.raises(DivergenceError, match="by step 1: the loss is nan; try an lr below 1e-30"):
+        next(trainer.run(1))
+    trainer.network.params["b1"][:] = np.inf
+    with pytest.raises(DivergenceError):
+        trainer.evaluate((X, T))
+
+
+def test_bytes_that_nobody_scaled_bring_a_hint():
+    x = np.arange(53 * 6).reshape(53, 6).astype(np.uint8)
+    with pytest.warns(UserWarning, match="scale=1 / 255"):
+        Trainer(network(), (x, T))
+    Trainer(network(), Samples(x, T, scale=1 / 255))
 
 
 def test_divergence_names_the_layer_whose_output_overflowed():

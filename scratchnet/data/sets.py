@@ -75,11 +75,19 @@ def _find_idx_files(name: str, folders: Sequence[Path], advice: str) -> list[Pat
             return [path for path in found if path is not None]
         lacking = [stem for stem, path in zip(IDX_NAMES, found, strict=True) if path is None]
         what = "no such folder" if not folder.is_dir() else "no " + ", ".join(lacking)
-        looked.append(f"{os.path.abspath(folder)!r} ({what})")
+        looked.append(f"{_full_path(folder)!r} ({what})")
     raise DataError(
         f"{name} needs the four files {', '.join(IDX_NAMES)} (or .gz) in one folder; "
         f"looked in {' and '.join(looked)}{advice}"
     )
+
+
+def _full_path(folder: Path) -> str:
+    """The absolute path, or the one given where the working folder has been deleted."""
+    try:
+        return os.path.abspath(folder)
+    except OSError:
+        return str(folder)
 
 
 def _spelling(folder: Path, stem: str) -> Path | None:
