@@ -1,6 +1,6 @@
 """Follow the authors' own schedule-free optimizers along the problem and store where they went.
 
-Run me after a change of problem.py: python tests/reference/make_schedulefree.py
+Run after a change of problem.py: python tests/reference/make_schedulefree.py
 """
 
 from importlib.metadata import version

@@ -1,6 +1,6 @@
 """Follow torch's optimizers along the problem and store where they went, in float64.
 
-Run me after a change of problem.py: python tests/reference/make_torch.py
+Run after a change of problem.py: python tests/reference/make_torch.py
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class Case(NamedTuple):
 
     kind: type[optim.Optimizer]
     options: dict[str, Any]
-    matrices: dict[str, Any] = {}  # noqa: RUF012
+    matrices: dict[str, Any] | None = None
     gradient: Any = problem.gradient
     note: str = ""
 
@@ -95,7 +95,7 @@ CASES = {
     "nadam": Case(
         optim.NAdam,
         {"lr": 0.002, "momentum_decay": 0.004},
-        note="Dozat's schedule of momenta with 0.96; the mean itself decays with the constant beta1",
+        note="Dozat's schedule of momenta with 0.96; m itself decays with the constant beta1",
     ),
     "radam": Case(
         optim.RAdam,
@@ -116,7 +116,7 @@ CASES = {
     "rprop": Case(
         optim.Rprop,
         {"lr": 0.01, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50)},
-        note="after a change of sign no step and g counts as 0: Rprop- with a skipped step",
+        note="where the sign changed: rate halved, no step, and g remembered as 0",
     ),
     "asgd": Case(
         optim.ASGD,
@@ -158,7 +158,7 @@ def trajectory(name: str, start: Arrays) -> tuple[list[Arrays], list[Arrays]]:
 def _groups(case: Case, params: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
     matrices = [w for name, w in params.items() if name in MATRICES]
     biases = [w for name, w in params.items() if name not in MATRICES]
-    return [{"params": matrices, **case.matrices}, {"params": biases}]
+    return [{"params": matrices, **(case.matrices or {})}, {"params": biases}]
 
 
 def config(name: str) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def config(name: str) -> dict[str, Any]:
         "library": f"torch {torch.__version__}",
         "call": f"torch.optim.{case.kind.__name__}",
         "options": case.options,
-        "options_of_matrices": case.matrices,
+        "options_of_matrices": case.matrices or {},
         "note": case.note,
     }
 

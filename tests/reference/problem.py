@@ -95,7 +95,7 @@ def _problem() -> Problem:
 
 
 def _scale_of_steps(draws: np.ndarray) -> np.ndarray:
-    """Ordinary steps differ by a factor of up to 40, so that clipping is at times on, at times off."""
+    """Ordinary steps differ by a factor of up to 40, so that clipping is on at times."""
     scale = 0.05 + 2.0 * draws * draws
     for steps, value in ((ZERO_STEPS, 0.0), (TINY_STEPS, TINY), (HUGE_STEPS, HUGE)):
         scale[np.subtract(steps, 1)] = value
@@ -114,8 +114,7 @@ def gradient(step: int, params: Mapping[str, np.ndarray]) -> Arrays:
     """The gradient that step number `step`, 1 to STEPS, sees at `params`; each weight by itself."""
     target, curvature, noise, scale = PROBLEM[1:]
     return {
-        name: scale[name][step - 1]
-        * (curvature[name] * (w - target[name]) + noise[name][step - 1])
+        name: scale[name][step - 1] * (curvature[name] * (w - target[name]) + noise[name][step - 1])
         for name, w in params.items()
     }
 
@@ -123,7 +122,7 @@ def gradient(step: int, params: Mapping[str, np.ndarray]) -> Arrays:
 def save(
     name: str, path: Sequence[Arrays], evaluation: Sequence[Arrays], config: Mapping[str, Any]
 ) -> None:
-    """Write NAME.npz, given the parameters, and the weights for use or nothing, after every step."""
+    """Write NAME.npz, given the parameters, and the weights for use or nothing, of every step."""
     arrays: Arrays = {"steps": np.array(KEPT_STEPS), "config": np.array(json.dumps(config))}
     for key in SHAPES:
         arrays[key] = np.stack([path[step - 1][key] for step in KEPT_STEPS])
