@@ -15,7 +15,7 @@ from scratchnet.data import DATASETS
 from scratchnet.errors import ParameterError
 from scratchnet.initializers import INITIALIZERS, find_initializer
 from scratchnet.layers import ACTIVATIONS
-from scratchnet.optimizers import OPTIMIZERS, RANGES
+from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.registry import canonical
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ def _add_training(group: Any) -> None:
     _add_choice(group, "--optimizer", OPTIMIZERS, "adam")
     group.add_argument(
         "--lr",
-        type=_number(f"a finite number {RANGES['lr']}", RANGES["lr"].__contains__),
+        type=_number("a finite number > 0", lambda v: v > 0),
         metavar="RATE",
         help="learning rate (default: the optimizer's own)",
     )

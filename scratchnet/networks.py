@@ -95,9 +95,17 @@ class Network:
 
         Raises ShapeError or DtypeError, naming row and value, where x or t do not fit.
         """
-        self.forward(*self.check_batch(x, t), train=True)
-        self.backward()
+        self.loss_and_gradient(x, t)
         return self.grads
+
+    def loss_and_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
+        """Write the derivatives of `loss(x, t)` into `grads` and return it: one pass each way.
+
+        Raises what `gradient` does.
+        """
+        loss = self.forward(*self.check_batch(x, t), train=True)
+        self.backward()
+        return loss + self.penalty()
 
     def accuracy(
         self, x: npt.ArrayLike, t: npt.ArrayLike, batch_size: int = EVALUATION_ROWS

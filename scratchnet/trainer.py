@@ -118,8 +118,8 @@ class Trainer:
 
     def _visit_all(self) -> tuple[float, int, float]:
         """Every training sample once: the sum of losses, the number right, the seconds it took."""
-        order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
         total, correct, start = 0.0, 0, time.perf_counter()
+        order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
         # What overflows ends in a loss that is not finite, which is reported with its step.
         with np.errstate(over="ignore", invalid="ignore"):
             for index in self.batches.slices(order):

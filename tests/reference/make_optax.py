@@ -32,30 +32,22 @@ class Case(NamedTuple):
     note: str
 
 
-def corrected_muon(arrays: tuple[str, ...]) -> optax.GradientTransformation:
-    """optax's own form: both parts of Nesterov's mix have their bias corrected."""
-    muon = contrib.scale_by_muon(
-        beta=BETA, eps=1e-8, nesterov=True, weight_dimension_numbers=_rows_by_columns
-    )
-    return _muon_and_adam(optax.chain(muon, optax.scale_by_learning_rate(0.02)), arrays)
-
-
-def plain_muon(arrays: tuple[str, ...], rms: float | None = None) -> optax.GradientTransformation:
+def muon(arrays: tuple[str, ...]) -> optax.GradientTransformation:
     """The author's form: the running mean m as it is, BETA m + (1 - BETA) g, and eps 1e-7.
 
     The trace of (1 - BETA) g is m, and its Nesterov form is that mix; without momentum all that
     remains of scale_by_muon is the Newton-Schulz iteration.
     """
-    muon = optax.chain(
+    for_matrices = optax.chain(
         optax.scale(1 - BETA),
         optax.trace(BETA, nesterov=True),
         contrib.scale_by_muon(
             beta=0.0, eps=1e-7, nesterov=False, weight_dimension_numbers=_rows_by_columns
         ),
-        optax.stateless_with_tree_map(lambda u, _: _factor(u.shape, rms) * u),
+        optax.stateless_with_tree_map(lambda u, _: _factor(u.shape) * u),
         optax.scale_by_learning_rate(0.02),
     )
-    return _muon_and_adam(muon, arrays)
+    return _muon_and_adam(for_matrices, arrays)
 
 
 def _rows_by_columns(updates: Any) -> Any:
@@ -63,17 +55,17 @@ def _rows_by_columns(updates: Any) -> Any:
     return jax.tree.map(lambda _: contrib.MuonDimensionNumbers(), updates)
 
 
-def _factor(shape: tuple[int, int], rms: float | None) -> float:
-    """The two usual factors for the shape, with as many rows as inputs and columns as outputs."""
+def _factor(shape: tuple[int, int]) -> float:
+    """The author's factor for the shape, with as many rows as inputs and columns as outputs."""
     rows, columns = shape
-    return max(1, columns / rows) ** 0.5 if rms is None else rms * max(rows, columns) ** 0.5
+    return max(1, columns / rows) ** 0.5
 
 
 def _muon_and_adam(
-    muon: optax.GradientTransformation, arrays: tuple[str, ...]
+    for_matrices: optax.GradientTransformation, arrays: tuple[str, ...]
 ) -> optax.GradientTransformation:
     labels = {name: "muon" if name in arrays else "adam" for name in SHAPES}
-    return optax.partition({"muon": muon, "adam": optax.adam(1e-3)}, labels)
+    return optax.partition({"muon": for_matrices, "adam": optax.adam(1e-3)}, labels)
 
 
 def lookahead(lr: float, k: int, alpha: float) -> optax.GradientTransformation:
@@ -97,14 +89,14 @@ def _lion(lr: float, decay: float) -> Case:
     return Case(optax.lion, "optax.lion", options, "lr (sign + decay w), w before the step")
 
 
-def _muon(make: Callable[..., Any], options: dict[str, Any], note: str) -> Case:
-    call = f"{make.__name__} of make_optax.py, and optax.adam with lr 0.001 for the other arrays"
-    fixed = "lr 0.02, momentum 0.95, Nesterov, 5 steps of 3.4445, -4.7750, 2.0315; "
-    return Case(make, call, options, fixed + note)
+def _muon(options: dict[str, Any]) -> Case:
+    call = "muon of make_optax.py, and optax.adam with lr 0.001 for the other arrays"
+    note = (
+        "lr 0.02, momentum 0.95, Nesterov, 5 steps of 3.4445, -4.7750, 2.0315; no bias correction; "
+    )
+    note += "eps 1e-7 added to the norm; more rows than columns: transposed; "
+    return Case(muon, call, options, note + "times sqrt(max(1, columns / rows))")
 
-
-CORRECTED = "both parts of the mix have their bias corrected; eps 1e-8 added to the norm"
-PLAIN = "no bias correction; eps 1e-7 added to the norm; more rows than columns: transposed; "
 
 CASES = {
     "lion": _lion(1e-4, 0.0),
@@ -113,14 +105,8 @@ CASES = {
     "lamb_wd": _lamb({"weight_decay": 0.01, "mask": DECAYED}),
     "lars": _lars({"weight_decay": 0.0}),
     "lars_wd": _lars({"weight_decay": 1e-4, "weight_decay_mask": DECAYED}),
-    "muon": _muon(corrected_muon, {"arrays": ("W2",)}, CORRECTED),
-    "muon_plain": _muon(plain_muon, {"arrays": ("W2",)}, PLAIN + "times 1"),
-    "muon_all": _muon(
-        plain_muon, {"arrays": MATRICES}, PLAIN + "times sqrt(max(1, columns / rows)), here 1"
-    ),
-    "muon_rms": _muon(
-        plain_muon, {"arrays": MATRICES, "rms": 0.2}, PLAIN + "times 0.2 sqrt(max(rows, columns))"
-    ),
+    "muon": _muon({"arrays": ("W2",)}),
+    "muon_all": _muon({"arrays": MATRICES}),
     "lookahead": Case(
         lookahead,
         "optax.lookahead of optax.adam",

@@ -35,12 +35,8 @@ MIXED_STEPS = (52, 93)
 TINY, HUGE = 1e-12, 1e4
 MIXED_SCALES = (0.0, TINY, 1.0, HUGE)
 
-KEPT_STEPS = (*range(1, 57), *range(60, STEPS + 1, 4))
-"""The steps in the files: all until each kind of step has come, then every fourth, to save room.
-
-A trajectory that once left its reference does not come back to it, so none of the others is
-needed to find a mistake.
-"""
+KEPT_STEPS = tuple(range(1, STEPS + 1))
+"""The steps in the files: all."""
 
 KEPT_EVALUATIONS = tuple(range(10, STEPS + 1, 10))
 """The steps after which the weights meant for use are in the files, where they are others."""

@@ -1,0 +1,258 @@
+"""What every optimizer is: hyper-parameters with their ranges, a rule, and the walk over arrays.
+
+A rule is the formula of its paper on plain arrays. `Optimizer.update` walks over the parameters,
+so that a rule need not know whether it sees a piece of a network's vector or an array of a dict.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from scratchnet.errors import CallOrderError, DtypeError, ParameterError, ShapeError
+from scratchnet.parameters import Array, Arrays
+
+BLOCK = 32_768
+"""Values handled at a time: their temporaries stay in the processor's cache."""
+
+Params = MutableMapping[str, Array] | Arrays
+Again = Callable[[], float]
+
+
+class Range(NamedTuple):
+    """The values a hyper-parameter may have: finite, above one bound or at it, below another."""
+
+    above: float = -math.inf
+    at_least: float = -math.inf
+    below: float = math.inf
+    at_most: float = math.inf
+    optional: bool = False
+    integer: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        if value is None:
+            return self.optional
+        kind = int | np.integer if self.integer else int | float | np.number
+        if isinstance(value, bool) or not isinstance(value, kind):
+            return False
+        inside = self.above < value < self.below and self.at_least <= value <= self.at_most
+        return bool(inside and math.isfinite(value))
+
+    def __str__(self) -> str:
+        words = [f"> {self.above:g}"] if self.above > -math.inf else []
+        words += [f">= {self.at_least:g}"] if self.at_least > -math.inf else []
+        words += [f"< {self.below:g}"] if self.below < math.inf else []
+        words += [f"<= {self.at_most:g}"] if self.at_most < math.inf else []
+        kind = "an integer" if self.integer else "a finite number"
+        return f"{kind} {' and '.join(words)}" + (" or None" if self.optional else "")
+
+
+def hyper(default: Any, *, kw_only: bool = False, **bounds: Any) -> Any:
+    """A dataclass field for a hyper-parameter: its default, and the Range of its values."""
+    return field(default=default, kw_only=kw_only, metadata={"range": Range(**bounds)})
+
+
+@dataclass(repr=False)
+class Optimizer(ABC):
+    """Changes parameters in place; its fields are the hyper-parameters, the learning rate first.
+
+    Three of them every optimizer has, by keyword. `weight_decay` shrinks weights by lr times it at
+    each step, apart from the gradient (Loshchilov and Hutter 2017), sparing biases: whatever has
+    a single dimension. `clip_norm` scales all gradients together so that their norm is at most
+    that; `clip_value` limits each value to +- that.
+
+    Raises ParameterError for a value out of its range.
+    """
+
+    lr: float = hyper(0.01, above=0)
+    weight_decay: float = hyper(0.0, kw_only=True, at_least=0)
+    clip_norm: float | None = hyper(None, kw_only=True, above=0, optional=True)
+    clip_value: float | None = hyper(None, kw_only=True, above=0, optional=True)
+
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """The arrays kept for each parameter, as ("m", "v"); they start at 0."""
+    whole: ClassVar[bool] = False
+    """True for a rule that needs whole arrays in their shape, and cannot take them in blocks."""
+    decays_itself: ClassVar[bool] = False
+    """True for a rule that has weight decay inside of its formula."""
+    looks_again = False  # True where the gradient at other points is needed too, through `again`
+    full_batch = False  # True where the gradient of all samples is meant, not that of a batch
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            allowed = one.metadata.get("range")
+            if allowed is not None and getattr(self, one.name) not in allowed:
+                raise ParameterError(
+                    f"{one.name} must be {allowed}, got {getattr(self, one.name)!r}"
+                )
+        self.memory: dict[str, dict[str, Array]] = {}
+        self.numbers: dict[str, dict[str, float]] = {}
+        self.steps: dict[str, int] = {}
+        self.step = 0
+        self._training: dict[str, Array] = {}
+
+    def update(
+        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+    ) -> None:
+        """One step: change every array of `params` in place, given `grads` under the same names.
+
+        Both are a network's, or plain dicts of float arrays. A name seen for the first time starts
+        with an empty memory and a step count of its own. `again()`, for the few optimizers that
+        look at other points, computes `grads` anew where `params` are, and returns the loss.
+
+        Raises ParameterError for a parameter without gradient, ShapeError and DtypeError where
+        the two do not match, CallOrderError while the weights are those for evaluation.
+        """
+        if self._training:
+            raise CallOrderError("the weights are those for evaluation; call to_training(params)")
+        scale = self._clip_scale(params, grads)
+        for name, w, g in walk(params, grads, self.whole):
+            self.name = name
+            self.steps[name] = self.step = self.steps.get(name, 0) + 1
+            memory = self._memory_of(name, w)
+            self.before_rule(self.numbers.setdefault(name, {}))
+            if self.weight_decay and not self.decays_itself:
+                n = count_weights(params, w)
+                if n:
+                    self.decay_weights(
+                        *(array if n == w.size else array[:n] for array in (w, *memory))
+                    )
+            for block in [(w, g, *memory)] if self.whole else blocks(w, g, *memory):
+                self.rule(block[0], self._clipped(block[1], scale), *block[2:])
+
+    @abstractmethod
+    def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
+        """Change w, and the memory, in place, given g = dL/dw: arrays of one shape.
+
+        A rule names its memory, in the order of `remembers`. `self.step` counts the updates of
+        these parameters, this one included: 1, 2, ...
+        """
+
+    def memory_shapes(self, w: Array) -> dict[str, tuple[int, ...]]:
+        """The shape of each array kept for the parameters w: that of w, for nearly every rule."""
+        return dict.fromkeys(self.remembers, w.shape)
+
+    def begin(self, w: Array, *memory: Any, **none: Any) -> None:
+        """Fill the memory of parameters seen for the first time, where it does not begin at 0."""
+
+    def decay_weights(self, w: Array, *memory: Any, **none: Any) -> None:
+        """w <- w - lr weight_decay w, for weights, before the rule."""
+        w *= 1 - self.lr * self.weight_decay
+
+    def before_rule(self, numbers: dict[str, float]) -> None:
+        """Advance what a rule keeps as single numbers, once a step; most keep none."""
+
+    def evaluation_weights(self, w: Array, *memory: Any, **none: Any) -> Array | None:
+        """The weights to evaluate with, where they are not w itself: an average of the path."""
+        return None
+
+    def to_evaluation(self, params: Params) -> None:
+        """Put the weights meant for evaluation into `params`; `to_training` brings the others back.
+
+        For most optimizers these are the weights themselves, and nothing happens.
+        """
+        for name, w, _ in walk(params, params, self.whole):
+            if name in self.memory and name not in self._training:
+                averaged = self.evaluation_weights(w, *self.memory[name].values())
+                if averaged is not None:
+                    self._training[name] = w.copy()
+                    w[...] = averaged.reshape(w.shape)
+
+    def to_training(self, params: Params) -> None:
+        """Put the weights that training goes on from back into `params`."""
+        for name, w, _ in walk(params, params, self.whole):
+            if name in self._training:
+                w[...] = self._training.pop(name)
+
+    def state(self) -> dict[str, Any]:
+        """All that the optimizer remembers, as plain data: steps, numbers, and copies of arrays."""
+        return {
+            "steps": dict(self.steps),
+            "numbers": {name: dict(numbers) for name, numbers in self.numbers.items()},
+            "memory": {
+                name: {what: array.copy() for what, array in arrays.items()}
+                for name, arrays in self.memory.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what `state` gave, so that training goes on to the same bits."""
+        self.steps = dict(state["steps"])
+        self.numbers = {name: dict(numbers) for name, numbers in state["numbers"].items()}
+        self.memory = {
+            name: {what: np.array(array) for what, array in arrays.items()}
+            for name, arrays in state["memory"].items()
+        }
+
+    def __repr__(self) -> str:
+        """The class and its hyper-parameters; of those that all optimizers have, what is set."""
+        shown = [one for one in fields(self) if not one.kw_only or self._is_set(one)]
+        values = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in shown)
+        return f"{type(self).__name__}({values})"
+
+    def _is_set(self, one: Field[Any]) -> bool:
+        return bool(getattr(self, one.name) != Optimizer.__dataclass_fields__[one.name].default)
+
+    def _memory_of(self, name: str, w: Array) -> list[Array]:
+        if name not in self.memory:
+            shapes = self.memory_shapes(w)
+            self.memory[name] = {what: np.zeros(shapes[what], w.dtype) for what in shapes}
+            self.begin(w, *self.memory[name].values())
+        return list(self.memory[name].values())
+
+    def _clip_scale(self, params: Params, grads: Mapping[str, Array]) -> float:
+        """min(1, clip_norm / norm of all gradients together)."""
+        if self.clip_norm is None:
+            return 1.0
+        pieces = (g.reshape(-1) for _, _, g in walk(params, grads))
+        norm = math.sqrt(sum(float(np.dot(g, g)) for g in pieces))
+        return self.clip_norm / norm if norm > self.clip_norm else 1.0
+
+    def _clipped(self, g: Array, scale: float) -> Array:
+        if scale != 1.0:
+            g = scale * g
+        return g if self.clip_value is None else np.clip(g, -self.clip_value, self.clip_value)
+
+
+def walk(
+    params: Params, grads: Mapping[str, Array], by_name: bool = False
+) -> Iterator[tuple[str, Array, Array]]:
+    """Name, parameters and gradient: a network's whole vector, unless `by_name`, or each array."""
+    whole, whole_grads = getattr(params, "vector", None), getattr(grads, "vector", None)
+    if not by_name and whole is not None and whole_grads is not None:
+        yield "vector", whole, whole_grads
+        return
+    for name, w in params.items():
+        if name not in grads:
+            raise ParameterError(f"every parameter needs a gradient, there is none for {name!r}")
+        g = grads[name]
+        if not isinstance(w, np.ndarray) or w.dtype.kind != "f":
+            raise DtypeError(
+                f"parameters must be arrays of floats, {name!r} is {getattr(w, 'dtype', type(w))}"
+            )
+        if np.shape(g) != w.shape:
+            raise ShapeError(
+                f"a gradient has the shape of its parameter, {name!r} has {w.shape}, "
+                f"its gradient {np.shape(g)}"
+            )
+        yield name, w, np.asarray(g)
+
+
+def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Pieces of arrays of one shape, BLOCK values at a time; views, so that they can be changed."""
+    if not arrays[0].flags.c_contiguous:  # flattening it would copy
+        yield arrays
+        return
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, BLOCK):
+        yield tuple(array[start : start + BLOCK] for array in flat)
+
+
+def count_weights(params: Params, w: Array) -> int:
+    """How many values of `w`, from its first on, are weights: arrays of two dimensions and more."""
+    if w is getattr(params, "vector", None):  # weights come first in a network's vector
+        return sum(array.size for array in params.values() if array.ndim > 1)
+    return w.size if w.ndim > 1 else 0
