@@ -17,6 +17,7 @@ from scratchnet.initializers import INITIALIZERS, find_initializer
 from scratchnet.layers import ACTIVATIONS
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.registry import canonical
+from scratchnet.schedules import SCHEDULES
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
     """Help that shows a default where there is one to show; lines of the epilog stay lines."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        shows = action.default is not None and action.default is not False
+        shows = action.default not in (None, False, {})
         return super()._get_help_string(action) if shows else action.help
 
 
@@ -93,6 +94,7 @@ def make_parser(prog: str) -> Parser:
     parser.register("action", None, _Once)
     _add_data(parser.add_argument_group("data"))
     _add_network(parser.add_argument_group("network"))
+    _add_optimizer(parser.add_argument_group("optimizer"))
     _add_training(parser.add_argument_group("training"))
     _add_output(parser.add_argument_group("output"))
     return parser
@@ -152,31 +154,68 @@ def _add_network(group: Any) -> None:
         help=f"{', '.join(INITIALIZERS)}, or a standard deviation, as 0.01",
     )
     group.add_argument(
-        "--weight-decay",
+        "--l2",
         default=0.0,
         type=_number("a finite number >= 0", lambda v: v >= 0),
-        metavar="L2",
+        metavar="STRENGTH",
         help="strength of the L2 penalty on the weights",
     )
     group.add_argument("--dtype", default="float32", choices=DTYPES, help="precision")
 
 
-def _add_training(group: Any) -> None:
+def _add_optimizer(group: Any) -> None:
     _add_choice(group, "--optimizer", OPTIMIZERS, "adam")
-    group.add_argument(
-        "--lr",
-        type=_number("a finite number > 0", lambda v: v > 0),
-        metavar="RATE",
-        help="learning rate (default: the optimizer's own)",
-    )
+    positive = _number("a finite number > 0", lambda v: v > 0)
+    numbers = {
+        "--lr": ("RATE", positive, "learning rate (default: the optimizer's own)"),
+        "--weight-decay": (
+            "STRENGTH",
+            _number("a finite number >= 0", lambda v: v >= 0),
+            "weights shrink by lr times this at each step (default: the optimizer's own)",
+        ),
+        "--clip-norm": ("NORM", positive, "limit the norm of the gradient (default: none)"),
+        "--clip-value": ("VALUE", positive, "limit every value of the gradient (default: none)"),
+        "--ema": (
+            "DECAY",
+            _number("a number from 0 to below 1", lambda v: 0 <= v < 1),
+            "evaluate with the moving average of the weights, as 0.999 (default: none)",
+        ),
+        "--warmup": (
+            "SHARE",
+            _number("a number from 0 to below 1", lambda v: 0 <= v < 1),
+            "share of training in which lr rises from 0 (default: the schedule's own)",
+        ),
+    }
+    for flag, (metavar, kind, text) in numbers.items():
+        group.add_argument(flag, type=kind, metavar=metavar, help=text)
+    _add_choice(group, "--schedule", SCHEDULES, "constant")
+    for flag, what, example in (
+        ("--set", "optimizer", "momentum=0.95"),
+        ("--schedule-set", "schedule", "end=0.1"),
+    ):
+        group.add_argument(
+            flag,
+            type=_options,
+            default={},
+            metavar="NAME=VALUE",
+            help=f"options of the {what}, as {example}, with commas between them",
+        )
+
+
+def _add_training(group: Any) -> None:
     counts = {
         "--epochs": (20, 1, "passes over the training samples"),
-        "--batch-size": (100, 1, "samples of one update"),
         "--seed": (0, 0, "seed of all randomness"),
         "--threads": (1, 1, "threads of the BLAS library"),
     }
     for flag, (default, low, text) in counts.items():
         group.add_argument(flag, default=default, type=_integer(low), metavar="N", help=text)
+    group.add_argument(
+        "--batch-size",
+        type=_integer(1),
+        metavar="N",
+        help="samples of one update (default: 100, or all for optimizers that mean all)",
+    )
     group.add_argument(
         "--patience",
         type=_integer(1),
@@ -264,6 +303,28 @@ def _integer(low: int) -> Callable[[str], int]:
         return value
 
     return _checked(integer)
+
+
+@_checked
+def _options(text: str) -> dict[str, Any]:
+    """The values in "momentum=0.95,k=5" by name: numbers, None, or words."""
+    found: dict[str, Any] = {}
+    for item in text.split(","):
+        name, equals, value = item.partition("=")
+        if not (equals and name.strip().isidentifier() and value.strip()):
+            raise ParameterError(f"must be NAME=VALUE, as momentum=0.95, got {item!r}")
+        found[name.strip()] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    """An integer, a number, None, or the text itself."""
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            pass
+    return None if text.lower() == "none" else text
 
 
 @_checked

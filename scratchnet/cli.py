@@ -24,8 +24,9 @@ from scratchnet.errors import (
     ScratchnetError,
 )
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_parameters, layer_sizes
-from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.runs import RunFolder, check_free
+from scratchnet.schedules import make_schedule
 from scratchnet.screen import Screen
 from scratchnet.trainer import EarlyStopping, Trainer
 
@@ -102,7 +103,7 @@ def train(arguments: argparse.Namespace) -> None:
     """The main job: load, build, train, evaluate, write; raises ScratchnetError."""
     check_free(arguments.out)
     dataset = load(arguments.dataset, home=arguments.data_dir)
-    optimizer = make_optimizer(arguments.optimizer, arguments.lr)
+    optimizer = _optimizer(arguments)
     network = _build(arguments, dataset, optimizer)
     training, validation = _split(arguments, dataset.train)
     trainer = Trainer(
@@ -110,6 +111,7 @@ def train(arguments: argparse.Namespace) -> None:
         training,
         validation,
         optimizer=optimizer,
+        schedule=make_schedule(arguments.schedule, arguments.warmup, **arguments.schedule_set),
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         threads=arguments.threads,
@@ -141,6 +143,16 @@ def _split(arguments: argparse.Namespace, samples: Samples) -> tuple[Samples, Sa
         raise ParameterError(f"--val-split {arguments.val_split}: {error}") from error
 
 
+def _optimizer(arguments: argparse.Namespace) -> Optimizer:
+    """The optimizer with its options, and around it the average if there is to be one."""
+    options = dict(arguments.set)
+    for name in ("weight_decay", "clip_norm", "clip_value"):
+        if getattr(arguments, name) is not None:
+            options[name] = getattr(arguments, name)
+    optimizer = make_optimizer(arguments.optimizer, arguments.lr, **options)
+    return optimizer if arguments.ema is None else EMA(inner=optimizer, decay=arguments.ema)
+
+
 def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer) -> MultiLayerNet:
     """The network; raises ParameterError, before anything is allocated, where it cannot fit."""
     n_in = dataset.train.x.shape[1]
@@ -160,7 +172,7 @@ def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer
         dataset.classes,
         arguments.activation,
         arguments.initializer,
-        arguments.weight_decay,
+        arguments.l2,
         arguments.seed,
         arguments.dtype,
     )
@@ -168,7 +180,7 @@ def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer
 
 def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> None:
     """Say what is not wrong but hardly meant."""
-    if arguments.batch_size > len(trainer.train):
+    if (arguments.batch_size or 0) > len(trainer.train):
         screen.note(
             f"--batch-size {arguments.batch_size} is more than the {len(trainer.train)} training "
             "samples; every update uses all of them"
@@ -259,7 +271,7 @@ def _results(
         "kept_epoch": kept["epoch"],
         "epochs": trainer.epochs,
         "steps": trainer.steps,
-        "batch_size": arguments.batch_size,
+        "batch_size": trainer.batches.batch_size,
         "seconds": seconds,
         "samples_per_second": len(trainer.train) * trainer.epochs / training_seconds,
         "parameters": trainer.network.vector.size,

@@ -11,6 +11,7 @@ from scratchnet.data import Dataset
 from scratchnet.errors import OutputError
 from scratchnet.networks import MultiLayerNet
 from scratchnet.runs import to_json
+from scratchnet.schedules import Schedule
 from scratchnet.trainer import Epoch, Trainer
 
 
@@ -37,8 +38,8 @@ class Screen:
             f"{dataset.classes} classes",
             "network": f"{sizes} {network.activation}, {network.vector.size:,} parameters, "
             f"{network.dtype}",
-            "optimizer": f"{trainer.optimizer}, batch {trainer.batches.batch_size}, "
-            f"seed {trainer.seed}",
+            "optimizer": f"{trainer.optimizer}, {_described(trainer.schedule)}"
+            f"batch {trainer.batches.batch_size}, seed {trainer.seed}",
             "machine": _machine(),
         }
         for name, text in lines.items():
@@ -118,6 +119,12 @@ def _print(text: str, file: TextIO) -> None:
 def _shown(path: str) -> str:
     """`path` as it is, or quoted where it holds what would break the line."""
     return path if path.isprintable() else repr(path)
+
+
+def _described(schedule: Schedule) -> str:
+    """The schedule, where there is more to it than a constant rate."""
+    plain = schedule.name == "constant" and not schedule.warmup
+    return "" if plain else f"{schedule}, "
 
 
 def _machine() -> str:

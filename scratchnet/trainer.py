@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.parameters import Array
 from scratchnet.randomness import permutation
+from scratchnet.schedules import Plateau, Schedule, make_schedule
 
 Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
 OnStep = Callable[[int, float], object]
@@ -44,16 +46,23 @@ class Epoch:
     """Wall time of the training steps; evaluation is not counted."""
     samples_per_second: float
     """Training samples per second of that time."""
+    lr: float
+    """Learning rate of the last step."""
 
 
 class Trainer:
     """Trains `network` on `train` with an optimizer by name, or one that is ready made.
 
     `train` and `validation` are Samples, or pairs (x, t). `lr` is None for the optimizer's own
-    default. Every epoch visits each training sample once, in an order drawn from `seed` and the
-    number of the epoch; the last batch is as short as it must be. `threads` is how many BLAS may
-    use: on a machine that is busy with anything else a second one makes small networks many times
-    slower; None leaves it as it is. `on_step(step, loss)` is called after every update.
+    default; `schedule`, by name or a Schedule, multiplies it step by step over the planned run.
+    `batch_size` is None for 100, or for all samples where the optimizer means all. Every epoch
+    visits each training sample once, in an order drawn from `seed` and the number of the epoch; the
+    last batch is as short as it must be. `threads` is how many BLAS may use: on a machine that is
+    busy with anything else a second one makes small networks many times slower; None leaves it as
+    it is. `on_step(step, loss)` is called after every update; `options` are the optimizer's.
+
+    Between epochs the network holds the weights meant for evaluation, which for a few optimizers
+    are an average of those that training goes on from.
 
     >>> trainer = Trainer(network, train, validation, optimizer="adam")
     >>> for epoch in trainer.run(epochs=20):
@@ -70,7 +79,8 @@ class Trainer:
         *,
         optimizer: str | Optimizer = "adam",
         lr: float | None = None,
-        batch_size: int = 100,
+        schedule: str | Schedule = "constant",
+        batch_size: int | None = None,
         seed: int = 0,
         threads: int | None = 1,
         on_step: OnStep | None = None,
@@ -80,12 +90,17 @@ class Trainer:
         self.train = _fit(network, "train", train)
         self.validation = None if validation is None else _fit(network, "validation", validation)
         self.optimizer = make_optimizer(optimizer, lr, **options)
-        self.batches = Batches(self.train, batch_size, network.dtype)
+        self.lr = self.optimizer.lr  # what the schedule multiplies
+        self.schedule = make_schedule(schedule)
+        if isinstance(self.schedule, Plateau) and self.validation is None:
+            raise ParameterError("the schedule plateau needs validation samples, there are none")
+        self.batches = Batches(self.train, self._batch_size(batch_size), network.dtype)
         self.seed = check_integer("seed", seed, 0)
         self.threads = None if threads is None else check_integer("threads", threads, 1)
         self.on_step = on_step
         self.epochs = 0  # completed
         self.steps = 0
+        self.correct = 0  # rows of the last step's batch that were right before its update
 
     def run(self, epochs: int) -> Iterator[Epoch]:
         """Train for that many epochs more, giving each as it ends; stop by leaving the loop.
@@ -93,17 +108,36 @@ class Trainer:
         Raises ParameterError unless epochs is an integer >= 1, and, while it runs,
         DivergenceError at the first loss that is not finite.
         """
-        return (self._run_epoch() for _ in range(check_integer("epochs", epochs, 1)))
+        last = self.epochs + check_integer("epochs", epochs, 1)
+        return (self._run_epoch(last * len(self.batches)) for _ in range(epochs))
 
-    def _run_epoch(self) -> Epoch:
+    def _batch_size(self, given: int | None) -> int:
+        """The batch size, by default 100, or all samples for optimizers that mean all of them."""
+        if not self.optimizer.full_batch:
+            return 100 if given is None else given
+        if given is not None and check_integer("batch_size", given, 1) < len(self.train):
+            name = type(self.optimizer).__name__
+            raise ParameterError(
+                f"{name} means the gradient of all samples: batch_size must be at least "
+                f"{len(self.train)}, got {given}; leave it out"
+            )
+        return len(self.train)
+
+    def _run_epoch(self, planned: int) -> Epoch:
+        """One epoch of training that is planned to end after so many steps."""
+        params = self.network.params
         with limit_threads(self.threads):
-            total, correct, seconds = self._visit_all()
+            self.optimizer.to_training(params)
+            total, correct, seconds = self._visit_all(planned)
+            self.optimizer.to_evaluation(params)
             self.epochs += 1
             val_loss, val_accuracy = (
                 (None, None) if self.validation is None else self.evaluate(self.validation)
             )
         n, penalty = len(self.train), self.network.penalty()
         self._require_finite("penalty", penalty)
+        if val_loss is not None:
+            self.schedule.observe(val_loss)
         return Epoch(
             self.epochs,
             self.steps,
@@ -114,9 +148,10 @@ class Trainer:
             val_accuracy,
             seconds,
             n / seconds,
+            self.optimizer.lr,
         )
 
-    def _visit_all(self) -> tuple[float, int, float]:
+    def _visit_all(self, planned: int) -> tuple[float, int, float]:
         """Every training sample once: the sum of losses, the number right, the seconds it took."""
         total, correct, start = 0.0, 0, time.perf_counter()
         order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
@@ -124,8 +159,10 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore"):
             for index in self.batches.slices(order):
                 x, t = self.batches.gather(index)
+                # The middle of the step's share of progress: no schedule gives it a rate of 0.
+                self.optimizer.lr = self.lr * self.schedule((self.steps + 0.5) / planned)
                 total += self.step(x, t) * len(t)
-                correct += self.network.loss_layer.count_correct()
+                correct += self.correct
         return total, correct, time.perf_counter() - start
 
     def step(self, x: Array, t: Array) -> float:
@@ -137,8 +174,10 @@ class Trainer:
         loss = self.network.forward(x, t, train=True)
         if not math.isfinite(loss):
             raise DivergenceError(self._divergence(x, loss))
+        self.correct = self.network.loss_layer.count_correct()
         self.network.backward()
-        self.optimizer.update(self.network.params, self.network.grads)
+        again = partial(self.network.loss_and_gradient, x, t)
+        self.optimizer.update(self.network.params, self.network.grads, again)
         self.steps += 1
         if self.on_step is not None:
             self.on_step(self.steps, loss)

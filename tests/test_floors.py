@@ -23,6 +23,7 @@ FLOORS = {
     "functions": 2,
     "randomness": 2,
     "initializers": 3,
+    "schedules": 3,
     "data.idx": 3,
     "data.download": 3,
     "layers.layer": 4,

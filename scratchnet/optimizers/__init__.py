@@ -44,7 +44,7 @@ def make_optimizer(which: str | Optimizer, lr: float | None = None, **options: A
             raise ParameterError("give lr and options to the optimizer itself, or give its name")
         return which
     kind = pick(OPTIMIZERS, which, "optimizer")
-    known = [field.name for field in sorted(fields(kind), key=lambda field: field.kw_only)]
+    known = [field.name for field in sorted(fields(kind), key=lambda field: field.kw_only is True)]
     for name in options:
         if name not in known:
             raise ParameterError(f"{which} has no option {name!r}; it has {', '.join(known)}")

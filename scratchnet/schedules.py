@@ -1,0 +1,168 @@
+"""Schedules: by how much the learning rate is multiplied as training goes on.
+
+Each is a plain function of progress p, from 0 at the start to 1 at the end of training, that can
+be plotted; `Schedule` puts a warm-up before one. One of them, the plateau, also looks at results.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from scratchnet.checks import check_integer, check_not_negative
+from scratchnet.errors import ParameterError
+from scratchnet.registry import canonical
+
+
+def constant(p: float) -> float:
+    """1."""
+    return 1.0
+
+
+def step(p: float, every: float = 1 / 3, gamma: float = 0.1) -> float:
+    """gamma^floor(p / every): a step down by gamma at each `every` of training."""
+    return gamma ** math.floor(p / every)
+
+
+def multi_step(p: float, at: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1) -> float:
+    """gamma^k, k being how many of the points in `at` have been passed (He et al. 2015)."""
+    return gamma ** sum(p >= point for point in at)
+
+
+def exponential(p: float, end: float = 0.01) -> float:
+    """end^p: falls by the same factor in equal times, to `end`."""
+    return float(end**p)
+
+
+def linear(p: float, end: float = 0.0) -> float:
+    """1 + (end - 1) p: a straight line to `end`."""
+    return 1.0 + (end - 1.0) * p
+
+
+def polynomial(p: float, power: float = 2.0, end: float = 0.0) -> float:
+    """(1 - end) (1 - p)^power + end (Chen et al. 2015)."""
+    return float((1.0 - end) * (1.0 - p) ** power + end)
+
+
+def cosine(p: float, end: float = 0.0) -> float:
+    """end + (1 - end) (1 + cos(pi p)) / 2 (Loshchilov and Hutter 2016, eq. 5, without restarts)."""
+    return end + (1.0 - end) * (1.0 + math.cos(math.pi * p)) / 2.0
+
+
+def cosine_restarts(p: float, cycles: int = 3, growth: float = 2.0, end: float = 0.0) -> float:
+    """`cosine` begun anew, `cycles` times, each `growth` times as long as the one before.
+
+    Loshchilov and Hutter 2016, eq. 5, with growth for their T_mult.
+    """
+    lengths = [growth**k for k in range(cycles)]
+    start, total = 0.0, sum(lengths)
+    for length in lengths:
+        if p < (start + length) / total:
+            return cosine((p * total - start) / length, end)
+        start += length
+    return end
+
+
+def inverse_sqrt(p: float, knee: float = 0.1) -> float:
+    """1 / sqrt(1 + p / knee): falls as 1 / sqrt(step) once past the knee (Vaswani et al. 2017)."""
+    return 1.0 / math.sqrt(1.0 + p / knee)
+
+
+class Schedule:
+    """A schedule by name, after a warm-up: a straight line from 0 over the first `warmup` of steps.
+
+    Behind it the schedule runs over what is left: its own p is (p - warmup) / (1 - warmup).
+    `warmup` None is what the schedule is used with: 0.3 for one-cycle, which is a warm-up and a
+    straight line down (Smith 2018, in its simplest form), else 0. `options` are the arguments of
+    the function, as `end=0.1`.
+
+    >>> Schedule("cosine", warmup=0.1)(0.05), Schedule("cosine", warmup=0.1)(1.0)
+    (0.5, 0.0)
+
+    Raises ParameterError for an unknown name or option, or a warmup outside of 0 to below 1.
+    """
+
+    def __init__(self, name: str = "constant", warmup: float | None = None, **options: Any) -> None:
+        self.name = canonical(SCHEDULES, name, "schedule")
+        usual = USUAL_WARMUP.get(self.name, 0.0)
+        self.warmup = usual if warmup is None else check_not_negative("warmup", warmup)
+        if self.warmup >= 1:
+            raise ParameterError(f"warmup must be a share of training below 1, got {warmup!r}")
+        known = list(inspect.signature(SCHEDULES[self.name]).parameters)[1:]
+        for option in options:
+            if option not in known:
+                names = ", ".join(known) or "none"
+                raise ParameterError(f"{self.name} has no option {option!r}; it has {names}")
+        self.options = options
+
+    def __call__(self, p: float) -> float:
+        """The factor at progress p, 0 to 1."""
+        if p < self.warmup:
+            return p / self.warmup
+        return SCHEDULES[self.name]((p - self.warmup) / (1.0 - self.warmup), **self.options)
+
+    def observe(self, value: float) -> None:
+        """Take note of a validation loss, at the end of an epoch; only the plateau does."""
+
+    def __repr__(self) -> str:
+        parts = [repr(self.name)]
+        parts += [f"warmup={self.warmup:g}"] if self.warmup else []
+        parts += [f"{name}={value!r}" for name, value in self.options.items()]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+class Plateau(Schedule):
+    """Multiplies by `factor` whenever `patience` epochs have brought no lower validation loss.
+
+    After a warm-up as any Schedule has. Needs validation samples. `patience` counts anew after each
+    step down. Raises ParameterError for an option out of its range.
+    """
+
+    def __init__(self, warmup: float | None = None, factor: float = 0.1, patience: int = 3) -> None:
+        super().__init__("plateau", warmup)
+        if not 0 < factor < 1:
+            raise ParameterError(f"factor must be > 0 and < 1, got {factor!r}")
+        self.factor, self.patience = factor, check_integer("patience", patience, 1)
+        self.level, self.best, self.waited = 1.0, math.inf, 0
+
+    def __call__(self, p: float) -> float:
+        """The factor at progress p, after what has been observed."""
+        return super().__call__(p) * self.level
+
+    def observe(self, value: float) -> None:
+        """Take note of the validation loss of an epoch, and step down after `patience` of them."""
+        self.waited += 1
+        if value < self.best:
+            self.best, self.waited = value, 0
+        elif self.waited >= self.patience:
+            self.level, self.waited = self.level * self.factor, 0
+
+
+def make_schedule(which: "str | Schedule", warmup: float | None = None, **options: Any) -> Schedule:
+    """The schedule called `which`, or itself; raises ParameterError."""
+    if isinstance(which, Schedule):
+        return which
+    if canonical(SCHEDULES, which, "schedule") == "plateau":
+        return Plateau(warmup, **options)
+    return Schedule(which, warmup, **options)
+
+
+SCHEDULES: Mapping[str, Callable[..., float]] = MappingProxyType(
+    {
+        "constant": constant,
+        "step": step,
+        "multi-step": multi_step,
+        "exponential": exponential,
+        "linear": linear,
+        "polynomial": polynomial,
+        "cosine": cosine,
+        "cosine-restarts": cosine_restarts,
+        "one-cycle": linear,
+        "inverse-sqrt": inverse_sqrt,
+        "plateau": constant,
+    }
+)
+"""Every schedule by name."""
+
+USUAL_WARMUP: Mapping[str, float] = MappingProxyType({"one-cycle": 0.3})
