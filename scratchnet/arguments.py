@@ -4,9 +4,9 @@ import argparse
 import math
 import re
 import sys
+import textwrap
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 from scratchnet import __version__
@@ -16,7 +16,7 @@ from scratchnet.errors import ParameterError
 from scratchnet.initializers import INITIALIZERS, find_initializer
 from scratchnet.layers import ACTIVATIONS
 from scratchnet.optimizers import OPTIMIZERS
-from scratchnet.registry import canonical
+from scratchnet.registry import canonical, nearest
 from scratchnet.schedules import SCHEDULES
 
 T = TypeVar("T")
@@ -50,15 +50,18 @@ class Parser(argparse.ArgumentParser):
         arguments, unknown = self.parse_known_args(argv)
         if unknown:
             flag, known = unknown[0].split("=")[0], list(self._option_string_actions)
-            near = [name for name in known if len(flag) > 2 and name.startswith(flag)]
-            near = near or get_close_matches(flag, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "--help lists those there are"
+            longer = [name for name in known if len(flag) > 2 and name.startswith(flag)]
+            near = longer[0] if longer else nearest(flag, known)
+            hint = f"did you mean {near}?" if near else "--help lists those there are"
             self.error(f"unknown argument {unknown[0]!r}; {hint}")
         return arguments
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Help that shows a default where there is one to show; lines of the epilog stay lines."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shows = action.default not in (None, False, {})
@@ -375,8 +378,8 @@ def _read_config(parser: Parser, path: str) -> dict[str, Any]:
     for key, value in _read_toml(parser, path).items():
         name = key.replace("_", "-")
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}"
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"the keys are {', '.join(known)}"
             parser.error(f"unknown key {key!r}; {hint}")
         try:
             typed += _as_typed(f"--{name}", known[name], value)

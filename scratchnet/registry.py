@@ -1,6 +1,7 @@
 """Look a name up in a table, whatever its case, and guess what a misspelt one meant."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -28,9 +29,19 @@ def canonical(table: Mapping[str, T], name: str, kind: str) -> str:
     by_spelling = {_plain(key): key for key in table}
     if _plain(name) in by_spelling:
         return by_spelling[_plain(name)]
-    near = get_close_matches(_plain(name), by_spelling, n=1)
-    hint = f"; did you mean {by_spelling[near[0]]!r}? The names are" if near else "; the names are"
+    near = nearest(_plain(name), by_spelling)
+    hint = f"; did you mean {by_spelling[near]!r}? The names are" if near else "; the names are"
     raise ParameterError(f"unknown {kind} {name!r}{hint}: {known}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant: of those much alike the one with the same letters."""
+
+    def letters_apart(match: str) -> int:
+        mine, other = Counter(word), Counter(match)
+        return (mine - other).total() + (other - mine).total()
+
+    return min(get_close_matches(word, known), key=letters_apart, default=None)
 
 
 def _plain(name: str) -> str:

@@ -588,7 +588,7 @@ CALLS: list[tuple[int, Callable[[], object], type[ScratchnetError], str]] = [
     (51, lambda: Trainer(net(), (GOOD, RIGHT), optimizer="sgd", beta1=0.9), ParameterError,
      "sgd has no option 'beta1'; it has lr"),
     (51, lambda: Trainer(net(), (GOOD, RIGHT), optimizer=SGD(), lr=1.0), ParameterError,
-     "give lr to the optimizer itself, or give its name"),
+     "to the optimizer itself, or give its name"),
 ]  # fmt: skip
 
 

@@ -424,7 +424,7 @@ def test_help_has_groups_defaults_choices_and_exit_codes(capsys):
         cli.main(["--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for group in ("data", "network", "training", "output"):
+    for group in ("data", "network", "optimizer", "training", "output"):
         assert f"\n{group}:\n" in text
     plain = " ".join(text.split())
     for words in (
@@ -597,7 +597,7 @@ def test_surroundings_do_not_change_a_bit(name, small, here, reference):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_library_gives_the_weights_of_the_command_line_to_the_bit(optimizer, dtype, small):
-    argv = ["--optimizer", optimizer, "--dtype", dtype, "--seed", "3", "--weight-decay", "0.001"]
+    argv = ["--optimizer", optimizer, "--dtype", dtype, "--seed", "3", "--l2", "0.001"]
     assert cli.main(["--dataset", small, "--hidden", "12,9", *argv, "--epochs", "2", "-q"]) == 0
 
     dataset = load(small)

@@ -142,7 +142,9 @@ def test_an_optimizer_object_brings_its_own_lr():
 
 def test_options_by_name_are_checked():
     assert make_optimizer("momentum", lr=0.5, momentum=0.8) == Momentum(0.5, 0.8)
-    with pytest.raises(ParameterError, match="momentum has no option 'beta1'; it has lr, momentum"):
+    with pytest.raises(
+        ParameterError, match="momentum has no option 'beta1'; it has lr, momentum, "
+    ):
         make_optimizer("momentum", beta1=0.8)
     with pytest.raises(ParameterError, match=r"names sgd, .*got None"):
         make_optimizer(None)

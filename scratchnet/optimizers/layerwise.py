@@ -16,11 +16,12 @@ class LARS(Optimizer):
     """LARS: momentum whose rate for each array is in proportion to the size of its weights.
 
     d = g + weight_decay w (weights only);  v <- momentum v - lr trust |w| / |d| d;  w <- w + v,
-    with |.| the Euclidean norm, and 1 for trust |w| / |d| where either is 0. lr is inside of v.
-    Use it for very large batches, with warm-up. You et al. 2017, algorithm 1.
+    with |.| the Euclidean norm, and 1 for trust |w| / |d| where either is 0. lr is inside of v. The
+    paper has no default lr; 0.5 trains digits in small batches. Use it for very large batches, with
+    warm-up. You et al. 2017, algorithm 1.
     """
 
-    lr: float = hyper(1.0, above=0)
+    lr: float = hyper(0.5, above=0)
     momentum: float = hyper(0.9, at_least=0, below=1)
     trust: float = hyper(0.001, above=0)
     remembers = ("v",)
