@@ -128,9 +128,13 @@ class Muon(Adam):
     def update(
         self, params: Params, grads: Mapping[str, Array], again: Again | None = None
     ) -> None:
-        self.hidden = [name for name, w in params.items() if w.ndim == 2][1:-1]
+        self.hidden = self.hidden_matrices(params)
         self.rest = Adam(self.lr * self.adam_share, self.beta1, self.beta2, self.eps)
         super().update(params, grads, again)
+
+    def hidden_matrices(self, params: Params) -> list[str]:
+        """The names of the matrices but the first and the last."""
+        return [name for name, w in params.items() if w.ndim == 2][1:-1]
 
     def rule(self, w: Array, g: Array, m: Array, v: Array) -> None:
         if self.name not in self.hidden:
