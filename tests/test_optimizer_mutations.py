@@ -99,7 +99,7 @@ def mutant(mutation: Mutation) -> types.ModuleType:
     start = source.index(f"class {mutation.kind}(")
     end = source.find("\n@dataclass", start)
     body = source[start : end if end > 0 else None]
-    head, code = body.rsplit('"""\n\n', 1) if body.count('"""') == 2 else (body[:0], body)
+    code = body.rsplit('"""\n\n', 1)[1]  # what follows the docstring
     assert code.count(mutation.old) == 1, f"{mutation.old!r} must stand once in {mutation.kind}"
     changed = source.replace(code, code.replace(mutation.old, mutation.new), 1)
     module = types.ModuleType("mutant")
