@@ -1,96 +1,252 @@
-"""Weights on disk: one `.npz` that any reader of NumPy files can open, with a header that rebuilds.
+"""Weights and checkpoints on disk: what rebuilds a network, and what goes on with its training.
 
-`np.load("weights.npz")["W1"]` is the first weight matrix. The member `header` is a JSON string:
-which network it was, made with which options.
+Both are files of `scratchnet.archive`. The parameters stand in them by name, so a learner reads
+them with `np.load(path)["W1"]`.
 """
 
-import io
-import json
+import math
 import os
-import zipfile
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from scratchnet.data.idx import open_regular
-from scratchnet.errors import DataError, ScratchnetError
-from scratchnet.files import write_atomically
-from scratchnet.networks import NETWORKS, MultiLayerNet, count_parameters, layer_sizes
+from scratchnet import __version__, environment
+from scratchnet.archive import digest, pack, read_archive, unpack, write_archive
+from scratchnet.errors import DataError, DivergenceError, ParameterError, ScratchnetError
+from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_parameters, layer_sizes
+from scratchnet.parameters import Array
 from scratchnet.registry import pick
+from scratchnet.trainer import EarlyStopping, Trainer
 
-FORMAT = "scratchnet weights"
+WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
 VERSION = 1
+KEPT = 2  # numbered checkpoints of a run; the best one is kept apart
+NUMBERED = re.compile(r"checkpoint-(\d{8,})\.npz")
+STRAY = re.compile(r"\..+\.tmp\.\d+\.[0-9a-f]+")
 
 
 def save_weights(network: MultiLayerNet, path: str | Path) -> None:
     """Write the parameters by name, and what rebuilds the network; atomic; raises OutputError."""
-    header = {"format": FORMAT, "version": VERSION, "network": network.config()}
-    members = dict(network.params) | {"header": np.array(json.dumps(header))}
-    whole = io.BytesIO()  # NumPy's zip file would still write to a target that has failed
-    np.savez(whole, **members)  # type: ignore[arg-type]
-    write_atomically(path, lambda file: file.write(whole.getbuffer()))
+    header = {"format": WEIGHTS, "version": VERSION, "network": network.config()}
+    write_archive(path, network.params, header)
 
 
 def load_weights(path: str | Path) -> MultiLayerNet:
-    """The network that `save_weights` wrote; nothing in the file is ever run as code.
+    """The network whose weights are in a file of `save_weights`, or in a checkpoint.
 
-    Raises DataError where the file is missing, damaged or something else.
+    Nothing in the file is ever run as code. Raises DataError where the file is missing, damaged or
+    something else.
     """
-    with open_regular(path) as file:
-        try:
-            _check_members(file)
-            with np.load(file, allow_pickle=False) as members:
-                arrays = {name: members[name] for name in members.files}
-            header = json.loads(str(arrays.pop("header")))
-        # On damaged bytes zipfile, NumPy and json raise a dozen kinds of exceptions.
-        except Exception as error:
-            raise DataError(
-                f"{str(path)!r} must be weights that scratchnet saved: "
-                f"{error or type(error).__name__}; save them again, or take a copy"
-            ) from error
-    return _rebuild(str(path), header, arrays)
-
-
-def _check_members(file: BinaryIO) -> None:
-    """Refuse a zip that unpacks to more than its size, or holds a name twice; raises DataError."""
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-    if sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
-        raise DataError("its members are larger than the file")
-    if len({member.filename for member in members}) < len(members):
-        raise DataError("it holds a member twice")
-    file.seek(0)
-
-
-def _rebuild(path: str, header: Any, arrays: dict[str, Any]) -> MultiLayerNet:
-    """The network of `header`, holding `arrays`; raises DataError where the two do not fit."""
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise DataError(f"{path!r} must be weights that scratchnet saved, its header is another")
-    if header.get("version") != VERSION:
-        raise DataError(
-            f"{path!r} has the version {header.get('version')!r} of its format, this scratchnet "
-            f"reads version {VERSION}; use the scratchnet that wrote it"
-        )
+    arrays, header = _read(path, (WEIGHTS, CHECKPOINT))
+    weights = {name: array for name, array in arrays.items() if "." not in name}
     try:
-        network = _build(header["network"], sum(array.size for array in arrays.values()))
-    except (KeyError, TypeError, ValueError, ScratchnetError) as error:
-        raise DataError(f"{path!r} has a header that describes no network: {error}") from error
+        network = _build(header["network"], sum(array.size for array in weights.values()))
+    except (KeyError, TypeError, ValueError, AttributeError, ScratchnetError) as error:
+        raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
+    _place(str(path), weights, network)
+    return network
+
+
+def save_checkpoint(
+    path: str | Path,
+    trainer: Trainer,
+    stopping: EarlyStopping | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> None:
+    """Write all that training goes on from to `path`, atomically; `run` is the caller's own.
+
+    Raises OutputError where it cannot be written, and DivergenceError, with the file that was there
+    left as it is, where a value is not finite.
+    """
+    arrays: dict[str, Array] = dict(trainer.network.params)
+    header = {
+        "format": CHECKPOINT,
+        "version": VERSION,
+        "scratchnet": __version__,
+        "network": _network_config(trainer.network),
+        "settings": trainer.settings(),
+        "environment": environment.describe(),
+        "run": dict(run or {}),
+        "trainer": pack(trainer.state(), "trainer", arrays),
+        "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
+        "times": [epoch.seconds for epoch in trainer.history],
+    }
+    for name, array in arrays.items():
+        if not math.isfinite(np.abs(array).max(initial=0.0)):
+            raise DivergenceError(
+                f"training diverged by step {trainer.steps}: {name} is not finite, and was not "
+                f"saved; try an lr below {trainer.lr:g}"
+            )
+    write_archive(path, arrays, header)
+
+
+def restore_checkpoint(
+    path: str | Path,
+    trainer: Trainer,
+    stopping: EarlyStopping | None = None,
+    *,
+    override: bool = False,
+) -> list[str]:
+    """Put `trainer`, made with the same options and data, where the checkpoint left off.
+
+    Returns what is different and may change the last bits of results, as the version of NumPy.
+    Raises DataError where the file is missing, damaged or of another network, ParameterError where
+    an option or the data are others than it was saved with, unless `override`.
+    """
+    arrays, header = _read(path, (CHECKPOINT,))
+    try:
+        changed = _differences(header["settings"], trainer.settings())
+        if changed and not override:
+            raise ParameterError(
+                f"{str(path)!r} was saved with other settings: {'; '.join(changed)}; use the same, "
+                "or override"
+            )
+        weights = {name: array for name, array in arrays.items() if "." not in name}
+        state = unpack(header["trainer"], arrays)
+        _place(str(path), weights, trainer.network)
+        trainer.restore(state, header["times"])
+        if stopping is not None and header["stopping"] is not None:
+            stopping.restore(unpack(header["stopping"], arrays))
+        notes = _differences(header["environment"], environment.describe())
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(f"{str(path)!r} has a header that lacks {error}; take another") from error
+    return [f"settings overridden: {text}" for text in changed] + notes
+
+
+def state_digest(path: str | Path) -> str:
+    """SHA-256 (hex) of what a checkpoint says of training: all but wall times and environment."""
+    arrays, header = _read(path, (CHECKPOINT,))
+    return digest(arrays, {key: header[key] for key in ("network", "settings", "trainer")})
+
+
+class Checkpoints:
+    """The checkpoints of a run in its folder: numbered by step, the last KEPT of them, and the best.
+
+    `checkpoint-00001230.npz` is what training goes on from after step 1230; the one with the
+    highest number that can be read is the latest. `checkpoint-best.npz` belongs to the epoch with
+    the best validation result.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def best(self) -> Path:
+        """Where the best checkpoint is kept."""
+        return self.folder / "checkpoint-best.npz"
+
+    def save(
+        self,
+        trainer: Trainer,
+        stopping: EarlyStopping | None,
+        run: Mapping[str, Any],
+        *,
+        is_best: bool = False,
+    ) -> None:
+        """Write and read back the checkpoint of this step, then let go of those older than KEPT.
+
+        Raises OutputError or DivergenceError, with the earlier ones still there.
+        """
+        path = self.folder / f"checkpoint-{trainer.steps:08d}.npz"
+        save_checkpoint(path, trainer, stopping, run)
+        read_archive(path)
+        if is_best:
+            save_checkpoint(self.best, trainer, stopping, run)
+        older = [other for other in self.numbered() if other < path]
+        for other in older[: -(KEPT - 1)]:
+            with suppress(OSError):
+                other.unlink()
+
+    def latest(self) -> tuple[Path, dict[str, Any], list[str]]:
+        """The latest checkpoint that can be read, its header, and why later ones were passed over.
+
+        Raises DataError where there is none; nothing is deleted.
+        """
+        reasons: list[str] = []
+        for path in reversed(self.numbered()):
+            try:
+                return path, _read(path, (CHECKPOINT,))[1], reasons
+            except DataError as error:
+                reasons.append(f"{error}; going back to the one before")
+        found = f" ({'; '.join(reasons)})" if reasons else ""
+        raise DataError(
+            f"there is no checkpoint that can be read in {str(self.folder)!r}{found}; start anew"
+        )
+
+    def numbered(self) -> list[Path]:
+        """The numbered checkpoints, whole or not, by the number of their step."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError as error:
+            raise DataError(
+                f"cannot read {str(self.folder)!r}: {error.strerror}; name the folder of a run"
+            ) from error
+        found = [(int(match[1]), name) for name in names if (match := NUMBERED.fullmatch(name))]
+        return [self.folder / name for _, name in sorted(found)]
+
+    def clear_strays(self) -> None:
+        """Remove what a run that was killed had begun to write; only while the folder is locked."""
+        for name in os.listdir(self.folder):
+            if STRAY.fullmatch(name):
+                with suppress(OSError):
+                    (self.folder / name).unlink()
+
+
+def _read(path: str | Path, formats: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and header of one of our files of these formats, in the version that we know."""
+    arrays, header = read_archive(path)
+    if header.get("format") not in formats:
+        hint = "; it has weights, but nothing to go on from" if header.get("format") else ""
+        raise DataError(f"{str(path)!r} must be a {formats[-1]}, it is another file{hint}")
+    version = header.get("version")
+    if not isinstance(version, int) or version > VERSION or version < 1:
+        raise DataError(
+            f"{str(path)!r} has version {version!r} of its format, this scratchnet reads version "
+            f"{VERSION}; it needs the scratchnet that wrote it"
+        )
+    return arrays, header
+
+
+def _network_config(network: Network) -> dict[str, Any]:
+    """What rebuilds the network, or for one made of a list of layers what it is made of."""
+    if isinstance(network, MultiLayerNet):
+        return network.config()
+    return {"layers": [repr(layer) for layer in network.layers], "dtype": network.dtype}
+
+
+def _place(path: str, weights: Mapping[str, Array], network: Network) -> None:
+    """Copy `weights` into the network; raises DataError naming the first that does not fit."""
     for name, array in network.params.items():
-        found = arrays.pop(name, None)
+        found = weights.get(name)
         if found is None or found.shape != array.shape or found.dtype != array.dtype:
             came = "nothing" if found is None else f"{found.shape} {found.dtype}"
             raise DataError(
                 f"{path!r} must hold {name} with shape and dtype {array.shape} {array.dtype}, "
-                f"got {came}"
+                f"got {came}; make the network that it was saved from"
             )
-        network.params[name] = found
-    if arrays:
-        raise DataError(f"{path!r} holds {', '.join(arrays)}, which the network does not have")
-    return network
+    extra = [name for name in weights if name not in network.params]
+    if extra:
+        raise DataError(f"{path!r} holds {', '.join(extra)}, which the network does not have")
+    for name in network.params:
+        network.params[name] = weights[name]
 
 
-def _build(config: dict[str, Any], n_values: int) -> MultiLayerNet:
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What is not the same in two JSON values, each as "name: was this, is that"."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            text
+            for key in dict.fromkeys((*before, *now))
+            for text in _differences(before.get(key), now.get(key), f"{name} {key}".strip())
+        ]
+    return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
+
+
+def _build(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:
     """The network that `config` describes, if it has `n_values` parameters: what the file holds."""
     options = dict(config)
     kind = pick(NETWORKS, options.pop("kind"), "network")

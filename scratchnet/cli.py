@@ -218,7 +218,7 @@ def _run(
     kept = folder.rows[-1]
     if stopping is not None and stopping.best is not None:
         stopping.restore_best()
-        kept = folder.rows[stopping.best.number - 1]
+        kept = folder.rows[stopping.best_epoch - 1]
     results = _results(arguments, dataset, trainer, folder.rows, kept, seconds)
     save_weights(network, folder.path / "weights.npz")
     folder.write_results(results)

@@ -105,6 +105,17 @@ class Schedule:
     def observe(self, value: float) -> None:
         """Take note of a validation loss, at the end of an epoch; only the plateau does."""
 
+    def config(self) -> dict[str, Any]:
+        """What makes a schedule like this one, as JSON can hold it."""
+        return {"name": self.name, "warmup": self.warmup, **self.options}
+
+    def state(self) -> dict[str, Any]:
+        """What the schedule has observed; only the plateau has anything."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what `state` gave."""
+
     def __repr__(self) -> str:
         parts = [repr(self.name)]
         parts += [f"warmup={self.warmup:g}"] if self.warmup else []
@@ -124,19 +135,30 @@ class Plateau(Schedule):
         if not 0 < factor < 1:
             raise ParameterError(f"factor must be > 0 and < 1, got {factor!r}")
         self.factor, self.patience = factor, check_integer("patience", patience, 1)
-        self.level, self.best, self.waited = 1.0, math.inf, 0
+        self.options = {"factor": factor, "patience": patience}
+        self.level = 1.0
+        self.best: float | None = None
+        self.waited = 0
 
     def __call__(self, p: float) -> float:
         """The factor at progress p, after what has been observed."""
-        return super().__call__(p) * self.level
+        return self.level * (p / self.warmup if p < self.warmup else 1.0)
 
     def observe(self, value: float) -> None:
         """Take note of the validation loss of an epoch, and step down after `patience` of them."""
         self.waited += 1
-        if value < self.best:
+        if self.best is None or value < self.best:
             self.best, self.waited = value, 0
         elif self.waited >= self.patience:
             self.level, self.waited = self.level * self.factor, 0
+
+    def state(self) -> dict[str, Any]:
+        """The level, the lowest loss, and how long it has been waited for a lower one."""
+        return {"level": self.level, "best": self.best, "waited": self.waited}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what `state` gave."""
+        self.level, self.best, self.waited = state["level"], state["best"], state["waited"]
 
 
 def make_schedule(which: "str | Schedule", warmup: float | None = None, **options: Any) -> Schedule:

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from scratchnet.schedules import Plateau, Schedule, make_schedule
 
 Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
 OnStep = Callable[[int, float], object]
+MONITORS = ("val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,15 @@ class Trainer:
         self.on_step = on_step
         self.epochs = 0  # completed
         self.steps = 0
-        self.correct = 0  # rows of the last step's batch that were right before its update
+        self.history: list[Epoch] = []
+        self._loss_sum, self._right = 0.0, 0  # over the samples of the epoch visited so far
 
     def run(self, epochs: int) -> Iterator[Epoch]:
         """Train for that many epochs more, giving each as it ends; stop by leaving the loop.
 
-        Raises ParameterError unless epochs is an integer >= 1, and, while it runs,
-        DivergenceError at the first loss that is not finite.
+        An epoch that was broken off, by an exception or a checkpoint, is gone on with and counts as
+        the first of them. Raises ParameterError unless epochs is an integer >= 1, and, while it
+        runs, DivergenceError at the first step whose loss or gradient is not finite.
         """
         last = self.epochs + check_integer("epochs", epochs, 1)
         return (self._run_epoch(last * len(self.batches)) for _ in range(epochs))
@@ -124,25 +128,26 @@ class Trainer:
         return len(self.train)
 
     def _run_epoch(self, planned: int) -> Epoch:
-        """One epoch of training that is planned to end after so many steps."""
+        """The rest of an epoch, of training that is planned to end after so many steps."""
         params = self.network.params
         with limit_threads(self.threads):
             self.optimizer.to_training(params)
-            total, correct, seconds = self._visit_all(planned)
+            seconds = self._visit_all(planned)
             self.optimizer.to_evaluation(params)
             self.epochs += 1
+            validation = self.validation
             val_loss, val_accuracy = (
-                (None, None) if self.validation is None else self.evaluate(self.validation)
+                (None, None) if validation is None else self.evaluate(validation)
             )
         n, penalty = len(self.train), self.network.penalty()
         self._require_finite("penalty", penalty)
         if val_loss is not None:
             self.schedule.observe(val_loss)
-        return Epoch(
+        epoch = Epoch(
             self.epochs,
             self.steps,
-            total / n,
-            correct / n,
+            self._loss_sum / n,
+            self._right / n,
             penalty,
             val_loss,
             val_accuracy,
@@ -150,38 +155,48 @@ class Trainer:
             n / seconds,
             self.optimizer.lr,
         )
+        self.history.append(epoch)
+        return epoch
 
-    def _visit_all(self, planned: int) -> tuple[float, int, float]:
-        """Every training sample once: the sum of losses, the number right, the seconds it took."""
-        total, correct, start = 0.0, 0, time.perf_counter()
+    def _visit_all(self, planned: int) -> float:
+        """Visit what is left of the epoch's samples; returns the seconds it took."""
+        start = time.perf_counter()
+        done = self.steps - self.epochs * len(self.batches)
+        if not done:
+            self._loss_sum, self._right = 0.0, 0
         order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
         # What overflows ends in a loss that is not finite, which is reported with its step.
         with np.errstate(over="ignore", invalid="ignore"):
-            for index in self.batches.slices(order):
+            for index in islice(self.batches.slices(order), done, None):
                 x, t = self.batches.gather(index)
                 # The middle of the step's share of progress: no schedule gives it a rate of 0.
                 self.optimizer.lr = self.lr * self.schedule((self.steps + 0.5) / planned)
-                total += self.step(x, t) * len(t)
-                correct += self.correct
-        return total, correct, time.perf_counter() - start
+                loss, right = self.step(x, t)
+                self._loss_sum += loss * len(t)
+                self._right += right
+                self.steps += 1
+                if self.on_step is not None:
+                    self.on_step(self.steps, loss)
+        return time.perf_counter() - start
 
-    def step(self, x: Array, t: Array) -> float:
-        """One update on a batch as `Batches` gives it; returns its loss before the update.
+    def step(self, x: Array, t: Array) -> tuple[float, int]:
+        """One update on a batch as `Batches` gives it: its loss, and rows right, before the update.
 
-        Raises DivergenceError, naming step and place, instead of updating on a loss that is not
-        finite.
+        Raises DivergenceError, naming step and place, instead of updating where the loss or the
+        gradient is not finite.
         """
-        loss = self.network.forward(x, t, train=True)
+        network = self.network
+        loss = network.forward(x, t, train=True)
         if not math.isfinite(loss):
-            raise DivergenceError(self._divergence(x, loss))
-        self.correct = self.network.loss_layer.count_correct()
-        self.network.backward()
-        again = partial(self.network.loss_and_gradient, x, t)
-        self.optimizer.update(self.network.params, self.network.grads, again)
-        self.steps += 1
-        if self.on_step is not None:
-            self.on_step(self.steps, loss)
-        return loss
+            raise DivergenceError(self._divergence(x, f"the loss is {loss}"))
+        right = network.loss_layer.count_correct()
+        network.backward()
+        # One product of the gradient with itself: not finite, or beyond all reason, if any part is.
+        if not math.isfinite(np.dot(network.gradient_vector, network.gradient_vector)):
+            raise DivergenceError(self._divergence(x, "the gradient is not finite or beyond 1e19"))
+        again = partial(network.loss_and_gradient, x, t)
+        self.optimizer.update(network.params, network.grads, again)
+        return loss, right
 
     def evaluate(self, samples: Data) -> tuple[float, float]:
         """The mean loss, penalty left out, and the accuracy on all of `samples`.
@@ -209,23 +224,74 @@ class Trainer:
         usual = min(type(self.optimizer)().lr, self.optimizer.lr / 10)
         return f"try an lr below {self.optimizer.lr:g}, such as {usual:g}"
 
-    def _divergence(self, x: Array, loss: float) -> str:
-        """Say where values stopped being finite: in a parameter, else behind a layer."""
-        bad = [name for name, array in self.network.params.items() if not np.isfinite(array).all()]
-        place = f"the parameter {bad[0]}" if bad else "the loss"
-        for k, layer in enumerate(() if bad else self.network.layers, 1):
+    def _divergence(self, x: Array, what: str) -> str:
+        """Say where values are not finite: in a parameter, behind a layer, or in a gradient."""
+        return (
+            f"training diverged at step {self.steps + 1}: {what}, {self._place(x)} is not finite; "
+            f"{self._advice()}"
+        )
+
+    def _place(self, x: Array) -> str:
+        for name, array in self.network.params.items():
+            if not np.isfinite(array).all():
+                return f"the parameter {name}"
+        for k, layer in enumerate(self.network.layers, 1):
             x = layer.forward(x)
             if not np.isfinite(x).all():
-                place = f"the output of layer {k}, {layer!r},"
-                break
-        return (
-            f"training diverged at step {self.steps + 1}: the loss is {loss}, {place} is not "
-            f"finite; {self._advice()}"
-        )
+                return f"the output of layer {k}, {layer!r},"
+        for name, array in self.network.grads.items():
+            if not np.isfinite(array).all():
+                return f"the gradient of {name}"
+        return "their sum of squares"
+
+    # What a checkpoint keeps.
+
+    def settings(self) -> dict[str, Any]:
+        """All that the course of training depends on besides the network: options and data."""
+        return {
+            "optimizer": self.optimizer.config() | {"lr": self.lr},
+            "schedule": self.schedule.config(),
+            "batch_size": self.batches.batch_size,
+            "seed": self.seed,
+            "train": self.train.digest(),
+            "validation": None if self.validation is None else self.validation.digest(),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from, besides the parameters: plain data and arrays.
+
+        Wall times are not part of it, so that equal courses have equal states.
+        """
+        return {
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "loss_sum": self._loss_sum,
+            "right": self._right,
+            "optimizer": self.optimizer.state(),
+            "schedule": self.schedule.state(),
+            "history": [
+                asdict(replace(epoch, seconds=0.0, samples_per_second=0.0))
+                for epoch in self.history
+            ],
+        }
+
+    def restore(self, state: Mapping[str, Any], times: Sequence[float]) -> None:
+        """Go on from what `state` gave; `times` are the seconds of the epochs in its history."""
+        self.steps, self.epochs = state["steps"], state["epochs"]
+        self._loss_sum, self._right = state["loss_sum"], state["right"]
+        self.optimizer.restore(state["optimizer"])
+        self.schedule.restore(state["schedule"])
+        self.history = [
+            replace(Epoch(**row), seconds=seconds, samples_per_second=len(self.train) / seconds)
+            for row, seconds in zip(state["history"], times, strict=True)
+        ]
 
 
 class EarlyStopping:
-    """Notices when validation loss has stopped falling, and keeps the weights of its best epoch.
+    """Keeps the weights of the best epoch, and notices when there has been no better for long.
+
+    Better is a lower "val_loss" or a higher "val_accuracy", as `monitor` says. `patience` None
+    never stops.
 
     >>> stopping = EarlyStopping(network, patience=5)
     >>> for epoch in trainer.run(100):
@@ -233,30 +299,50 @@ class EarlyStopping:
     ...         break
     >>> stopping.restore_best()
 
-    Raises ParameterError unless patience is an integer >= 1.
+    Raises ParameterError for a patience that is not an integer >= 1, or an unknown monitor.
     """
 
-    def __init__(self, network: Network, patience: int) -> None:
+    def __init__(self, network: Network, patience: int | None, monitor: str = "val_loss") -> None:
+        if monitor not in MONITORS:
+            raise ParameterError(f"monitor must be one of {', '.join(MONITORS)}, got {monitor!r}")
         self.network = network
-        self.patience = check_integer("patience", patience, 1)
-        self.best: Epoch | None = None
-        self._weights = network.vector.copy()
+        self.patience = None if patience is None else check_integer("patience", patience, 1)
+        self.monitor = monitor
+        self.best: float | None = None
+        self.best_epoch = 0
+        self.weights = network.vector.copy()
 
     def should_stop(self, epoch: Epoch) -> bool:
-        """True when `patience` epochs, this one included, brought no lower validation loss.
+        """True when `patience` epochs, this one included, brought no better one.
 
         Raises ParameterError where the Trainer has no validation samples.
         """
-        if epoch.val_loss is None:
+        value = getattr(epoch, self.monitor)
+        if value is None:
             raise ParameterError("early stopping needs validation samples, the Trainer has none")
-        if self.best is None or self.best.val_loss is None or epoch.val_loss < self.best.val_loss:
-            self.best = epoch
-            self._weights[:] = self.network.vector
-        return epoch.number - self.best.number >= self.patience
+        if self.best is None or (
+            value < self.best if self.monitor == "val_loss" else value > self.best
+        ):
+            self.best, self.best_epoch = value, epoch.number
+            self.weights[:] = self.network.vector
+        return self.is_over(epoch.number)
+
+    def is_over(self, number: int) -> bool:
+        """True when `patience` epochs have passed at epoch `number` since the best one."""
+        return self.patience is not None and number - self.best_epoch >= self.patience
 
     def restore_best(self) -> None:
         """Give the network the weights of the best epoch seen; before any, those it had."""
-        self.network.vector[:] = self._weights
+        self.network.vector[:] = self.weights
+
+    def state(self) -> dict[str, Any]:
+        """The best value, its epoch and its weights."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self.weights.copy()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what `state` gave."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.weights[:] = state["weights"]
 
 
 def _fit(network: Network, name: str, data: Data) -> Samples:

@@ -26,6 +26,7 @@ UNSIGNED_BYTE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 CONTENTS = {1: "label", 2: "table", 3: "image", 4: "colour image"}  # by number of dimensions
 MAX_BYTES = 2**30
+NUMBERS = "buif"  # booleans, integers, floats, as NumPy names the kinds of dtype
 BLOCK = 2**20
 AGAIN = "delete it and download it again"
 LOOKS = (
@@ -82,8 +83,10 @@ def read_labels(path: str | os.PathLike[str]) -> Bytes:
     return read_idx(path, ndim=1)
 
 
-def read_npz(path: str | os.PathLike[str], *, max_bytes: int = 2 * MAX_BYTES) -> dict[str, Array]:
-    """Read an .npz of numbers: its arrays by name.
+def read_npz(
+    path: str | os.PathLike[str], *, max_bytes: int = 2 * MAX_BYTES, kinds: str = NUMBERS
+) -> dict[str, Array]:
+    """Read an .npz of arrays of these kinds of dtype, by default numbers: its arrays by name.
 
     The zip's directory is checked first - no name twice, only .npy members, together at most
     `max_bytes` - then each array's header (plain numbers, as many bytes as the member has), and
@@ -99,7 +102,7 @@ def read_npz(path: str | os.PathLike[str], *, max_bytes: int = 2 * MAX_BYTES) ->
             with zipfile.ZipFile(file) as archive:
                 _check_directory(archive, max_bytes)
                 return {
-                    member.filename.removesuffix(".npy"): _read_member(archive, member)
+                    member.filename.removesuffix(".npy"): _read_member(archive, member, kinds)
                     for member in archive.infolist()
                 }
         except DataError as error:
@@ -283,7 +286,7 @@ def _check_directory(archive: zipfile.ZipFile, max_bytes: int) -> None:
         )
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> Array:
     """Read one array, after its header was checked; zipfile checks its CRC at the last byte."""
     npy = np.lib.format
     with archive.open(member) as file:
@@ -291,7 +294,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read_header(file)
         start = file.tell()
-    if dtype.kind not in "buif":
+    if dtype.kind not in kinds:
         raise DataError(f"{member.filename!r} is of dtype {dtype}; only numbers are read")
     need = start + math.prod(shape) * dtype.itemsize
     if need != member.file_size or min(shape, default=0) < 0:

@@ -176,6 +176,7 @@ class Optimizer(ABC):
                 name: {what: array.copy() for what, array in arrays.items()}
                 for name, arrays in self.memory.items()
             },
+            "training": {name: w.copy() for name, w in self._training.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -186,6 +187,12 @@ class Optimizer(ABC):
             name: {what: np.array(array) for what, array in arrays.items()}
             for name, arrays in state["memory"].items()
         }
+        self._training = {name: np.array(w) for name, w in state["training"].items()}
+
+    def config(self) -> dict[str, Any]:
+        """The class and every hyper-parameter, as JSON can hold them."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {"class": type(self).__name__, **values}
 
     def __repr__(self) -> str:
         """The class and its hyper-parameters; of those that all optimizers have, what is set."""

@@ -67,6 +67,10 @@ class Wrapper(Optimizer):
         super().restore(state)
         self.inner.restore(state["inner"])
 
+    def config(self) -> dict[str, Any]:
+        """The class, every hyper-parameter, and the inner optimizer's."""
+        return {**super().config(), "inner": self.inner.config()}
+
     def _visit(self, params: Params) -> list[tuple[Array, Array]]:
         """Parameters and the memory kept beside them, counted as one more step."""
         found = []
