@@ -18,6 +18,7 @@ from scratchnet.layers import ACTIVATIONS
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.registry import canonical, nearest
 from scratchnet.schedules import SCHEDULES
+from scratchnet.trainer import MONITORS
 
 T = TypeVar("T")
 
@@ -103,17 +104,25 @@ def make_parser(prog: str) -> Parser:
     return parser
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(
+    argv: Sequence[str] | None = None, stored: Mapping[str, Any] | None = None
+) -> argparse.Namespace:
     """The arguments: those of the command line, else of --config, else the defaults.
 
-    Exits with status 2, after one line on stderr, where one of them cannot be used.
+    `stored` are those of an earlier run, in the place of the defaults. What was typed, here or in
+    the file, is in the set `given`. Exits with status 2, after one line on stderr, where one of
+    them cannot be used.
     """
     parser = make_parser(program())
     arguments = parser.parse(argv)
+    typed = set(vars(arguments).get("given", ()))
+    parser.set_defaults(**(stored or {}))
     if arguments.config is not None:
-        parser.set_defaults(**_read_config(parser, arguments.config))
-        arguments = parser.parse(argv)
-    vars(arguments).pop("given", None)
+        found = _read_config(parser, arguments.config)
+        typed |= found.pop("given", set())
+        parser.set_defaults(**found)
+    arguments = parser.parse(argv)
+    arguments.given = typed
     return arguments
 
 
@@ -223,8 +232,11 @@ def _add_training(group: Any) -> None:
         "--patience",
         type=_integer(1),
         metavar="N",
-        help="stop after N epochs without a lower validation loss and keep the best weights "
+        help="stop after N epochs without a better one, and keep the weights of the best "
         "(default: never)",
+    )
+    group.add_argument(
+        "--monitor", default="val_loss", choices=MONITORS, help="what makes an epoch the best"
     )
 
 
@@ -236,12 +248,27 @@ def _add_output(group: Any) -> None:
         help="folder of the run, new or empty (default: runs/<dataset>-<optimizer>-<n>)",
     )
     group.add_argument(
+        "--save-every",
+        type=_integer(1),
+        metavar="N",
+        help="save a checkpoint every N steps "
+        "(default: after each epoch, but no more than one a second)",
+    )
+    group.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="go on with the run in this folder, or with the latest in runs/",
+    )
+    group.add_argument(
         "--config",
         metavar="FILE",
         help="a TOML file of these arguments, as `epochs = 5`; those of the command line win",
     )
     flags = {
         "--json": "print results.json on stdout and everything else on stderr",
+        "--override": "go on although options or data are not those of the run",
         "--dry-run": "check everything, print the plan and write nothing",
         "--debug": "show the traceback of an error",
     }
@@ -387,7 +414,7 @@ def _read_config(parser: Parser, path: str) -> dict[str, Any]:
             parser.error(f"{key} {error}")
     found = vars(parser.parse(typed))
     parser.source = ""
-    return {name: found[name] for name in found if name not in {"given", "config"}}
+    return {name: found[name] for name in found if name != "config"}
 
 
 def _read_toml(parser: Parser, path: str) -> dict[str, Any]:

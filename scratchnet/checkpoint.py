@@ -124,11 +124,11 @@ def state_digest(path: str | Path) -> str:
 
 
 class Checkpoints:
-    """The checkpoints of a run in its folder: numbered by step, the last KEPT of them, and the best.
+    """The checkpoints in the folder of a run: numbered by step the last KEPT, and the best.
 
     `checkpoint-00001230.npz` is what training goes on from after step 1230; the one with the
-    highest number that can be read is the latest. `checkpoint-best.npz` belongs to the epoch with
-    the best validation result.
+    highest number that can be read is the latest. `checkpoint-best.npz` has the weights of the
+    epoch with the best validation result.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
-        """Where the best checkpoint is kept."""
+        """Where the best weights are kept."""
         return self.folder / "checkpoint-best.npz"
 
     def save(
@@ -144,8 +144,6 @@ class Checkpoints:
         trainer: Trainer,
         stopping: EarlyStopping | None,
         run: Mapping[str, Any],
-        *,
-        is_best: bool = False,
     ) -> None:
         """Write and read back the checkpoint of this step, then let go of those older than KEPT.
 
@@ -154,8 +152,6 @@ class Checkpoints:
         path = self.folder / f"checkpoint-{trainer.steps:08d}.npz"
         save_checkpoint(path, trainer, stopping, run)
         read_archive(path)
-        if is_best:
-            save_checkpoint(self.best, trainer, stopping, run)
         older = [other for other in self.numbered() if other < path]
         for other in older[: -(KEPT - 1)]:
             with suppress(OSError):

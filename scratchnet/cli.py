@@ -4,16 +4,13 @@ import argparse
 import io
 import os
 import sys
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from typing import Any
 
-from scratchnet import __version__, environment
+from scratchnet import environment
 from scratchnet.arguments import parse, program
-from scratchnet.checkpoint import save_weights
+from scratchnet.checkpoint import Checkpoints
 from scratchnet.data import Dataset, Samples, load
 from scratchnet.errors import (
     DataError,
@@ -23,12 +20,14 @@ from scratchnet.errors import (
     ParameterError,
     ScratchnetError,
 )
+from scratchnet.interrupts import Interrupted
+from scratchnet.job import FREE, Job, find_run
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_parameters, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.runs import RunFolder, check_free
 from scratchnet.schedules import make_schedule
 from scratchnet.screen import Screen
-from scratchnet.trainer import EarlyStopping, Trainer
+from scratchnet.trainer import Trainer
 
 EXIT_CODES: Mapping[type[BaseException], int] = {
     ParameterError: 2,
@@ -38,6 +37,7 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
     OutputError: 4,
     DivergenceError: 5,
     DownloadError: 6,
+    Interrupted: 130,  # or what its signal says
     ScratchnetError: 3,  # what is left: arrays of the data set that do not fit
     KeyboardInterrupt: 130,
     BrokenPipeError: 141,
@@ -55,13 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         raise
     try:
-        train(arguments)
+        folder = None
+        if arguments.resume is not None:
+            folder, arguments = _reopen(arguments, argv)
+        train(arguments, folder)
     except tuple(EXIT_CODES) as error:
         if arguments.debug:
             traceback.print_exc()
         _drop_output()
         with suppress(OSError):
             sys.stderr.write(_line(error))
+        if isinstance(error, Interrupted):
+            return error.code
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     return 0
 
@@ -78,8 +83,8 @@ def _line(error: BaseException) -> str:
     """What stderr says about an error: one line, or nothing where the reader has gone."""
     if isinstance(error, BrokenPipeError):
         return ""
-    if isinstance(error, KeyboardInterrupt):
-        return f"{program()}: interrupted\n"
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        return f"{program()}: {error or 'interrupted'}\n"
     text = str(error)
     if isinstance(error, MemoryError):
         text = f"out of memory: {text or 'there is no more'}; choose smaller layers or batches"
@@ -99,9 +104,13 @@ def _prepare_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def train(arguments: argparse.Namespace) -> None:
-    """The main job: load, build, train, evaluate, write; raises ScratchnetError."""
-    check_free(arguments.out)
+def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> None:
+    """The main job: load, build, train, evaluate, write; raises ScratchnetError.
+
+    `folder` is that of the run to go on with, if there is one.
+    """
+    if folder is None:
+        check_free(arguments.out)
     dataset = load(arguments.dataset, home=arguments.data_dir)
     optimizer = _optimizer(arguments)
     network = _build(arguments, dataset, optimizer)
@@ -124,11 +133,14 @@ def train(arguments: argparse.Namespace) -> None:
     )
     _advise(arguments, trainer, screen)
     with environment.limit_threads(arguments.threads):
+        job = Job(arguments, dataset, network, trainer, screen)
+        if folder is not None:
+            job.restore(folder)
         screen.header(dataset, trainer, network)
         if arguments.dry_run:
             screen.plan()
         else:
-            _run(arguments, dataset, network, trainer, screen)
+            job.run(folder)
 
 
 def _split(arguments: argparse.Namespace, samples: Samples) -> tuple[Samples, Samples | None]:
@@ -193,87 +205,28 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
         )
 
 
-def _run(
-    arguments: argparse.Namespace,
-    dataset: Dataset,
-    network: MultiLayerNet,
-    trainer: Trainer,
-    screen: Screen,
-) -> None:
-    """Train and evaluate, and keep what came of it in the run's folder."""
-    folder = RunFolder(arguments.out, f"{_stem(dataset.name)}-{arguments.optimizer}")
-    folder.write_config(_config(arguments, dataset, network, trainer))
-    stopping = EarlyStopping(network, arguments.patience) if arguments.patience else None
-    start = time.perf_counter()
-    try:
-        with screen.bar(trainer):
-            for epoch in trainer.run(arguments.epochs):
-                folder.add_epoch(epoch)
-                screen.epoch(epoch)
-                if stopping is not None and stopping.should_stop(epoch):
-                    break
-    finally:
-        folder.write_history()
-    seconds = time.perf_counter() - start
-    kept = folder.rows[-1]
-    if stopping is not None and stopping.best is not None:
-        stopping.restore_best()
-        kept = folder.rows[stopping.best_epoch - 1]
-    results = _results(arguments, dataset, trainer, folder.rows, kept, seconds)
-    save_weights(network, folder.path / "weights.npz")
-    folder.write_results(results)
-    screen.result(results, str(folder.path))
+def _reopen(
+    arguments: argparse.Namespace, argv: Sequence[str] | None
+) -> tuple[RunFolder, argparse.Namespace]:
+    """The folder to go on in, locked, and the arguments: the run's own but for what may change.
 
-
-def _stem(name: str) -> str:
-    """The name of a data set, of which there may be only a path, as a part of another path."""
-    last = os.path.basename(os.path.normpath(name)).removesuffix(".npz")
-    return last.strip(".") or "data"
-
-
-def _config(
-    arguments: argparse.Namespace, dataset: Dataset, network: MultiLayerNet, trainer: Trainer
-) -> dict[str, Any]:
-    """Everything needed to run the same again, and to know whether it is the same."""
-    name = arguments.optimizer
-    return {
-        "scratchnet": __version__,
-        "arguments": vars(arguments),
-        "network": network.config(),
-        "optimizer": {"name": name, **asdict(trainer.optimizer)},
-        "data": {"name": dataset.name, "sha256": dataset.digest, "classes": dataset.classes},
-        "environment": environment.describe(),
-    }
-
-
-def _results(
-    arguments: argparse.Namespace,
-    dataset: Dataset,
-    trainer: Trainer,
-    rows: Sequence[Mapping[str, Any]],
-    kept: Mapping[str, Any],
-    seconds: float,
-) -> dict[str, Any]:
-    """What the run came to with the weights of the epoch `kept`.
-
-    The test samples are looked at here, once, and nowhere else.
+    Raises DataError where there is nothing to go on with, ParameterError naming every argument
+    that was typed and is not the run's, unless --override.
     """
-    test_loss, test_accuracy = trainer.evaluate(dataset.test)
-    training_seconds = sum(row["seconds"] for row in rows)
-    return {
-        "dataset": dataset.name,
-        "optimizer": arguments.optimizer,
-        "lr": trainer.optimizer.lr,
-        "test_accuracy": test_accuracy,
-        "test_loss": test_loss,
-        "val_accuracy": kept["val_accuracy"],
-        "val_loss": kept["val_loss"],
-        "kept_epoch": kept["epoch"],
-        "epochs": trainer.epochs,
-        "steps": trainer.steps,
-        "batch_size": trainer.batches.batch_size,
-        "seconds": seconds,
-        "samples_per_second": len(trainer.train) * trainer.epochs / training_seconds,
-        "parameters": trainer.network.vector.size,
-        "seed": arguments.seed,
-    }
+    path = find_run(arguments.resume)
+    folder = RunFolder.reopen(path)
+    _, header, _ = Checkpoints(path).latest()
+    stored = header["run"]["arguments"]
+    kept = {name: value for name, value in stored.items() if name not in FREE}
+    arguments = parse(argv, {**kept, "epochs": stored["epochs"]})
+    clashes = [
+        f"--{name.replace('_', '-')}: the run has {stored[name]!r}, here is {value!r}"
+        for name, value in vars(arguments).items()
+        if name in arguments.given and name in kept and value != stored[name]
+    ]
+    if clashes and not arguments.override:
+        raise ParameterError(
+            f"a run goes on as it began: {'; '.join(clashes)}; leave them out, or add --override"
+        )
+    arguments.out = str(path)
+    return folder, arguments

@@ -1,5 +1,6 @@
 """Write files so that a reader sees the old one or the new one, never half of either."""
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     except OSError as error:
         _remove(temporary)
         raise OutputError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; "
+            f"cannot write {str(path)!r}: {describe(error)}; "
             "choose a folder that can be written and has room"
         ) from error
     except BaseException:
@@ -41,6 +42,12 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, atomically; raises OutputError."""
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def describe(error: OSError) -> str:
+    """What the system said, and the name of its number, as "No space left on device (ENOSPC)"."""
+    name = errno.errorcode.get(error.errno or 0)
+    return f"{error.strerror or error}" + (f" ({name})" if name else "")
 
 
 def _remove(temporary: Path) -> None:

@@ -1,16 +1,19 @@
 """The folder that a training run leaves behind: what was asked, how it went, what came out."""
 
 import csv
+import io
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
 from scratchnet.errors import OutputError
-from scratchnet.files import write_text
+from scratchnet.files import describe, write_text
 from scratchnet.trainer import Epoch
 
+RUNS = Path("runs")
 COLUMNS = ("epoch", *(field.name for field in fields(Epoch) if field.name != "number"))
 
 
@@ -21,14 +24,40 @@ class RunFolder:
     that already holds something is never written to, and of two runs that claim one folder at the
     same moment only one gets it.
 
+    While it is used it is locked: a second process on it is refused; a lock dies with its process.
+
     Raises OutputError, with path and reason, where the folder cannot be made or is not empty.
     """
 
     def __init__(self, out: str | None, name: str) -> None:
         check_free(out)
-        self.path = _make(Path(out)) if out is not None else _next_free(Path("runs"), name)
+        self.path = _make(Path(out)) if out is not None else _next_free(RUNS, name)
+        self._lock = _lock(self.path)
         self.rows: list[dict[str, Any]] = []
         _start_history(self.path / "history.csv")
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self:
+        """The folder of an earlier run, to go on in; raises OutputError where it is in use."""
+        folder = cls.__new__(cls)
+        folder.path = path
+        folder._lock = _lock(path)
+        folder.rows = []
+        return folder
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def rewrite_history(self, epochs: Sequence[Epoch]) -> None:
+        """Make `history.csv` hold these epochs and no others, as where a run is gone on with."""
+        self.rows = [as_row(epoch) for epoch in epochs]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path / "history.csv", text.getvalue())
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write `config.json`: everything needed to run the same again."""
@@ -70,7 +99,7 @@ def to_json(content: Any) -> str:
 
 def check_free(out: str | None) -> None:
     """Raise OutputError where no run could be kept in `out`, or in runs/; nothing is written."""
-    path = Path("runs" if out is None else out)
+    path = RUNS if out is None else Path(out)
     try:
         nearest = next((p for p in (path, *path.parents) if p.exists()), Path())
         if not nearest.is_dir():
@@ -107,6 +136,32 @@ def _start_history(path: Path) -> None:
         raise OutputError(_refusal(path, error)) from error
 
 
+def _lock(folder: Path) -> TextIO | None:
+    """Lock the folder until the file that is returned is closed; raises OutputError if it is."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return None
+    path = folder / ".lock"
+    try:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+    except OSError as error:
+        raise OutputError(_refusal(path, error)) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise OutputError(
+            f"{str(folder)!r} is in use by process {owner}; wait for it, or choose another --out"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
 def _next_free(parent: Path, name: str) -> Path:
     """Make `parent/name-n` for the smallest n that nobody has; raises OutputError."""
     n = 1
@@ -123,4 +178,4 @@ def _next_free(parent: Path, name: str) -> Path:
 
 
 def _refusal(path: Path, error: OSError) -> str:
-    return f"cannot write {str(path)!r}: {error.strerror or error}; choose another --out"
+    return f"cannot write {str(path)!r}: {describe(error)}; choose another --out"

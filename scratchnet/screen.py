@@ -56,14 +56,21 @@ class Screen:
         from tqdm.auto import tqdm
 
         total = self.epochs * len(trainer.batches)
-        with tqdm(total=total, unit="batch", leave=False, dynamic_ncols=True) as self._bar:
-            trainer.on_step = self._advance
+        with tqdm(
+            total=total, initial=trainer.steps, unit="batch", leave=False, dynamic_ncols=True
+        ) as self._bar:
             yield
-        trainer.on_step = self._bar = None
+        self._bar = None
 
-    def _advance(self, step: int, loss: float) -> None:
-        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        self._bar.update()
+    def advance(self, loss: float) -> None:
+        """Move the bar, if there is one, by a step."""
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            self._bar.update()
+
+    def finished(self, folder: str, done: int, asked: int) -> None:
+        """Say that there is nothing left to go on with."""
+        self._say(f"{folder} is finished: epoch {done} of {asked}; raise --epochs to go on")
 
     def epoch(self, epoch: Epoch) -> None:
         """One line for an epoch that has ended."""

@@ -47,12 +47,14 @@ FLOORS = {
     "gradient_check": 8,
     "trainer": 8,
     "checkpoint": 9,
+    "interrupts": 3,
     "runs": 9,
     "arguments": 9,
     "screen": 10,
-    "cli": 11,
+    "job": 11,
+    "cli": 12,
 }
-"""A module may import what has a smaller number; `scratchnet` itself, for its version, is 9."""
+"""A module may import what has a smaller number; `scratchnet` itself, for its version, is 8."""
 
 
 def modules() -> dict[str, Path]:

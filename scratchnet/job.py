@@ -1,0 +1,223 @@
+"""One training run of the command line: train, save, stop when asked, go on, and sum up."""
+
+import argparse
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scratchnet import __version__, environment
+from scratchnet.checkpoint import Checkpoints, restore_checkpoint, save_weights
+from scratchnet.data import Dataset
+from scratchnet.errors import DataError
+from scratchnet.interrupts import Interrupted, Interrupts
+from scratchnet.networks import MultiLayerNet
+from scratchnet.runs import RUNS, RunFolder
+from scratchnet.screen import Screen
+from scratchnet.trainer import EarlyStopping, Epoch, Trainer
+
+SECONDS_BETWEEN_SAVES = 1.0
+FREE = frozenset(
+    {"epochs", "out", "config", "save_every", "resume", "override", "given"}
+    | {"json", "dry_run", "debug", "quiet", "verbose"}
+)
+"""The arguments that a run which is gone on with may have others of."""
+
+
+class Job:
+    """The training that `arguments` ask for, in a folder that can be gone on with at any moment."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        dataset: Dataset,
+        network: MultiLayerNet,
+        trainer: Trainer,
+        screen: Screen,
+    ) -> None:
+        self.arguments = arguments
+        self.dataset = dataset
+        self.network = network
+        self.trainer = trainer
+        self.screen = screen
+        self.interrupts = Interrupts()
+        self.stopping: EarlyStopping | None = None
+        if trainer.validation is not None:
+            self.stopping = EarlyStopping(network, arguments.patience, arguments.monitor)
+        self.seconds_before = 0.0
+        self.started = self.saved = time.perf_counter()
+        self.best_saved = 0
+
+    def restore(self, folder: RunFolder) -> None:
+        """Put everything where the latest checkpoint in the folder left off; says what differs."""
+        path, header, passed_over = Checkpoints(folder.path).latest()
+        override = self.arguments.override
+        notes = restore_checkpoint(path, self.trainer, self.stopping, override=override)
+        self.seconds_before = header["run"]["seconds"]
+        self.best_saved = self.stopping.best_epoch if self.stopping is not None else 0
+        for text in (*passed_over, *notes):
+            self.screen.note(text)
+
+    def run(self, folder: RunFolder | None) -> None:
+        """Train to the end in `folder`, or in a new one; raises ScratchnetError."""
+        if folder is None:
+            folder = self._new_folder()
+        elif self._is_over() and (folder.path / "results.json").exists():
+            self.screen.finished(str(folder.path), self.trainer.epochs, self.arguments.epochs)
+            return
+        else:
+            Checkpoints(folder.path).clear_strays()
+            folder.rewrite_history(self.trainer.history)
+        self.folder, self.checkpoints = folder, Checkpoints(folder.path)
+        with self.interrupts.watch():
+            self._save()  # a place that cannot be written to is found before training, not after
+            self._train()
+            results = self._sum_up()
+        self.screen.result(results, str(folder.path))
+
+    def _new_folder(self) -> RunFolder:
+        name = f"{stem(self.dataset.name)}-{self.arguments.optimizer}"
+        folder = RunFolder(self.arguments.out, name)
+        folder.write_config(self._config())
+        return folder
+
+    def _is_over(self) -> bool:
+        done = self.trainer.epochs
+        stopped = self.stopping is not None and done > 0 and self.stopping.is_over(done)
+        return stopped or done >= self.arguments.epochs
+
+    def _train(self) -> None:
+        """The epochs that are left, saved as they go; what was done is kept however it ends."""
+        self.trainer.on_step = self._after_step
+        try:
+            with self.screen.bar(self.trainer):
+                if not self._is_over():
+                    for epoch in self.trainer.run(self.arguments.epochs - self.trainer.epochs):
+                        self._after_epoch(epoch)
+                        if self._is_over():
+                            break
+            self._save()
+        except (Interrupted, KeyboardInterrupt) as error:
+            self._save()
+            number = error.number if isinstance(error, Interrupted) else 2
+            raise Interrupted(
+                number,
+                f"interrupted after step {self.trainer.steps}; go on with --resume "
+                f"{self.folder.path}",
+            ) from None
+        finally:
+            self.trainer.on_step = None
+            self.folder.write_history()
+
+    def _after_step(self, step: int, loss: float) -> None:
+        self.screen.advance(loss)
+        every = self.arguments.save_every
+        if every is not None and step % every == 0:
+            self._save()
+        self.interrupts.check()
+
+    def _after_epoch(self, epoch: Epoch) -> None:
+        self.folder.add_epoch(epoch)
+        self.screen.epoch(epoch)
+        if self.stopping is not None:
+            self.stopping.should_stop(epoch)
+        due = time.perf_counter() - self.saved >= SECONDS_BETWEEN_SAVES
+        if due and self.arguments.save_every is None:
+            self._save()
+        self.interrupts.check()
+
+    def _save(self) -> None:
+        """Save where training is, and the best weights where there are better ones than saved."""
+        run = {"arguments": self._asked(), "seconds": self._seconds()}
+        self.checkpoints.save(self.trainer, self.stopping, run)
+        if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
+            best = self.network.copy()
+            best.vector[:] = self.stopping.weights
+            save_weights(best, self.checkpoints.best)
+            self.best_saved = self.stopping.best_epoch
+        self.saved = time.perf_counter()
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _sum_up(self) -> dict[str, Any]:
+        """Weights and results on disk, of the best epoch where --patience asked for it."""
+        seconds = self._seconds()
+        kept = self.folder.rows[-1]
+        if self.stopping is not None and self.arguments.patience is not None:
+            self.stopping.restore_best()
+            kept = self.folder.rows[self.stopping.best_epoch - 1]
+        results = self._results(kept, seconds)
+        save_weights(self.network, self.folder.path / "weights.npz")
+        self.folder.write_results(results)
+        return results
+
+    def _results(self, kept: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """What the run came to with the weights of the epoch `kept`.
+
+        The test samples are looked at here, once, and nowhere else.
+        """
+        trainer = self.trainer
+        test_loss, test_accuracy = trainer.evaluate(self.dataset.test)
+        training_seconds = sum(row["seconds"] for row in self.folder.rows)
+        return {
+            "dataset": self.dataset.name,
+            "optimizer": self.arguments.optimizer,
+            "lr": trainer.lr,
+            "test_accuracy": test_accuracy,
+            "test_loss": test_loss,
+            "val_accuracy": kept["val_accuracy"],
+            "val_loss": kept["val_loss"],
+            "kept_epoch": kept["epoch"],
+            "epochs": trainer.epochs,
+            "steps": trainer.steps,
+            "batch_size": trainer.batches.batch_size,
+            "seconds": seconds,
+            "samples_per_second": len(trainer.train) * trainer.epochs / training_seconds,
+            "parameters": trainer.network.vector.size,
+            "seed": self.arguments.seed,
+        }
+
+    def _asked(self) -> dict[str, Any]:
+        """The arguments as plain data."""
+        return {name: v for name, v in vars(self.arguments).items() if name != "given"}
+
+    def _config(self) -> dict[str, Any]:
+        """Everything needed to run the same again, and to know whether it is the same."""
+        data = self.dataset
+        return {
+            "scratchnet": __version__,
+            "arguments": self._asked(),
+            "network": self.network.config(),
+            "optimizer": {"name": self.arguments.optimizer, **self.trainer.optimizer.config()},
+            "data": {"name": data.name, "sha256": data.digest, "classes": data.classes},
+            "environment": environment.describe(),
+        }
+
+
+def find_run(where: str) -> Path:
+    """The folder of the run to go on with: `where`, or for "" the latest in runs/.
+
+    Raises DataError, listing the runs there are, where there is no checkpoint.
+    """
+    found = [path for path in RUNS.glob("*") if _has_checkpoint(path)]
+    if where and _has_checkpoint(Path(where)):
+        return Path(where)
+    if not where and found:
+        return max(found, key=lambda path: max(p.stat().st_mtime for p in path.iterdir()))
+    runs = ", ".join(sorted(str(path) for path in found)) or "none"
+    raise DataError(
+        f"--resume needs a run with a checkpoint, there is none in {where or str(RUNS)!r}; "
+        f"runs that can be gone on with: {runs}"
+    )
+
+
+def stem(name: str) -> str:
+    """The name of a data set, of which there may be only a path, as a part of another path."""
+    last = os.path.basename(os.path.normpath(name)).removesuffix(".npz")
+    return last.strip(".") or "data"
+
+
+def _has_checkpoint(path: Path) -> bool:
+    return path.is_dir() and bool(Checkpoints(path).numbered())
