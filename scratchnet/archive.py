@@ -40,7 +40,12 @@ def read_archive(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     Raises DataError, naming file and fault, where it is missing, damaged, or another kind of file.
     """
     size = os.path.getsize(path) if os.path.isfile(path) else 0
-    arrays = read_npz(path, max_bytes=max(size, 1), kinds=NUMBERS + "U")
+    try:
+        arrays = read_npz(path, max_bytes=max(size, 1), kinds=NUMBERS + "U")
+    except DataError as error:
+        raise DataError(
+            f"{error}; only .npz files that scratchnet wrote are read, and nothing is unpickled"
+        ) from error
     text = arrays.pop("header", np.array(0))
     if text.dtype.kind != "U" or text.ndim or any(a.dtype.kind == "U" for a in arrays.values()):
         raise DataError(f"{str(path)!r} is an .npz without the header of scratchnet's files")

@@ -70,10 +70,13 @@ class Job:
             Checkpoints(folder.path).clear_strays()
             folder.rewrite_history(self.trainer.history)
         self.folder, self.checkpoints = folder, Checkpoints(folder.path)
-        with self.interrupts.watch():
-            self._save()  # a place that cannot be written to is found before training, not after
-            self._train()
-            results = self._sum_up()
+        try:
+            with self.interrupts.watch():
+                self._save()  # a place that cannot be written to is found now, not after training
+                self._train()
+                results = self._sum_up()
+        finally:
+            folder.close()
         self.screen.result(results, str(folder.path))
 
     def _new_folder(self) -> RunFolder:

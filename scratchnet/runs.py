@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from scratchnet.errors import OutputError
 from scratchnet.files import describe, write_text
@@ -32,7 +33,7 @@ class RunFolder:
     def __init__(self, out: str | None, name: str) -> None:
         check_free(out)
         self.path = _make(Path(out)) if out is not None else _next_free(RUNS, name)
-        self._lock = _lock(self.path)
+        self._hold(_lock(self.path))
         self.rows: list[dict[str, Any]] = []
         _start_history(self.path / "history.csv")
 
@@ -41,14 +42,15 @@ class RunFolder:
         """The folder of an earlier run, to go on in; raises OutputError where it is in use."""
         folder = cls.__new__(cls)
         folder.path = path
-        folder._lock = _lock(path)
+        folder._hold(_lock(path))
         folder.rows = []
         return folder
 
-    def close(self) -> None:
-        """Let go of the lock."""
-        if self._lock is not None:
-            self._lock.close()
+    def _hold(self, lock: int | None) -> None:
+        """Keep the lock until `close`, or until nobody has this object any more."""
+        self.close: Callable[[], object] = (
+            (lambda: None) if lock is None else weakref.finalize(self, os.close, lock)
+        )
 
     def rewrite_history(self, epochs: Sequence[Epoch]) -> None:
         """Make `history.csv` hold these epochs and no others, as where a run is gone on with."""
@@ -136,30 +138,28 @@ def _start_history(path: Path) -> None:
         raise OutputError(_refusal(path, error)) from error
 
 
-def _lock(folder: Path) -> TextIO | None:
-    """Lock the folder until the file that is returned is closed; raises OutputError if it is."""
+def _lock(folder: Path) -> int | None:
+    """Lock the folder until the descriptor is closed; raises OutputError if another has it."""
     try:
         import fcntl
     except ImportError:  # no such locks on this system
         return None
     path = folder / ".lock"
     try:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise OutputError(_refusal(path, error)) from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
+        owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
         raise OutputError(
             f"{str(folder)!r} is in use by process {owner}; wait for it, or choose another --out"
         ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
 
 
 def _next_free(parent: Path, name: str) -> Path:
