@@ -1,11 +1,13 @@
-# make train | test | check | format | bench: each makes .venv when it is missing or out of date.
+# make train | test | check | format | docs | bench | stress: each makes .venv when it is missing or out of date.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRAIN_ARGS ?= --optimizer adam
 
-.PHONY: train test check format bench clean
+DATA ?= datasets
+
+.PHONY: train test check format docs bench stress clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py $(TRAIN_ARGS)
@@ -22,8 +24,18 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: $(VENV)/.train
+	$(BIN)/python docs/make_optimizers.py
+
 bench: $(VENV)/.train
 	$(BIN)/python bench/digits_against_sklearn.py
+	$(BIN)/python bench/optimizers_on_digits.py
+	$(BIN)/python bench/quadratic_deep.py
+	$(BIN)/python bench/mnist_epoch.py --data-dir $(DATA)
+	$(BIN)/python bench/compare_optimizers.py --data-dir $(DATA)
+
+stress: $(VENV)/.test
+	$(BIN)/python stress/all.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
