@@ -87,7 +87,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _trainer(name: str, dataset: Dataset, seed: int, batch_size: int | None = None) -> Trainer:
-    """A fresh network and its Trainer; without a batch size, all samples for those that mean all."""
+    """A fresh network and its Trainer; no batch size is all samples for those that mean all."""
     if batch_size is None and not OPTIMIZERS[name].full_batch:
         batch_size = BATCH_SIZE
     network = MultiLayerNet(dataset.train.x.shape[1], HIDDEN, dataset.classes, seed=seed)
@@ -105,30 +105,29 @@ def _run(name: str, seed: int, dataset: Dataset, epochs: int) -> Result:
 
 def _costs(dataset: Dataset, repeats: int) -> list[Cost]:
     """The cost of a step of every optimizer, and of SGD on all samples; repeats interleaved."""
-    whole = len(dataset.train)
-    trainers = [_trainer(name, dataset, 0) for name in OPTIMIZERS]
-    trainers.append(_trainer("sgd", dataset, 0, whole))
-    seconds = [[_time_of_a_step(trainer) for trainer in trainers] for _ in range(repeats)]
+    which: list[tuple[str, int | None]] = [(name, None) for name in OPTIMIZERS] + [("sgd", len(dataset.train))]
+    rows = [[_time_of_a_step(*one, dataset) for one in which] for _ in range(repeats)]
     return [
-        Cost(
-            name,
-            trainer.batches.batch_size,
-            1e6 * min(row[k] for row in seconds),
-            [1e6 * row[k] for row in seconds],
-        )
-        for k, (name, trainer) in enumerate(zip([*OPTIMIZERS, "sgd"], trainers, strict=True))
+        Cost(name, column[0][0], min(us for _, us in column), [us for _, us in column])
+        for (name, _), column in zip(which, zip(*rows, strict=True), strict=True)
     ]
 
 
-def _time_of_a_step(trainer: Trainer) -> float:
-    """Seconds of a step, over an epoch of small batches or three steps on all samples."""
+def _time_of_a_step(name: str, batch_size: int | None, dataset: Dataset) -> tuple[int, float]:
+    """Batch size and microseconds of a step: the first epoch's, or the first three on all samples.
+
+    Every time it is a fresh network that trains, as L-BFGS has little to do once it has arrived.
+    """
+    trainer = _trainer(name, dataset, 0, batch_size)
     order = permutation(len(trainer.train), trainer.seed, "shuffle", 0)
     batches = [trainer.batches.gather(index) for index in trainer.batches.slices(order)]
     times = 3 if len(batches) == 1 else 1
+    trainer.network.gradient(*batches[0])  # makes the memory that the network keeps
     start = time.perf_counter()
     for x, t in times * batches:
         trainer.step(x, t)
-    return (time.perf_counter() - start) / (times * len(batches))
+    seconds = (time.perf_counter() - start) / (times * len(batches))
+    return trainer.batches.batch_size, 1e6 * seconds
 
 
 def _report(

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.optimizers.wrappers import Wrapper
 from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 from scratchnet.registry import pick
@@ -111,15 +112,15 @@ class Beale(Surface):
 class Himmelblau(Surface):
     """f = (x^2 + y - 11)^2 + (x + y^2 - 7)^2: four minima; the start and the rule choose.
 
-    Himmelblau 1972.
+    The second start is close to the top of the hill between them. Himmelblau 1972.
     """
 
     starts = ((0.0, 0.0), (-0.3, -1.0))
     minima = (
         (3.0, 2.0),
-        (-2.8051180869527448, 3.1313125182505730),
-        (-3.7793102533777469, -3.2831859912861694),
-        (3.5844283403304917, -1.8481265269644035),
+        (-2.805118086952745, 3.131312518250573),
+        (-3.779310253377747, -3.2831859912861696),
+        (3.5844283403304917, -1.8481265269644036),
     )
     limits = ((-5.5, 5.5), (-5.5, 5.5))
 
@@ -252,9 +253,9 @@ def trace(
     """
     where = surface if isinstance(surface, Surface) else pick(SURFACES, surface, "surface")
     walker = _Walker(_unused(make_optimizer(optimizer)), where, check_start(start, where))
-    tilts = where.noise * generator(seed, "shuffle").standard_normal(
-        (check_integer("steps", steps, 1), 2)
-    )
+    steps = check_integer("steps", steps, 1)
+    # A tilt stands for the choice of a batch, so it comes from the stream that shuffles.
+    tilts = where.noise * generator(seed, "shuffle").standard_normal((steps, 2))
     path = np.full((steps + 1, 2), np.nan)
     path[0] = walker.point
     with np.errstate(all="ignore"):  # to overflow is an outcome here, not a slip
@@ -308,10 +309,9 @@ class _Walker:
 
 def _unused(optimizer: Optimizer) -> Optimizer:
     """Another one with the same hyper-parameters, and within it another `inner`, new as well."""
-    inner: dict[str, Any] = {}
-    if isinstance(getattr(optimizer, "inner", None), Optimizer):
-        inner["inner"] = _unused(optimizer.inner)  # type: ignore[attr-defined]
-    return replace(optimizer, **inner)
+    if isinstance(optimizer, Wrapper):
+        return replace(optimizer, inner=_unused(optimizer.inner))
+    return replace(optimizer)
 
 
 SURFACES: Mapping[str, Surface] = MappingProxyType(
