@@ -26,7 +26,8 @@ def main() -> None:
             grads = network.gradient(x_batch, t_batch)
             params = network.params
             optimizer.update(params, grads)
-        print(f"| {optimizer_class.__name__} | {network.accuracy(x_test, t_test):.4f} |", flush=True)
+        accuracy = network.accuracy(x_test, t_test)
+        print(f"| {optimizer_class.__name__} | {accuracy:.4f} |", flush=True)
 
 
 if __name__ == "__main__":

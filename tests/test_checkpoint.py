@@ -11,9 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratchnet import MultiLayerNet, TwoLayerNet
-from scratchnet.checkpoint import load_weights, save_weights
-from scratchnet.errors import DataError, OutputError
+from scratchnet import MultiLayerNet, Trainer, TwoLayerNet, environment
+from scratchnet.archive import read_archive, write_archive
+from scratchnet.checkpoint import (
+    Checkpoints,
+    load_weights,
+    restore_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
+from scratchnet.errors import DataError, DivergenceError, OutputError, ParameterError
 
 
 def network(**options: Any) -> MultiLayerNet:
@@ -120,7 +127,8 @@ def test_where_a_call_fails_the_old_file_stays_and_the_user_hears_of_it(
     monkeypatch.setattr(f"scratchnet.files.{call}", failing(number), raising=False)
     with pytest.raises(OutputError) as caught:
         save_weights(net, saved)
-    assert f"cannot write {str(saved)!r}: {os.strerror(number)}; choose" in str(caught.value)
+    reason = f"{os.strerror(number)} ({errno.errorcode[number]})"
+    assert f"cannot write {str(saved)!r}: {reason}; choose" in str(caught.value)
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == ["weights.npz"]
 
@@ -137,7 +145,7 @@ def test_where_a_write_fails_the_old_file_stays(room, saved, monkeypatch):
         return file
 
     monkeypatch.setattr("scratchnet.files.open", open_full, raising=False)
-    with pytest.raises(OutputError, match="No space left on device; choose a folder"):
+    with pytest.raises(OutputError, match=r"No space left on device \(ENOSPC\); choose a folder"):
         save_weights(network(), saved)
     gc.collect()  # what is half written must not complain later either
     assert saved.read_bytes() == before
@@ -157,7 +165,7 @@ def test_an_interrupt_while_saving_leaves_the_old_file_only(saved, monkeypatch):
 
 
 def test_a_place_below_a_file_cannot_be_written(saved):
-    with pytest.raises(OutputError, match="Not a directory; choose a folder"):
+    with pytest.raises(OutputError, match=r"Not a directory \(ENOTDIR\); choose a folder"):
         save_weights(network(), saved / "below.npz")
 
 
@@ -178,7 +186,7 @@ def test_a_file_cut_short_anywhere_is_refused(saved, tmp_path):
     path = tmp_path / "cut.npz"
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        refused(path, "must be weights that scratchnet saved")
+        refused(path, "only .npz files that scratchnet wrote are read")
 
 
 def test_a_flipped_bit_anywhere_is_found_or_harmless(saved, tmp_path):
@@ -245,7 +253,19 @@ def npy(array: Any) -> bytes:
 def test_other_files_are_refused(content, tmp_path):
     path = tmp_path / "other.npz"
     path.write_bytes(content)
-    refused(path, "must be weights that scratchnet saved")
+    refused(path)
+
+
+def test_a_file_of_another_kind_is_named_by_what_it_looks_like(tmp_path):
+    path = tmp_path / "other.npz"
+    for content, kind in (
+        (pickle.dumps([1.0]), "looks like a Python pickle"),
+        (b"\x89HDF\r\n\x1a\n", "looks like an HDF5 file"),
+        (zip_of(("archive/data.pkl", b"")), "it is a PyTorch file"),
+        (zip_of(("config.json", b"{}"), ("model.weights.h5", b"")), "it is no .npz of arrays"),
+    ):
+        path.write_bytes(content)
+        refused(path, kind, "only .npz files that scratchnet wrote are read")
 
 
 def test_a_missing_file_a_folder_and_a_device_are_refused(tmp_path):
@@ -271,7 +291,7 @@ def test_a_pickle_is_refused_and_never_run(saved, tmp_path):
     objects = np.array([bomb], dtype=object)
     for members in (good | {"W1": objects}, good | {"header": objects}, good | {"x": objects}):
         np.savez(path, **members)
-        refused(path, "Object arrays cannot be loaded when allow_pickle=False")
+        refused(path, "of dtype object")
     path.write_bytes(pickle.dumps(bomb))
     refused(path)
     assert not (tmp_path / "ran").exists()
@@ -283,30 +303,28 @@ def test_a_zip_that_unpacks_to_more_than_its_size_is_refused_unread(saved):
     with np.load(saved) as members:
         arrays = {name: members[name] for name in members.files}
     np.savez_compressed(saved, **arrays | {"W1": np.zeros(10_000_000)})
-    refused(saved, "its members are larger than the file")
+    refused(saved, "over the limit of")
 
 
 def test_a_member_that_is_there_twice_is_refused(saved):
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(saved, "a") as archive:
         archive.writestr("W1.npy", npy(np.zeros((3, 4), np.float32)))
-    refused(saved, "it holds a member twice")
+    refused(saved, "'W1.npy' twice")
 
 
 def with_header(path: Path, change: Any) -> None:
-    """Write the weights in `path` again, with another header."""
-    with np.load(path) as members:
-        arrays = {name: members[name] for name in members.files}
-    header = change(json.loads(str(arrays.pop("header"))))
-    np.savez(path, **arrays, header=np.array(json.dumps(header)))
+    """Write the weights in `path` again, with another header and the digest that fits it."""
+    arrays, header = read_archive(path)
+    write_archive(path, arrays, change(header))
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda h: h | {"version": 2}, "has the version 2 of its format, this scratchnet reads"),
+        (lambda h: h | {"version": 2}, "has version 2 of its format, this scratchnet reads"),
         (lambda h: h | {"version": None}, "version None"),
-        (lambda h: h | {"format": "other"}, "its header is another"),
-        (lambda h: [h], "its header is another"),
+        (lambda h: h | {"format": "other"}, "it is another file"),
+        (lambda h: {}, "it is another file"),
         (lambda h: {"format": h["format"], "version": 1}, "describes no network: 'network'"),
         (lambda h: h | {"network": 3}, "describes no network"),
         (lambda h: h | {"network": h["network"] | {"kind": "os"}}, "unknown network 'os'"),
@@ -324,16 +342,128 @@ def test_a_header_that_does_not_fit_is_refused(change, words, saved):
 
 
 def test_other_names_shapes_and_kinds_of_arrays_are_named(saved):
-    with np.load(saved) as members:
-        good = {name: members[name] for name in members.files}
+    good, header = read_archive(saved)
     renamed = {("V1" if name == "W1" else name): array for name, array in good.items()}
-    np.savez(saved, **renamed)
+    write_archive(saved, renamed, header)
     refused(saved, "must hold W1 with shape and dtype (3, 4) float32, got nothing")
-    np.savez(saved, **good | {"W1": good["W1"].T})
+    write_archive(saved, good | {"W1": good["W1"].T}, header)
     refused(saved, "must hold W1 with shape and dtype (3, 4) float32, got (4, 3) float32")
-    np.savez(saved, **good | {"b1": good["b1"] * 1j})
-    refused(saved, "must hold b1 with shape and dtype (4,) float32, got (4,) complex64")
-    np.savez(saved, **good, m=np.zeros(0))
+    write_archive(saved, good | {"b1": good["b1"].astype("float64")}, header)
+    refused(saved, "must hold b1 with shape and dtype (4,) float32, got (4,) float64")
+    write_archive(saved, good | {"m": np.zeros(0)}, header)
     refused(saved, "holds m, which the network does not have")
-    np.savez(saved, **good, m=np.zeros(1))
+    write_archive(saved, good | {"m": np.zeros(1)}, header)
     refused(saved, "35 parameters, the file holds 36")
+
+
+def test_a_changed_weight_does_not_match_the_digest(saved):
+    with np.load(saved) as members:
+        arrays = {name: members[name] for name in members.files}
+    arrays["W1"][0, 0] += 1
+    np.savez(saved, **arrays)
+    refused(saved, "is damaged: its content has the SHA-256")
+
+
+# Checkpoints
+
+
+def trainer(seed: int = 0, **options: Any) -> Trainer:
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(50, 3)).astype("float32"), rng.integers(0, 3, 50)
+    return Trainer(MultiLayerNet(3, [4, 2], 3), (x, t), (x, t), batch_size=20, seed=seed, **options)
+
+
+def test_a_checkpoint_has_the_weights_by_name_and_a_network_can_be_loaded_from_it(tmp_path):
+    one = trainer()
+    list(one.run(2))
+    save_checkpoint(tmp_path / "c.npz", one)
+    with np.load(tmp_path / "c.npz", allow_pickle=False) as members:
+        np.testing.assert_array_equal(members["W1"], one.network.params["W1"])
+        assert "trainer.optimizer.memory.vector.m" in members.files
+    np.testing.assert_array_equal(load_weights(tmp_path / "c.npz").vector, one.network.vector)
+
+
+def test_weights_are_no_checkpoint(saved):
+    with pytest.raises(DataError, match="it has weights, but nothing to go on from"):
+        restore_checkpoint(saved, trainer())
+
+
+def test_other_settings_are_named_and_only_overridden_on_demand(tmp_path):
+    one, path = trainer(), tmp_path / "c.npz"
+    list(one.run(1))
+    save_checkpoint(path, one)
+    other = trainer(seed=1, lr=0.5)
+    with pytest.raises(ParameterError, match=r"optimizer lr was 0.001, is 0.5; seed was 0, is 1"):
+        restore_checkpoint(path, other)
+    assert other.steps == 0
+    notes = restore_checkpoint(path, other, override=True)
+    assert notes == [
+        "settings overridden: optimizer lr was 0.001, is 0.5",
+        "settings overridden: seed was 0, is 1",
+    ]
+    assert other.steps == 3
+
+
+def test_another_network_is_refused_by_the_first_parameter_that_differs(tmp_path):
+    one, path = trainer(), tmp_path / "c.npz"
+    save_checkpoint(path, one)
+    other = trainer()
+    other.network = MultiLayerNet(3, [4, 5], 3)
+    with pytest.raises(DataError, match=r"must hold W2 with shape .*\(4, 5\) .*got \(4, 2\)"):
+        restore_checkpoint(path, other, override=True)
+
+
+def test_another_environment_is_reported(tmp_path, monkeypatch):
+    one, path = trainer(), tmp_path / "c.npz"
+    save_checkpoint(path, one)
+    about = environment.describe()
+    monkeypatch.setattr(environment, "describe", lambda: about | {"numpy": "9.9"})
+    assert restore_checkpoint(path, trainer()) == [f"numpy was {np.__version__!r}, is '9.9'"]
+
+
+def test_values_that_are_not_finite_are_never_saved_over_good_ones(tmp_path):
+    one, path = trainer(), tmp_path / "c.npz"
+    list(one.run(1))
+    save_checkpoint(path, one)
+    before = path.read_bytes()
+    one.optimizer.memory["vector"]["v"][3] = np.inf
+    with pytest.raises(DivergenceError, match=r"by step 3: trainer.optimizer.memory.vector.v is"):
+        save_checkpoint(path, one)
+    assert path.read_bytes() == before
+
+
+def test_the_last_two_checkpoints_are_kept_and_the_latest_good_one_is_found(tmp_path):
+    one, kept = trainer(), Checkpoints(tmp_path)
+    for _ in one.run(4):
+        kept.save(one, None, {})
+    names = [path.name for path in kept.numbered()]
+    assert names == ["checkpoint-00000009.npz", "checkpoint-00000012.npz"]
+    newest = tmp_path / names[-1]
+    newest.write_bytes(newest.read_bytes()[:-30])
+    path, header, reasons = kept.latest()
+    assert path.name == names[0]
+    assert header["trainer"]["steps"] == 9
+    assert len(reasons) == 1
+    assert "going back to the one before" in reasons[0]
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="no checkpoint that can be read"):
+        kept.latest()
+    assert len(kept.numbered()) == 2
+
+
+def test_a_newer_checkpoint_that_is_damaged_is_not_kept_in_place_of_a_good_one(tmp_path):
+    one, kept = trainer(), Checkpoints(tmp_path)
+    (tmp_path / "checkpoint-00000099.npz").write_bytes(b"damaged")
+    for _ in one.run(3):
+        kept.save(one, None, {})
+    names = [path.name for path in kept.numbered()]
+    assert names == [f"checkpoint-{k:08d}.npz" for k in (6, 9, 99)]
+    assert kept.latest()[0].name == "checkpoint-00000009.npz"
+
+
+def test_strays_of_a_run_that_died_are_cleared_and_nothing_else(tmp_path):
+    names = [".checkpoint-00000003.npz.tmp.77.0af3", ".history.csv.tmp.1.ff", "notes.tmp", ".lock"]
+    for name in names:
+        (tmp_path / name).touch()
+    Checkpoints(tmp_path).clear_strays()
+    assert sorted(os.listdir(tmp_path)) == [".lock", "notes.tmp"]

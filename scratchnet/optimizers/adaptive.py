@@ -92,9 +92,9 @@ class Adam(Optimizer):
     """Adam: momentum over RMSprop, both freed of their start at 0.
 
     m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
-    w <- w - lr m^ / (sqrt(v^) + eps),  m^ = m / (1 - beta1^t),  v^ = v / (1 - beta2^t),
-    t being the number of the step. eps is outside of the root of v^, as in the paper and torch;
-    the book folds the corrections into lr, and so has another eps. Use it first.
+    m^ = m / (1 - beta1^t);  v^ = v / (1 - beta2^t);  w <- w - lr m^ / (sqrt(v^) + eps).
+    t is the number of the step. eps is outside of the root of v^, as in the paper and torch; the
+    book folds the corrections into lr, and so has another eps. Use it first.
     Kingma and Ba 2014, algorithm 1.
     """
 
@@ -116,8 +116,9 @@ class Adam(Optimizer):
 
 @dataclass(repr=False)
 class AdamW(Adam):
-    """AdamW: weight decay apart from the gradient: w <- w - lr weight_decay w, then Adam's step.
+    """AdamW: Adam with weight decay apart from the gradient.
 
+    w <- w - lr weight_decay w;  w <- w - lr m^ / (sqrt(v^) + eps), with m^ and v^ of Adam.
     An L2 penalty would be divided by sqrt(v^) with the rest of the gradient, and hardly act where
     gradients are large. eps is outside of the root. weight_decay 0.01 is torch's; biases are
     spared. Use it instead of Adam with an L2 penalty. Loshchilov and Hutter 2017, algorithm 2.
@@ -130,9 +131,10 @@ class AdamW(Adam):
 class AMSGrad(Optimizer):
     """AMSGrad: Adam that divides by the largest v it has had, so that no rate ever rises.
 
-    As Adam, with u <- max(u, v);  w <- w - lr m^ / (sqrt(u / (1 - beta2^t)) + eps). eps is outside
-    of the root. The paper corrects neither m nor u; this is torch's form, which corrects both. Use
-    it where Adam does not settle. Reddi et al. 2018, algorithm 2.
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  u <- max(u, v);
+    m^ = m / (1 - beta1^t);  w <- w - lr m^ / (sqrt(u / (1 - beta2^t)) + eps). eps is outside of the
+    root. The paper corrects neither m nor u; this is torch's form, which corrects both. Use it
+    where Adam does not settle. Reddi et al. 2018, algorithm 2.
     """
 
     lr: float = hyper(0.001, above=0)
@@ -156,9 +158,10 @@ class AMSGrad(Optimizer):
 class Adamax(Adam):
     """Adamax: Adam with the largest recent |g| in the place of the root of v.
 
-    m <- beta1 m + (1 - beta1) g;  u <- max(beta2 u, |g| + eps);  w <- w - lr m^ / u. There is no
-    root: eps is added to |g|, outside of the maximum's memory, as in torch; the paper has none and
-    divides by 0 while g is 0. Use it for sparse gradients. Kingma and Ba 2014, algorithm 2.
+    m <- beta1 m + (1 - beta1) g;  u <- max(beta2 u, |g| + eps);  m^ = m / (1 - beta1^t);
+    w <- w - lr m^ / u. There is no root: eps is added to |g|, outside of the maximum's memory, as
+    in torch; the paper has none and divides by 0 while g is 0. Use it for sparse gradients.
+    Kingma and Ba 2014, algorithm 2.
     """
 
     lr: float = hyper(0.002, above=0)
@@ -176,7 +179,8 @@ class Adamax(Adam):
 class NAdam(Adam):
     """NAdam: Adam with Nesterov's look ahead.
 
-    mu_t = beta1 (1 - 0.96^(t psi) / 2);  M_t = mu_1 ... mu_t;  m, v as Adam's;
+    mu_t = beta1 (1 - 0.96^(t psi) / 2);  M_t = mu_1 ... mu_t;  v^ = v / (1 - beta2^t);
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
     w <- w - lr (mu_(t+1) m / (1 - M_(t+1)) + (1 - mu_t) g / (1 - M_t)) / (sqrt(v^) + eps).
     eps is outside of the root. lr and psi are torch's. Use it as Adam, where each step should
     bring more. Dozat 2016, algorithm 2 with the warming momentum of its section 3.
@@ -208,10 +212,12 @@ class NAdam(Adam):
 class RAdam(Adam):
     """RAdam: Adam that waits until v is worth dividing by, in place of a warm-up.
 
-    rho = 2 / (1 - beta2) - 1;  rho_t = rho - 2 t beta2^t / (1 - beta2^t). While rho_t <= 5:
-    w <- w - lr m^.  Then w <- w - lr m^ r sqrt(1 - beta2^t) / (sqrt(v) + eps), with
-    r = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)). eps is outside of the root
-    of v before its correction, as in torch. Use it without warm-up. Liu et al. 2019, algorithm 2.
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  m^ = m / (1 - beta1^t);
+    rho = 2 / (1 - beta2) - 1;  rho_t = rho - 2 t beta2^t / (1 - beta2^t);
+    r = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t));
+    w <- w - lr m^ while rho_t <= 5;  w <- w - lr m^ r sqrt(1 - beta2^t) / (sqrt(v) + eps) then.
+    eps is outside of the root of v before its correction, as in torch. Use it without warm-up.
+    Liu et al. 2019, algorithm 2.
     """
 
     def rule(self, w: Array, g: Array, m: Array, v: Array) -> None:

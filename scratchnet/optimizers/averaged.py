@@ -11,11 +11,12 @@ from scratchnet.parameters import Array
 
 @dataclass(repr=False)
 class ASGD(Optimizer):
-    """Averaged SGD: w <- w - eta (g + decay w), and evaluation with the mean of w over the steps.
+    """Averaged SGD: gradient descent with a falling rate, whose answer is the mean of its path.
 
-    eta_t = lr / (1 + decay lr (t - 1))^power;  a <- a + (w - a) / max(1, t - 1 - start). The mean
-    begins after `start` steps; until then a = w. decay acts on every parameter, as in torch, whose
-    defaults these are. Use it for convex problems whose end is noisy. Polyak and Juditsky 1992.
+    eta = lr / (1 + decay lr (t - 1))^power;  w <- w - eta (g + decay w);
+    a <- a + (w - a) / max(1, t - 1 - start). Evaluation uses a. The mean begins after `start`
+    steps; until then a = w. decay acts on every parameter, as in torch, whose defaults these are.
+    Use it for convex problems whose end is noisy. Polyak and Juditsky 1992.
     """
 
     decay: float = hyper(1e-4, at_least=0)
@@ -38,12 +39,12 @@ class ASGD(Optimizer):
 class ScheduleFreeSGD(Optimizer):
     """Schedule-free SGD: no schedule, no end to plan for; the average of the path is the answer.
 
-    w is y = (1 - momentum) z + momentum x, between the fast point z and the average x, and where
-    gradients are taken:  z <- z - lr g;  x <- x + c (z - x), which for y is
-    w <- w - lr (1 - momentum) g;  w <- w + c (z - w),  c = r^2 / sum of r^2 over the steps, r the
-    largest lr so far. x = y + (1 - 1 / momentum) (z - y) is not kept; evaluation uses it.
-    weight_decay acts at y. Use it where the length of training is open. Defazio et al. 2024,
-    eq. 2-5, with the weights c of its algorithm 1.
+    z <- z - lr g;  w <- w - lr (1 - momentum) g;  w <- w + c (z - w);  c = r^2 / (sum of all r^2);
+    r = the largest lr so far. z is the fast point, x the average of z with the weights c, and w is
+    the paper's y = (1 - momentum) z + momentum x, where gradients are taken. Evaluation uses
+    x = w + (1 - 1 / momentum) (z - w), which need not be kept. weight_decay acts at w. Use it where
+    the length of training is open. Defazio et al. 2024, eq. 2-5, with the weights c of its
+    algorithm 1.
     """
 
     lr: float = hyper(1.0, above=0)
@@ -75,10 +76,11 @@ class ScheduleFreeSGD(Optimizer):
 class ScheduleFreeAdamW(ScheduleFreeSGD):
     """Schedule-free AdamW: Adam's scaled gradient on the path of ScheduleFreeSGD.
 
-    v <- beta2 v + (1 - beta2) g^2;  d = g / (sqrt(v^) + eps),  v^ = v / (1 - beta2^t);  then
-    z <- z - lr d;  w <- w - lr (1 - momentum) d;  w <- w + c (z - w). eps is outside of the root;
-    momentum is the paper's beta1, which Adam's average of g gives way to. Use it as Adam, where the
-    length of training is open. Defazio et al. 2024, algorithm 1.
+    v <- beta2 v + (1 - beta2) g^2;  v^ = v / (1 - beta2^t);  d = g / (sqrt(v^) + eps);
+    z <- z - lr d;  w <- w - lr (1 - momentum) d;  w <- w + c (z - w). c and the point to evaluate
+    with are those of ScheduleFreeSGD. eps is outside of the root; momentum is the paper's beta1,
+    which Adam's average of g gives way to. Use it as Adam, where the length of training is open.
+    Defazio et al. 2024, algorithm 1.
     """
 
     lr: float = hyper(0.0025, above=0)

@@ -12,7 +12,8 @@ from scratchnet.parameters import Array
 class SGD(Optimizer):
     """Stochastic gradient descent: w <- w - lr g.
 
-    Use it to learn, and with a schedule where time is no matter. Robbins and Monro 1951.
+    Use it to see what training is, and with a schedule where time is no matter.
+    Robbins and Monro 1951.
     """
 
     def rule(self, w: Array, g: Array) -> None:
@@ -59,11 +60,11 @@ class Nesterov(Optimizer):
 class Rprop(Optimizer):
     """Resilient propagation: only the sign of g counts, the size of the step is learnt.
 
-    step <- shrink step where g has changed its sign, and g <- 0 there; grow step where it has
-    not; within 1e-6..50;  w <- w - sign(g) step. step starts at lr. Means the gradient of all
-    samples: with batches signs change by chance. grow, shrink and limits are torch's.
-    Use it where all samples fit into a batch. Riedmiller and Braun 1993, in the variant iRprop- of
-    Igel and Huesken 2003.
+    step <- shrink step where g has changed its sign, grow step where it has kept it;
+    step <- min(max(step, 1e-6), 50);  g <- 0 where it has changed its sign;
+    w <- w - sign(g) step. step starts at lr. Means the gradient of all samples: with batches
+    signs change by chance. grow, shrink and limits are torch's. Use it where all samples fit into
+    a batch. Riedmiller and Braun 1993, in the variant iRprop- of Igel and Huesken 2003.
     """
 
     shrink: float = hyper(0.5, above=0, below=1)

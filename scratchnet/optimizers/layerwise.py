@@ -15,10 +15,10 @@ from scratchnet.parameters import Array
 class LARS(Optimizer):
     """LARS: momentum whose rate for each array is in proportion to the size of its weights.
 
-    d = g + weight_decay w (weights only);  v <- momentum v - lr trust |w| / |d| d;  w <- w + v,
-    with |.| the Euclidean norm, and 1 for trust |w| / |d| where either is 0. lr is inside of v. The
-    paper has no default lr; 0.5 trains digits in small batches. Use it for very large batches, with
-    warm-up. You et al. 2017, algorithm 1.
+    d = g + weight_decay w (weights only);  v <- momentum v - lr trust |w| / |d| d;  w <- w + v.
+    |.| is the Euclidean norm; trust |w| / |d| counts as 1 where either norm is 0. lr is inside of
+    v. The paper has no default lr; 0.5 trains digits in small batches. Use it for very large
+    batches, with warm-up. You et al. 2017, algorithm 1.
     """
 
     lr: float = hyper(0.5, above=0)
@@ -39,9 +39,9 @@ class LARS(Optimizer):
 class LAMB(Adam):
     """LAMB: Adam whose rate for each array is in proportion to the size of its weights.
 
-    d = m^ / (sqrt(v^) + eps) + weight_decay w (weights only), m^ and v^ as Adam's;
-    w <- w - lr |w| / |d| d, with |.| the Euclidean norm, and 1 for |w| / |d| where either is 0.
-    eps is outside of the root, 1e-6 as in the paper. Use it for very large batches.
+    d = m^ / (sqrt(v^) + eps) + weight_decay w (weights only), with m^ and v^ of Adam;
+    w <- w - lr |w| / |d| d. |.| is the Euclidean norm; |w| / |d| counts as 1 where either norm is
+    0. eps is outside of the root, 1e-6 as in the paper. Use it for very large batches.
     You et al. 2019, algorithm 2, with the identity for its phi.
     """
 
@@ -65,11 +65,13 @@ class LAMB(Adam):
 class Adafactor(Optimizer):
     """Adafactor: Adam's second moment of a matrix from the means of its rows and columns alone.
 
-    With b = 1 - t^-power and G = g^2:  r <- b r + (1 - b) row means of G,  c alike for columns,
-    V = r c^T / mean(r);  for vectors v <- b v + (1 - b) G, V = v.  u = g / sqrt(max(V, eps^2)),
-    u <- u / max(1, rms(u) / clip);  w <- w - max(least, rms(w)) min(lr, 1 / sqrt(t)) u, where rms
-    is the root of the mean square, eps the dtype's own. Memory of n + m numbers for n m weights.
-    Defaults are torch's. Use it where memory is short. Shazeer and Stern 2018, algorithms 4-5.
+    b = 1 - t^-power;  r <- b r + (1 - b) (means of g^2 over rows);
+    c <- b c + (1 - b) (means of g^2 over columns);  V = r c^T / mean(r);
+    u = g / sqrt(max(V, eps^2));  u <- u / max(1, rms(u) / clip);
+    w <- w - max(least, rms(w)) min(lr, 1 / sqrt(t)) u. rms is the root of the mean square, eps the
+    dtype's own. A vector has the mean of g^2 itself for V. A matrix of n by m weights takes n + m
+    numbers. Defaults are torch's. Use it where memory is short. Shazeer and Stern 2018,
+    algorithms 4-5.
     """
 
     power: float = hyper(0.8, above=0)
@@ -114,10 +116,11 @@ class Muon(Adam):
     """Muon: momentum for hidden matrices, with all singular values near 1; Adam for the rest.
 
     m <- momentum m + (1 - momentum) g;  d = momentum m + (1 - momentum) g;
-    w <- w - lr sqrt(max(1, n_out / n_in)) f(d), where f repeats x <- a x + (b A + c A^2) x,
-    A = x x^T, from x = d / (|d| + 1e-7), five times, with a, b, c = 3.4445, -4.7750, 2.0315.
-    Hidden are the matrices but the first and the last; all else is left to Adam at lr adam_share,
-    eps outside of its root. Use it for deep networks of wide layers. Jordan et al. 2024.
+    w <- w - lr sqrt(max(1, n_out / n_in)) f(d);  f begins with x = d / (|d| + 1e-7);
+    x <- a x + (b A + c A^2) x, with A = x x^T, five times;  a, b, c = 3.4445, -4.7750, 2.0315.
+    Hidden are the matrices but the first and the last, so that a network with one hidden layer has
+    none; all else is left to Adam at lr adam_share, eps outside of its root. Use it for deep
+    networks of wide layers. Jordan et al. 2024.
     """
 
     lr: float = hyper(0.02, above=0)

@@ -83,10 +83,11 @@ class Wrapper(Optimizer):
 
 @dataclass(repr=False)
 class EMA(Wrapper):
-    """Exponential moving average: a <- decay a + (1 - decay) w after every step of `inner`.
+    """Exponential moving average: evaluation with an average over the path of `inner`.
 
-    Evaluation uses a / (1 - decay^t), freed of its start at 0 as Adam's means are. Use it where
-    the last steps are noisy: it is nearly free. Polyak and Juditsky 1992, with Adam's correction.
+    a <- decay a + (1 - decay) w, after every step of `inner`. Evaluation uses a / (1 - decay^t),
+    freed of its start at 0 as Adam's means are. Use it where the last steps are noisy: it is
+    nearly free. Polyak and Juditsky 1992, with Adam's correction.
     """
 
     decay: float = hyper(0.999, at_least=0, below=1)
@@ -143,10 +144,9 @@ class Lookahead(Wrapper):
 class SAM(Wrapper):
     """Sharpness-aware minimisation: `inner` steps by the gradient of the worst point nearby.
 
-    e = rho g / |g|, over all parameters together;  g <- the gradient at w + e;  then the step of
-    `inner` from w by that g. Twice the work of a step; needs `again`. Use it where generalisation
-    is worth the time.
-    Foret et al. 2020, algorithm 1.
+    e = rho g / |g|;  g <- the gradient at w + e;  w <- the step of `inner` from w by that g.
+    |g| is over all parameters together. Twice the work of a step; needs `again`. Use it where
+    generalisation is worth the time. Foret et al. 2020, algorithm 1.
     """
 
     rho: float = hyper(0.05, above=0)
@@ -175,10 +175,11 @@ class SAM(Wrapper):
 class LBFGS(Optimizer):
     """L-BFGS: steps by the curvature that the last gradients show, each found by a line search.
 
-    w <- w - a H g, H being built from the last `history` pairs of changes in w and g, a by line
-    search; `iterations` of them in each update, with SciPy's L-BFGS-B in float64. Means the
-    gradient of all samples, and needs `again`. lr has no part in it and must be 1. Use it for
-    small sets and exact minima. Liu and Nocedal 1989; Byrd et al. 1995.
+    w <- w - a H g, `iterations` times in each update. H is built from the last `history` pairs of
+    changes in w and g, and a found by a line search: SciPy's L-BFGS-B does both, in float64, and
+    begins anew at each update. Means the gradient of all samples, and needs `again`. lr has no part
+    in it and must be 1; weight decay and clipping are refused. Use it for small sets and exact
+    minima. Liu and Nocedal 1989; Byrd et al. 1995.
     """
 
     lr: float = hyper(1.0, at_least=1, at_most=1)
