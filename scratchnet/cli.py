@@ -84,7 +84,7 @@ def _line(error: BaseException) -> str:
     if isinstance(error, BrokenPipeError):
         return ""
     if isinstance(error, KeyboardInterrupt | Interrupted):
-        return f"{program()}: {error or 'interrupted'}\n"
+        return f"{program()}: {str(error) or 'interrupted'}\n"
     text = str(error)
     if isinstance(error, MemoryError):
         text = f"out of memory: {text or 'there is no more'}; choose smaller layers or batches"

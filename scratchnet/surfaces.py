@@ -4,12 +4,14 @@ Small enough to draw, and each with a difficulty of its own: a valley, a bend, a
 noise. The table at the end names them all; another one is a class here and a line there.
 """
 
+# ruff: noqa: D102  (value and gradient are described by their class)
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +25,12 @@ from scratchnet.randomness import generator
 from scratchnet.registry import pick
 
 Point = tuple[float, float]
+Numbers = Any
+"""Arrays of one shape, as `np.meshgrid` gives, or single numbers: what goes in comes out."""
 
 
 class Surface(ABC):
-    """A function f(x, y) with its gradient, and what is known about it.
-
-    Both take arrays of one shape, as `np.meshgrid` gives, or single numbers.
-    """
+    """A function f(x, y) with its gradient, and what is known about it."""
 
     starts: ClassVar[tuple[Point, ...]]
     """Where paths usually begin; the first is the default."""
@@ -43,12 +44,12 @@ class Surface(ABC):
     """Deviation of u and v, drawn anew for every step of a path over f(x, y) + u x + v y."""
 
     @abstractmethod
-    def value(self, x: Array, y: Array) -> Array:
-        """f(x, y), in the shape of x."""
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
+        """f(x, y)."""
 
     @abstractmethod
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """df/dx and df/dy, each in the shape of x."""
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+        """df/dx and df/dy."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -64,10 +65,10 @@ class Ellipse(Surface):
     minima = ((0.0, 0.0),)
     limits = ((-10.0, 10.0), (-10.0, 10.0))
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return x**2 / 20 + y**2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         return x / 10, 2 * y
 
 
@@ -81,10 +82,10 @@ class Rosenbrock(Surface):
     minima = ((1.0, 1.0),)
     limits = ((-2.5, 2.5), (-1.5, 3.5))
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (1 - x) ** 2 + 100 * (y - x**2) ** 2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         d = y - x**2
         return -2 * (1 - x) - 400 * x * d, 200 * d
 
@@ -99,10 +100,10 @@ class Beale(Surface):
     minima = ((3.0, 0.5),)
     limits = ((-4.5, 4.5), (-4.5, 4.5))
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         a, b, c = 1.5 - x + x * y, 2.25 - x + x * y**2, 2.625 - x + x * y**3
         dx = 2 * (a * (y - 1) + b * (y**2 - 1) + c * (y**3 - 1))
         dy = 2 * x * (a + 2 * b * y + 3 * c * y**2)
@@ -124,10 +125,10 @@ class Himmelblau(Surface):
     )
     limits = ((-5.5, 5.5), (-5.5, 5.5))
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         a, b = x**2 + y - 11, x + y**2 - 7
         return 4 * x * a + 2 * b, 2 * a + 4 * y * b
 
@@ -142,10 +143,10 @@ class Booth(Surface):
     minima = ((1.0, 3.0),)
     limits = ((-10.0, 10.0), (-10.0, 10.0))
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         return 10 * x + 8 * y - 34, 8 * x + 10 * y - 38
 
 
@@ -159,10 +160,10 @@ class ThreeHumpCamel(Surface):
     minima = ((0.0, 0.0),)
     limits = ((-2.3, 2.3), (-2.3, 2.3))
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return 2 * x**2 - 1.05 * x**4 + x**6 / 6 + x * y + y**2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         return 4 * x - 4.2 * x**3 + x**5 + y, x + 2 * y
 
 
@@ -177,10 +178,10 @@ class Saddle(Surface):
     lowest = -math.inf
     limits = ((-2.5, 2.5), (-2.5, 2.5))
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return x**2 - y**2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         return 2 * x, -2 * y
 
 
@@ -194,10 +195,10 @@ class Plateau(Surface):
     minima = ((0.0, 0.0),)
     limits = ((-5.0, 5.0), (-5.0, 5.0))
 
-    def value(self, x: Array, y: Array) -> Array:
-        return np.asarray(-np.expm1(-(x**2 + y**2) / 2))
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
+        return -np.expm1(-(x**2 + y**2) / 2)
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         bell = np.exp(-(x**2 + y**2) / 2)
         return x * bell, y * bell
 
@@ -214,10 +215,10 @@ class NoisyQuadratic(Surface):
     limits = ((-4.0, 4.0), (-4.0, 4.0))
     noise = 1.0
 
-    def value(self, x: Array, y: Array) -> Array:
+    def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (x**2 + y**2) / 2
 
-    def gradient(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def gradient(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         return x, y
 
 

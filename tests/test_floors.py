@@ -43,6 +43,7 @@ FLOORS = {
     "data": 6,
     "data.__main__": 7,
     "networks": 7,
+    "surfaces": 7,
     "archive": 4,
     "gradient_check": 8,
     "trainer": 8,
