@@ -105,7 +105,8 @@ def _run(name: str, seed: int, dataset: Dataset, epochs: int) -> Result:
 
 def _costs(dataset: Dataset, repeats: int) -> list[Cost]:
     """The cost of a step of every optimizer, and of SGD on all samples; repeats interleaved."""
-    which: list[tuple[str, int | None]] = [(name, None) for name in OPTIMIZERS] + [("sgd", len(dataset.train))]
+    which: list[tuple[str, int | None]] = [(name, None) for name in OPTIMIZERS]
+    which.append(("sgd", len(dataset.train)))
     rows = [[_time_of_a_step(*one, dataset) for one in which] for _ in range(repeats)]
     return [
         Cost(name, column[0][0], min(us for _, us in column), [us for _, us in column])
