@@ -140,6 +140,7 @@ class Trainer:
                 (None, None) if validation is None else self.evaluate(validation)
             )
         n, penalty = len(self.train), self.network.penalty()
+        lr = self._lr_of_step(self.steps - 1, planned)
         self._require_finite("penalty", penalty)
         if val_loss is not None:
             self.schedule.observe(val_loss)
@@ -153,7 +154,7 @@ class Trainer:
             val_accuracy,
             seconds,
             n / seconds,
-            self.optimizer.lr,
+            lr,
         )
         self.history.append(epoch)
         return epoch
@@ -169,8 +170,7 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore"):
             for index in islice(self.batches.slices(order), done, None):
                 x, t = self.batches.gather(index)
-                # The middle of the step's share of progress: no schedule gives it a rate of 0.
-                self.optimizer.lr = self.lr * self.schedule((self.steps + 0.5) / planned)
+                self.optimizer.lr = self._lr_of_step(self.steps, planned)
                 loss, right = self.step(x, t)
                 self._loss_sum += loss * len(t)
                 self._right += right
@@ -178,6 +178,10 @@ class Trainer:
                 if self.on_step is not None:
                     self.on_step(self.steps, loss)
         return time.perf_counter() - start
+
+    def _lr_of_step(self, step: int, planned: int) -> float:
+        """The rate at the middle of the step's share of progress, where no schedule gives 0."""
+        return self.lr * self.schedule((step + 0.5) / planned)
 
     def step(self, x: Array, t: Array) -> tuple[float, int]:
         """One update on a batch as `Batches` gives it: its loss, and rows right, before the update.

@@ -185,8 +185,8 @@ MUTATIONS = [
     Mutation(
         "b04 batches of every size weigh the same",
         "trainer.py",
-        "total += self.step(x, t) * len(t)",
-        "total += self.step(x, t) * self.batches.batch_size",
+        "self._loss_sum += loss * len(t)",
+        "self._loss_sum += loss * self.batches.batch_size",
         "test_trainer.py",
     ),
     Mutation(
