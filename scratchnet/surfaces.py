@@ -4,8 +4,6 @@ Small enough to draw, and each with a difficulty of its own: a valley, a bend, a
 noise. The table at the end names them all; another one is a class here and a line there.
 """
 
-# ruff: noqa: D102  (value and gradient are described by their class)
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -256,7 +254,7 @@ def trace(
     walker = _Walker(_unused(make_optimizer(optimizer)), where, check_start(start, where))
     steps = check_integer("steps", steps, 1)
     # A tilt stands for the choice of a batch, so it comes from the stream that shuffles.
-    tilts = where.noise * generator(seed, "shuffle").standard_normal((steps, 2))
+    tilts = where.noise * generator(seed, "noise").standard_normal((steps, 2))
     path = np.full((steps + 1, 2), np.nan)
     path[0] = walker.point
     with np.errstate(all="ignore"):  # to overflow is an outcome here, not a slip
