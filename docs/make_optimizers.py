@@ -14,9 +14,9 @@ After adding an optimizer or changing a docstring, run it and commit both. For t
 - What follows is the paper; the first year in it is the optimizer's.
 
 A sentence ends at a point before a space. Ranges and defaults are those of the dataclass fields.
-A schedule's docstring is `formula: what it does (paper, year).`, of which the formula, or the rest,
-may be missing; `Use it ...` may follow. What memory an optimizer takes is measured: a step on a small matrix is taken, and
-the numbers that it keeps are counted.
+A schedule's docstring begins with a paragraph `formula: what it does (paper, year).`, of which all
+but one may be missing; `Use it ...` may follow, or a paragraph with the paper. What memory an
+optimizer takes is measured: it takes a step on a small matrix, and what it keeps is counted.
 """
 
 import argparse
@@ -255,16 +255,16 @@ def _schedule(name: str) -> list[str]:
 
 def schedule_words(text: str) -> tuple[str, str, str, str]:
     """Formula, words, use and paper of the docstring of a schedule; any of them may be empty."""
-    text, _, use = " ".join(text.split()).partition("Use it ")
-    first, *more = _sentences(re.sub(r"\beq\. ", "eq._", text))
+    before, _, after = text.partition("Use it ")
+    first, *more = (" ".join(part.split()) for part in before.split("\n\n"))
     found = re.search(r" \(([^()]*\b(?:19|20)\d\d\b[^()]*)\)\.$", first)
     papers = [found[1]] if found else [one for one in more if YEAR.search(one)]
     first = (first[: found.start()] if found else first).rstrip(".")
     formula, colon, words = first.partition(": ")
     if not colon and re.match(r"[`A-Z]", first):
         formula, words = "", first
-    paper = papers[0].rstrip(".").replace("eq._", "eq. ") if papers else ""
-    return formula, words, use.partition(". ")[0].rstrip("."), paper
+    use = " ".join(after.split()).partition(". ")[0]
+    return formula, words, use.rstrip("."), "".join(papers[:1]).rstrip(".")
 
 
 def _value(default: Any) -> str:
@@ -293,8 +293,8 @@ PAGE_TEXT = """\
 # The optimizers
 
 All {count} of them, by year. w are the parameters, g is the gradient of the loss, t the number of
-the step, from 1 on; `<-` changes what is on its left, `=` only names it. What is kept from step to step
-starts at 0 unless it says otherwise. Operations are value by value, but for norms, means and
+the step, from 1 on; `<-` changes what is on its left, `=` only names it. What is kept from step to
+step starts at 0 unless it says otherwise. Operations are value by value, but for norms, means and
 products of matrices. How each does on the same problem, and what a step of it costs:
 [optimizers_on_digits.md](optimizers_on_digits.md).
 

@@ -8,7 +8,9 @@ file is code, and reading allocates no more than the size of the file allows.
 import hashlib
 import io
 import json
+import math
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,8 @@ def read_archive(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     try:
+        if size:
+            _check_members(path, size)
         arrays = read_npz(path, max_bytes=max(size, 1), kinds=NUMBERS + "U")
     except DataError as error:
         raise DataError(
@@ -49,7 +53,8 @@ def read_archive(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     text = arrays.pop("header", np.array(0))
     if text.dtype.kind != "U" or text.ndim or any(a.dtype.kind == "U" for a in arrays.values()):
         raise DataError(f"{str(path)!r} is an .npz without the header of scratchnet's files")
-    header = _parse(str(path), str(text))
+    header = _parse(str(path), text)
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     found = digest(arrays, {key: header[key] for key in header if key != "sha256"})
     if header.get("sha256") != found:
         raise DataError(
@@ -64,7 +69,7 @@ def digest(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> str:
     """SHA-256 (hex) over names, dtypes, shapes and bytes of the arrays, and the header's JSON."""
     total = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         total.update(array.data)
     total.update(json.dumps(header, sort_keys=True, allow_nan=False).encode())
@@ -72,8 +77,14 @@ def digest(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> str:
 
 
 def pack(tree: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """`tree` as JSON can hold it: its arrays go into `arrays`, under `name` and their place."""
+    """`tree` as JSON can hold it: its arrays go into `arrays`, under `name` and their place.
+
+    Its dicts have keys that are text, and none has the key "array" alone. Raises ValueError where
+    two arrays would have the same place.
+    """
     if isinstance(tree, np.ndarray):
+        if name in arrays:
+            raise ValueError(f"two arrays have the place {name!r}")
         arrays[name] = tree
         return {"array": name}
     if isinstance(tree, dict):
@@ -90,22 +101,50 @@ def unpack(tree: Any, arrays: Mapping[str, Array]) -> Any:
     return tree
 
 
-def _parse(path: str, text: str) -> dict[str, Any]:
+def _check_members(path: str | Path, size: int) -> None:
+    """Refuse a zip whose members are packed, there twice, or one over the other.
+
+    So nothing unpacks to more than the file has. What is damaged is left to the reader after this.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    except Exception:  # zipfile raises a dozen kinds on damaged bytes
+        return
+    names, end = set(), 0
+    for member in members:
+        if member.filename in names:
+            raise DataError(f"{str(path)!r} holds {member.filename!r} twice")
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise DataError(f"{str(path)!r} holds {member.filename!r} compressed")
+        if member.header_offset < end or member.header_offset + member.file_size > size:
+            raise DataError(f"{str(path)!r} holds {member.filename!r} in the place of another")
+        names.add(member.filename)
+        end = member.header_offset + member.file_size
+
+
+def _parse(path: str, text: Array) -> dict[str, Any]:
     """The header's JSON; raises DataError for what JSON allows and we never write."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no number")
+
+    def finite(number: str) -> float:
+        return float(number) if math.isfinite(float(number)) else refuse(number)
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
             raise ValueError("a key stands there twice")
         return dict(pairs)
 
-    if len(text) > LARGEST_HEADER:
-        raise DataError(f"{path!r} has a header of {len(text)} characters, over {LARGEST_HEADER}")
+    length = text.dtype.itemsize // 4
+    if length > LARGEST_HEADER:
+        raise DataError(f"{path!r} has a header of {length} characters, over {LARGEST_HEADER}")
     try:
-        header = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
+        header = json.loads(
+            str(text), parse_constant=refuse, parse_float=finite, object_pairs_hook=once
+        )
+    except (ValueError, RecursionError, SystemError) as error:  # the last: no such character
         raise DataError(f"{path!r} has a damaged header ({error}); take another copy") from error
     if not isinstance(header, dict):
         raise DataError(f"{path!r} has a header that is no JSON object; take another copy")

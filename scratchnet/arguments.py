@@ -257,7 +257,8 @@ def _add_output(group: Any) -> None:
     group.add_argument(
         "--resume",
         nargs="?",
-        const="",
+        const=True,
+        type=_folder,
         metavar="DIR",
         help="go on with the run in this folder, or with the latest in runs/",
     )

@@ -4,7 +4,6 @@ Both are files of `scratchnet.archive`. The parameters stand in them by name, so
 them with `np.load(path)["W1"]`.
 """
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -30,9 +29,14 @@ STRAY = re.compile(r"\..+\.tmp\.\d+\.[0-9a-f]+")
 
 
 def save_weights(network: MultiLayerNet, path: str | Path) -> None:
-    """Write the parameters by name, and what rebuilds the network; atomic; raises OutputError."""
-    header = {"format": WEIGHTS, "version": VERSION, "network": network.config()}
-    write_archive(path, network.params, header)
+    """Write the parameters by name, and what rebuilds the network; atomic.
+
+    Raises OutputError where it cannot be written, DivergenceError where a value is not finite.
+    """
+    faulty = _not_finite(network.params)
+    if faulty is not None:
+        raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
+    write_archive(path, network.params, {**_mark(WEIGHTS), "network": network.config()})
 
 
 def load_weights(path: str | Path) -> MultiLayerNet:
@@ -42,7 +46,7 @@ def load_weights(path: str | Path) -> MultiLayerNet:
     something else.
     """
     arrays, header = _read(path, (WEIGHTS, CHECKPOINT))
-    weights = {name: array for name, array in arrays.items() if "." not in name}
+    weights = _weights(arrays)
     try:
         network = _build(header["network"], sum(array.size for array in weights.values()))
     except (KeyError, TypeError, ValueError, AttributeError, ScratchnetError) as error:
@@ -64,9 +68,7 @@ def save_checkpoint(
     """
     arrays: dict[str, Array] = dict(trainer.network.params)
     header = {
-        "format": CHECKPOINT,
-        "version": VERSION,
-        "scratchnet": __version__,
+        **_mark(CHECKPOINT),
         "network": _network_config(trainer.network),
         "settings": trainer.settings(),
         "environment": environment.describe(),
@@ -75,12 +77,12 @@ def save_checkpoint(
         "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
         "times": [epoch.seconds for epoch in trainer.history],
     }
-    for name, array in arrays.items():
-        if not math.isfinite(np.abs(array).max(initial=0.0)):
-            raise DivergenceError(
-                f"training diverged by step {trainer.steps}: {name} is not finite, and was not "
-                f"saved; try an lr below {trainer.lr:g}"
-            )
+    faulty = _not_finite(arrays)
+    if faulty is not None:
+        raise DivergenceError(
+            f"training diverged by step {trainer.steps}: {faulty} is not finite, and was not "
+            f"saved; try an lr below {trainer.lr:g}"
+        )
     write_archive(path, arrays, header)
 
 
@@ -93,34 +95,50 @@ def restore_checkpoint(
 ) -> list[str]:
     """Put `trainer`, made with the same options and data, where the checkpoint left off.
 
-    Returns what is different and may change the last bits of results, as the version of NumPy.
+    Returns a line for each thing that is not as it was: overridden settings, and versions and
+    machine, which may change the last bits of results. Another kind of optimizer or schedule
+    begins with nothing remembered.
+
     Raises DataError where the file is missing, damaged or of another network, ParameterError where
     an option or the data are others than it was saved with, unless `override`.
     """
     arrays, header = _read(path, (CHECKPOINT,))
     try:
-        changed = _differences(header["settings"], trainer.settings())
+        before, now = header["settings"], trainer.settings()
+        changed = _differences(before, now)
         if changed and not override:
             raise ParameterError(
                 f"{str(path)!r} was saved with other settings: {'; '.join(changed)}; use the same, "
                 "or override"
             )
-        weights = {name: array for name, array in arrays.items() if "." not in name}
         state = unpack(header["trainer"], arrays)
-        _place(str(path), weights, trainer.network)
+        notes = [f"settings overridden: {text}" for text in changed]
+        for part, own in (("optimizer", trainer.optimizer), ("schedule", trainer.schedule)):
+            if _kinds(before[part]) != _kinds(now[part]):
+                state[part] = own.state()
+                notes.append(f"the {part} is another, and begins with nothing remembered")
+        notes += [
+            f"environment: {text}; the last bits of results may differ"
+            for text in _differences(header["environment"], environment.describe())
+        ]
+        _place(str(path), _weights(arrays), trainer.network)
         trainer.restore(state, header["times"])
         if stopping is not None and header["stopping"] is not None:
             stopping.restore(unpack(header["stopping"], arrays))
-        notes = _differences(header["environment"], environment.describe())
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{str(path)!r} has a header that lacks {error}; take another") from error
-    return [f"settings overridden: {text}" for text in changed] + notes
+    except ScratchnetError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise _unfit(path, error) from error
+    return notes
 
 
 def state_digest(path: str | Path) -> str:
     """SHA-256 (hex) of what a checkpoint says of training: all but wall times and environment."""
     arrays, header = _read(path, (CHECKPOINT,))
-    return digest(arrays, {key: header[key] for key in ("network", "settings", "trainer")})
+    try:
+        return digest(arrays, {key: header[key] for key in ("network", "settings", "trainer")})
+    except KeyError as error:
+        raise _unfit(path, error) from error
 
 
 class Checkpoints:
@@ -152,7 +170,8 @@ class Checkpoints:
         path = self.folder / f"checkpoint-{trainer.steps:08d}.npz"
         save_checkpoint(path, trainer, stopping, run)
         read_archive(path)
-        older = [other for other in self.numbered() if other < path]
+        numbered = self.numbered()
+        older = numbered[: numbered.index(path)]
         for other in older[: -(KEPT - 1)]:
             with suppress(OSError):
                 other.unlink()
@@ -165,13 +184,14 @@ class Checkpoints:
         reasons: list[str] = []
         for path in reversed(self.numbered()):
             try:
-                return path, _read(path, (CHECKPOINT,))[1], reasons
+                header = _read(path, (CHECKPOINT,))[1]
             except DataError as error:
-                reasons.append(f"{error}; going back to the one before")
-        found = f" ({'; '.join(reasons)})" if reasons else ""
-        raise DataError(
-            f"there is no checkpoint that can be read in {str(self.folder)!r}{found}; start anew"
-        )
+                reasons.append(str(error))
+            else:
+                back = f"going back to the one before, {path.name!r}"
+                return path, header, [f"{reason}; {back}" for reason in reasons]
+        why = f": {reasons[0]}; nothing was deleted, start anew" if reasons else ""
+        raise DataError(f"there is no checkpoint that can be read in {str(self.folder)!r}{why}")
 
     def numbered(self) -> list[Path]:
         """The numbered checkpoints, whole or not, by the number of their step."""
@@ -192,19 +212,57 @@ class Checkpoints:
                     (self.folder / name).unlink()
 
 
+def check_checkpoint(path: str | Path) -> None:
+    """Raise DataError unless the file is a checkpoint that can be read."""
+    _read(path, (CHECKPOINT,))
+
+
+def _mark(kind: str) -> dict[str, Any]:
+    """How the header of a file begins: what it is, and who wrote it."""
+    return {"format": kind, "version": VERSION, "scratchnet": __version__}
+
+
 def _read(path: str | Path, formats: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and header of one of our files of these formats, in the version that we know."""
     arrays, header = read_archive(path)
-    if header.get("format") not in formats:
-        hint = "; it has weights, but nothing to go on from" if header.get("format") else ""
-        raise DataError(f"{str(path)!r} must be a {formats[-1]}, it is another file{hint}")
-    version = header.get("version")
-    if not isinstance(version, int) or version > VERSION or version < 1:
+    kind, version = header.get("format"), header.get("version")
+    if kind not in formats:
+        hint = "; it has weights, but nothing to go on from" if kind == WEIGHTS else ""
         raise DataError(
-            f"{str(path)!r} has version {version!r} of its format, this scratchnet reads version "
-            f"{VERSION}; it needs the scratchnet that wrote it"
+            f"{str(path)!r} must be a file of {' or '.join(formats)}, its header says "
+            f"{kind!r}{hint}"
         )
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise DataError(
+            f"{str(path)!r} has version {version!r} of its format, this scratchnet {__version__} "
+            f"reads up to version {VERSION}; it needs scratchnet >= {header.get('scratchnet')}"
+        )
+    faulty = _not_finite(arrays)
+    if faulty is not None:
+        raise DataError(f"{str(path)!r} holds {faulty} with values that are not finite")
     return arrays, header
+
+
+def _unfit(path: str | Path, error: Exception) -> DataError:
+    """What to raise where a header that is whole does not say what it should."""
+    what = f"lacks {error}" if isinstance(error, KeyError) else f"does not fit: {error}"
+    return DataError(f"{str(path)!r} has a header that {what}; take another copy")
+
+
+def _not_finite(arrays: Mapping[str, Array]) -> str | None:
+    """The name of the first array that holds NaN or an infinity."""
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+
+
+def _weights(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The parameters of the network: what else a checkpoint holds has a dot in its name."""
+    return {name: array for name, array in arrays.items() if "." not in name}
+
+
+def _kinds(config: Mapping[str, Any]) -> list[Any]:
+    """Which optimizer or schedule a configuration is of, and which are within it."""
+    within = [_kinds(value) for value in config.values() if isinstance(value, dict)]
+    return [config.get("class"), config.get("name"), *within]
 
 
 def _network_config(network: Network) -> dict[str, Any]:
@@ -215,18 +273,20 @@ def _network_config(network: Network) -> dict[str, Any]:
 
 
 def _place(path: str, weights: Mapping[str, Array], network: Network) -> None:
-    """Copy `weights` into the network; raises DataError naming the first that does not fit."""
+    """Copy `weights` into the network; raises DataError naming all that does not fit."""
+    faults = []
     for name, array in network.params.items():
         found = weights.get(name)
         if found is None or found.shape != array.shape or found.dtype != array.dtype:
             came = "nothing" if found is None else f"{found.shape} {found.dtype}"
-            raise DataError(
-                f"{path!r} must hold {name} with shape and dtype {array.shape} {array.dtype}, "
-                f"got {came}; make the network that it was saved from"
+            faults.append(
+                f"must hold {name} with shape and dtype {array.shape} {array.dtype}, got {came}"
             )
     extra = [name for name in weights if name not in network.params]
     if extra:
-        raise DataError(f"{path!r} holds {', '.join(extra)}, which the network does not have")
+        faults.append(f"holds {', '.join(extra)}, which the network does not have")
+    if faults:
+        raise DataError(f"{path!r} {'; '.join(faults)}; make the network that it was saved from")
     for name in network.params:
         network.params[name] = weights[name]
 

@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+import numpy as np
+
 from scratchnet import environment
 from scratchnet.arguments import parse, program
 from scratchnet.checkpoint import Checkpoints
@@ -21,7 +23,7 @@ from scratchnet.errors import (
     ScratchnetError,
 )
 from scratchnet.interrupts import Interrupted
-from scratchnet.job import FREE, Job, find_run
+from scratchnet.job import FREE, ONCE, Job, find_run
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_parameters, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.runs import RunFolder, check_free
@@ -44,6 +46,7 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
     OSError: 4,  # what is left: a folder that has gone while in use
 }
 """The exit status of each kind of error, the first that fits; 1 is left to bugs."""
+OLDEST_NUMPY = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         raise
     try:
+        _check_numpy()
         folder = None
         if arguments.resume is not None:
             folder, arguments = _reopen(arguments, argv)
@@ -93,6 +97,15 @@ def _line(error: BaseException) -> str:
     elif isinstance(error, OSError) and not isinstance(error, ScratchnetError):
         text = f"{text}; --debug shows where"
     return f"{program()}: error: {text}\n"
+
+
+def _check_numpy() -> None:
+    """Raise ParameterError where NumPy is older than what the numbers were tested with."""
+    if int(np.__version__.split(".")[0]) < OLDEST_NUMPY:
+        raise ParameterError(
+            f"NumPy {np.__version__} is installed, scratchnet needs {OLDEST_NUMPY}.0 or newer; "
+            "run `make train`, or see README.md"
+        )
 
 
 def _prepare_streams() -> None:
@@ -137,6 +150,8 @@ def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> Non
         if folder is not None:
             job.restore(folder)
         screen.header(dataset, trainer, network)
+        if folder is not None:
+            screen.going_on(str(folder.path), trainer)
         if arguments.dry_run:
             screen.plan()
         else:
@@ -213,16 +228,26 @@ def _reopen(
     Raises DataError where there is nothing to go on with, ParameterError naming every argument
     that was typed and is not the run's, unless --override.
     """
-    path = find_run(arguments.resume)
+    path = find_run(None if arguments.resume is True else arguments.resume)
     folder = RunFolder.reopen(path)
-    _, header, _ = Checkpoints(path).latest()
-    stored = header["run"]["arguments"]
-    kept = {name: value for name, value in stored.items() if name not in FREE}
-    arguments = parse(argv, {**kept, "epochs": stored["epochs"]})
+    latest, header, _ = Checkpoints(path).latest()
+    try:
+        found = header["run"]["arguments"]
+        stored = {name: value for name, value in found.items() if name not in ONCE}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{str(latest)!r} was not saved by a run of the command line; go on with it in Python"
+        ) from error
+    arguments = parse(argv, stored)
+    if "out" in arguments.given and os.path.realpath(arguments.out) != os.path.realpath(path):
+        raise ParameterError(
+            f"--out {arguments.out!r}: a run that is gone on with stays in its folder, "
+            f"{str(path)!r}; leave it out, or copy the folder and --resume the copy"
+        )
     clashes = [
         f"--{name.replace('_', '-')}: the run has {stored[name]!r}, here is {value!r}"
         for name, value in vars(arguments).items()
-        if name in arguments.given and name in kept and value != stored[name]
+        if name in arguments.given - FREE and name in stored and value != stored[name]
     ]
     if clashes and not arguments.override:
         raise ParameterError(

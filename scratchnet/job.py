@@ -2,13 +2,19 @@
 
 import argparse
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from scratchnet import __version__, environment
-from scratchnet.checkpoint import Checkpoints, restore_checkpoint, save_weights
+from scratchnet.checkpoint import (
+    Checkpoints,
+    check_checkpoint,
+    restore_checkpoint,
+    save_weights,
+)
 from scratchnet.data import Dataset
 from scratchnet.errors import DataError
 from scratchnet.interrupts import Interrupted, Interrupts
@@ -18,11 +24,12 @@ from scratchnet.screen import Screen
 from scratchnet.trainer import EarlyStopping, Epoch, Trainer
 
 SECONDS_BETWEEN_SAVES = 1.0
-FREE = frozenset(
-    {"epochs", "out", "config", "save_every", "resume", "override", "given"}
-    | {"json", "dry_run", "debug", "quiet", "verbose"}
+FREE = frozenset({"epochs", "patience", "save_every", "data_dir"})
+"""The arguments of a run that it may go on with others of: results up to there stay the same."""
+ONCE = frozenset(
+    {"out", "config", "resume", "override", "json", "dry_run", "debug", "quiet", "verbose"}
 )
-"""The arguments that a run which is gone on with may have others of."""
+"""The arguments that are not the run's, but of one call."""
 
 
 class Job:
@@ -47,7 +54,7 @@ class Job:
             self.stopping = EarlyStopping(network, arguments.patience, arguments.monitor)
         self.seconds_before = 0.0
         self.started = self.saved = time.perf_counter()
-        self.best_saved = 0
+        self.best_saved = 0  # also where a run is gone on with: it may have ended before saving it
 
     def restore(self, folder: RunFolder) -> None:
         """Put everything where the latest checkpoint in the folder left off; says what differs."""
@@ -55,7 +62,6 @@ class Job:
         override = self.arguments.override
         notes = restore_checkpoint(path, self.trainer, self.stopping, override=override)
         self.seconds_before = header["run"]["seconds"]
-        self.best_saved = self.stopping.best_epoch if self.stopping is not None else 0
         for text in (*passed_over, *notes):
             self.screen.note(text)
 
@@ -63,12 +69,14 @@ class Job:
         """Train to the end in `folder`, or in a new one; raises ScratchnetError."""
         if folder is None:
             folder = self._new_folder()
-        elif self._is_over() and (folder.path / "results.json").exists():
-            self.screen.finished(str(folder.path), self.trainer.epochs, self.arguments.epochs)
+        elif self._is_over() and self._has_results(folder):
+            flag = "--epochs" if self.trainer.epochs >= self.arguments.epochs else "--patience"
+            self.screen.finished(str(folder.path), folder.read_results(), flag)
             return
         else:
             Checkpoints(folder.path).clear_strays()
             folder.rewrite_history(self.trainer.history)
+            folder.write_config(self._config())
         self.folder, self.checkpoints = folder, Checkpoints(folder.path)
         try:
             with self.interrupts.watch():
@@ -84,6 +92,11 @@ class Job:
         folder = RunFolder(self.arguments.out, name)
         folder.write_config(self._config())
         return folder
+
+    def _has_results(self, folder: RunFolder) -> bool:
+        """Whether the results are those of where training is, and not of an earlier end."""
+        found, trainer = folder.read_results(), self.trainer
+        return (found.get("epochs"), found.get("steps")) == (trainer.epochs, trainer.steps)
 
     def _is_over(self) -> bool:
         done = self.trainer.epochs
@@ -107,7 +120,7 @@ class Job:
             raise Interrupted(
                 number,
                 f"interrupted after step {self.trainer.steps}; go on with --resume "
-                f"{self.folder.path}",
+                f"{typed(self.folder.path)}",
             ) from None
         finally:
             self.trainer.on_step = None
@@ -199,21 +212,34 @@ class Job:
         }
 
 
-def find_run(where: str) -> Path:
-    """The folder of the run to go on with: `where`, or for "" the latest in runs/.
+def find_run(where: str | None) -> Path:
+    """The folder of the run to go on with: `where`, or for None the latest in runs/.
 
-    Raises DataError, listing the runs there are, where there is no checkpoint.
+    Raises DataError, listing the runs there are, where there is no checkpoint, and for a file that
+    says what it is.
     """
     found = [path for path in RUNS.glob("*") if _has_checkpoint(path)]
-    if where and _has_checkpoint(Path(where)):
-        return Path(where)
-    if not where and found:
+    if where is None and found:
         return max(found, key=lambda path: max(p.stat().st_mtime for p in path.iterdir()))
+    if where is not None and _has_checkpoint(Path(where)):
+        return Path(where)
+    if where is not None and os.path.isfile(where):
+        check_checkpoint(where)
+        raise DataError(
+            f"{where!r} is one checkpoint; --resume takes the folder of the run, "
+            f"{os.path.dirname(where) or '.'!r}"
+        )
     runs = ", ".join(sorted(str(path) for path in found)) or "none"
     raise DataError(
         f"--resume needs a run with a checkpoint, there is none in {where or str(RUNS)!r}; "
         f"runs that can be gone on with: {runs}"
     )
+
+
+def typed(path: Path) -> str:
+    """The path as one would type it in a shell, on one line."""
+    text = f"./{path}" if str(path).startswith("-") else str(path)
+    return shlex.quote(text) if text.isprintable() else repr(text)
 
 
 def stem(name: str) -> str:

@@ -1,6 +1,7 @@
 """The folder that a training run leaves behind: what was asked, how it went, what came out."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from scratchnet.files import describe, write_text
 from scratchnet.trainer import Epoch
 
 RUNS = Path("runs")
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # as some network file systems say
 COLUMNS = ("epoch", *(field.name for field in fields(Epoch) if field.name != "number"))
 
 
@@ -33,7 +35,7 @@ class RunFolder:
     def __init__(self, out: str | None, name: str) -> None:
         check_free(out)
         self.path = _make(Path(out)) if out is not None else _next_free(RUNS, name)
-        self._hold(_lock(self.path))
+        self._hold(_lock(self.path, "choose another --out"))
         self.rows: list[dict[str, Any]] = []
         _start_history(self.path / "history.csv")
 
@@ -42,7 +44,7 @@ class RunFolder:
         """The folder of an earlier run, to go on in; raises OutputError where it is in use."""
         folder = cls.__new__(cls)
         folder.path = path
-        folder._hold(_lock(path))
+        folder._hold(_lock(path, "wait until it ends, or go on with another run"))
         folder.rows = []
         return folder
 
@@ -84,6 +86,14 @@ class RunFolder:
         """Write `results.json`: what the run came to."""
         self._write_json("results.json", results)
 
+    def read_results(self) -> dict[str, Any]:
+        """What `results.json` says; empty where there is none, or none that can be read."""
+        try:
+            found = json.loads((self.path / "results.json").read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def _write_json(self, name: str, content: Any) -> None:
         write_text(self.path / name, to_json(content))
 
@@ -107,7 +117,8 @@ def check_free(out: str | None) -> None:
         if not nearest.is_dir():
             raise OutputError(f"{str(nearest)!r} must be a folder; choose another --out")
         if out is not None and nearest == path and any(path.iterdir()):
-            raise OutputError(f"{out!r} already holds files; choose another --out")
+            hint = ", or go on with it by --resume" if (path / "config.json").exists() else ""
+            raise OutputError(f"{out!r} already holds files; choose another --out{hint}")
         if not os.access(nearest, os.W_OK):
             raise OutputError(f"cannot write to {str(nearest)!r}; choose another --out")
     except OutputError:
@@ -138,27 +149,33 @@ def _start_history(path: Path) -> None:
         raise OutputError(_refusal(path, error)) from error
 
 
-def _lock(folder: Path) -> int | None:
-    """Lock the folder until the descriptor is closed; raises OutputError if another has it."""
+def _lock(folder: Path, fix: str) -> int | None:
+    """Lock the folder until the descriptor is closed; raises OutputError if another has it.
+
+    None where the system, or the file system, knows no such locks: there nothing is watched.
+    """
     try:
         import fcntl
-    except ImportError:  # no such locks on this system
+    except ImportError:
         return None
     path = folder / ".lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise OutputError(_refusal(path, error)) from error
+        raise OutputError(f"cannot write {str(path)!r}: {describe(error)}; {fix}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+    except BlockingIOError as error:
         owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
-        raise OutputError(
-            f"{str(folder)!r} is in use by process {owner}; wait for it, or choose another --out"
-        ) from error
-    os.truncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
+        raise OutputError(f"{str(folder)!r} is in use by process {owner}; {fix}") from error
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in NO_LOCKS:
+            return None
+        raise OutputError(f"cannot write {str(path)!r}: {describe(error)}; {fix}") from error
     return descriptor
 
 

@@ -68,9 +68,20 @@ class Screen:
             self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             self._bar.update()
 
-    def finished(self, folder: str, done: int, asked: int) -> None:
-        """Say that there is nothing left to go on with."""
-        self._say(f"{folder} is finished: epoch {done} of {asked}; raise --epochs to go on")
+    def going_on(self, folder: str, trainer: Trainer) -> None:
+        """Say which run is gone on with, and from where."""
+        if not self.quiet:
+            epochs = f"{trainer.epochs} of {self.epochs} epochs"
+            self._say(f"{'resume':<10} {_shown(folder)} after step {trainer.steps}, {epochs}")
+
+    def finished(self, folder: str, results: Mapping[str, Any], flag: str) -> None:
+        """Say that there is nothing left to go on with, but with more of what `flag` sets."""
+        if self.json:
+            _print(to_json(results).rstrip(), sys.stdout)
+        self._say(
+            f"{_shown(folder)} is finished: epoch {results['epochs']} of {self.epochs}; "
+            f"raise {flag} to go on"
+        )
 
     def epoch(self, epoch: Epoch) -> None:
         """One line for an epoch that has ended."""

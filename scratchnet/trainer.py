@@ -93,6 +93,7 @@ class Trainer:
         self.validation = None if validation is None else _fit(network, "validation", validation)
         self.optimizer = make_optimizer(optimizer, lr, **options)
         self.lr = self.optimizer.lr  # what the schedule multiplies
+        self._optimizer_config = self.optimizer.config()  # before any schedule changes a rate
         self.schedule = make_schedule(schedule)
         if isinstance(self.schedule, Plateau) and self.validation is None:
             raise ParameterError("the schedule plateau needs validation samples, there are none")
@@ -253,7 +254,7 @@ class Trainer:
     def settings(self) -> dict[str, Any]:
         """All that the course of training depends on besides the network: options and data."""
         return {
-            "optimizer": self.optimizer.config() | {"lr": self.lr},
+            "optimizer": self._optimizer_config,
             "schedule": self.schedule.config(),
             "batch_size": self.batches.batch_size,
             "seed": self.seed,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratchnet import MultiLayerNet, Trainer, TwoLayerNet, environment
+from scratchnet import Adam, MultiLayerNet, Trainer, TwoLayerNet, __version__, environment
 from scratchnet.archive import read_archive, write_archive
 from scratchnet.checkpoint import (
     Checkpoints,
@@ -19,8 +19,10 @@ from scratchnet.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
     save_weights,
+    state_digest,
 )
 from scratchnet.errors import DataError, DivergenceError, OutputError, ParameterError
+from scratchnet.optimizers import EMA
 
 
 def network(**options: Any) -> MultiLayerNet:
@@ -192,11 +194,15 @@ def test_a_file_cut_short_anywhere_is_refused(saved, tmp_path):
 def test_a_flipped_bit_anywhere_is_found_or_harmless(saved, tmp_path):
     whole, right = saved.read_bytes(), network()
     path = tmp_path / "flipped.npz"
+    path.write_bytes(whole)
     found = 0
     for place in range(0, len(whole), 2):
-        broken = bytearray(whole)
-        broken[place] ^= 1 << place // 2 % 8
-        path.write_bytes(broken)
+        with open(path, "r+b", buffering=0) as file:
+            file.seek(place)
+            file.write(bytes([whole[place] ^ 1 << place // 2 % 8]))
+            if place:
+                file.seek(place - 2)
+                file.write(whole[place - 2 : place - 1])
         try:
             net = load_weights(path)
         except DataError:
@@ -303,7 +309,7 @@ def test_a_zip_that_unpacks_to_more_than_its_size_is_refused_unread(saved):
     with np.load(saved) as members:
         arrays = {name: members[name] for name in members.files}
     np.savez_compressed(saved, **arrays | {"W1": np.zeros(10_000_000)})
-    refused(saved, "over the limit of")
+    refused(saved, "compressed", "only .npz files that scratchnet wrote are read")
 
 
 def test_a_member_that_is_there_twice_is_refused(saved):
@@ -318,13 +324,22 @@ def with_header(path: Path, change: Any) -> None:
     write_archive(path, arrays, change(header))
 
 
+NEEDS_NEWER = (
+    f"has version 2 of its format, this scratchnet {__version__} reads up to version 1; "
+    f"it needs scratchnet >= {__version__}"
+)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda h: h | {"version": 2}, "has version 2 of its format, this scratchnet reads"),
+        (lambda h: h | {"version": 2}, NEEDS_NEWER),
         (lambda h: h | {"version": None}, "version None"),
-        (lambda h: h | {"format": "other"}, "it is another file"),
-        (lambda h: {}, "it is another file"),
+        (lambda h: h | {"format": "other"}, "its header says 'other'"),
+        (lambda h: h | {"format": ["x"]}, "its header says ['x']"),
+        (lambda h: {}, "or scratchnet checkpoint, its header says None"),
+        (lambda h: h | {"version": 0}, "version 0"),
+        (lambda h: h | {"version": "1"}, "version '1'"),
         (lambda h: {"format": h["format"], "version": 1}, "describes no network: 'network'"),
         (lambda h: h | {"network": 3}, "describes no network"),
         (lambda h: h | {"network": h["network"] | {"kind": "os"}}, "unknown network 'os'"),
@@ -362,6 +377,19 @@ def test_a_changed_weight_does_not_match_the_digest(saved):
     arrays["W1"][0, 0] += 1
     np.savez(saved, **arrays)
     refused(saved, "is damaged: its content has the SHA-256")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_is_neither_saved_nor_loaded(value, saved):
+    before = saved.read_bytes()
+    net = network()
+    net.params["b2"][1] = value
+    with pytest.raises(DivergenceError, match="b2 is not finite, and was not saved; train anew"):
+        save_weights(net, saved)
+    assert saved.read_bytes() == before
+    arrays, header = read_archive(saved)
+    write_archive(saved, arrays | {"b2": net.params["b2"]}, header)
+    refused(saved, "holds b2 with values that are not finite")
 
 
 # Checkpoints
@@ -413,12 +441,98 @@ def test_another_network_is_refused_by_the_first_parameter_that_differs(tmp_path
         restore_checkpoint(path, other, override=True)
 
 
+def test_all_that_does_not_fit_is_named_and_nothing_is_changed(tmp_path):
+    one, path = trainer(), tmp_path / "c.npz"
+    list(one.run(1))
+    save_checkpoint(path, one)
+    arrays, header = read_archive(path)
+    arrays["b1"] = arrays["b1"].astype("float64")
+    arrays["W9"] = arrays.pop("W3")
+    write_archive(path, arrays, header)
+    other = trainer()
+    before = other.network.vector.tobytes()
+    with pytest.raises(DataError) as caught:
+        restore_checkpoint(path, other)
+    assert str(caught.value) == (
+        f"{str(path)!r} must hold W3 with shape and dtype (2, 3) float32, got nothing; "
+        "must hold b1 with shape and dtype (4,) float32, got (4,) float64; "
+        "holds W9, which the network does not have; make the network that it was saved from"
+    )
+    assert other.network.vector.tobytes() == before
+    assert (other.steps, other.history) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: {"optimizer": "sgd"},
+        lambda: {"optimizer": "muon"},
+        lambda: {"optimizer": EMA(inner=Adam(), decay=0.9)},
+        lambda: {"schedule": "plateau"},
+        lambda: {"optimizer": "schedule-free-adamw", "schedule": "one-cycle"},
+    ],
+    ids=["SGD", "Muon", "EMA", "plateau", "both"],
+)
+def test_another_optimizer_or_schedule_begins_anew_where_it_is_forced(make, tmp_path):
+    one, path = trainer(), tmp_path / "c.npz"
+    list(one.run(2))
+    save_checkpoint(path, one)
+    other = trainer(**make())
+    with pytest.raises(ParameterError, match="was saved with other settings: "):
+        restore_checkpoint(path, other)
+    notes = restore_checkpoint(path, other, override=True)
+    begun = [f"the {k} is another, and begins with nothing remembered" for k in make()]
+    assert [note for note in notes if not note.startswith("settings")] == begun
+    np.testing.assert_array_equal(other.network.vector, one.network.vector)
+    assert [epoch.number for epoch in other.run(2)] == [3, 4]
+    save_checkpoint(path, other)
+    again = trainer(**make())
+    assert restore_checkpoint(path, again) == []
+    list(again.run(1))
+    list(other.run(1))
+    assert again.network.vector.tobytes() == other.network.vector.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h: h.pop("settings"), "lacks 'settings'"),
+        (lambda h: h.pop("environment"), "lacks 'environment'"),
+        (lambda h: h["trainer"].pop("optimizer"), "lacks 'optimizer'"),
+        (lambda h: h["trainer"].update(optimizer=3), "does not fit: "),
+        (lambda h: h["trainer"].update(history=3), "does not fit: "),
+        (lambda h: h["trainer"].update(history=[3]), "does not fit: "),
+        (lambda h: h.update(times=None), "does not fit: "),
+        (lambda h: h.update(times=[0.0]), "does not fit: "),
+        (lambda h: h.update(trainer=[]), "does not fit: "),
+    ],
+)
+def test_a_header_that_is_whole_and_wrong_is_a_data_error(change, words, tmp_path):
+    one, path = trainer(), tmp_path / "c.npz"
+    list(one.run(1))
+    save_checkpoint(path, one)
+    arrays, header = read_archive(path)
+    change(header)
+    write_archive(path, arrays, header)
+    with pytest.raises(DataError) as caught:
+        restore_checkpoint(path, trainer())
+    assert f"{str(path)!r} has a header that {words}" in str(caught.value)
+
+
+def test_a_checkpoint_without_a_state_has_no_digest_of_it(tmp_path):
+    write_archive(tmp_path / "c.npz", {}, {"format": "scratchnet checkpoint", "version": 1})
+    with pytest.raises(DataError, match="a header that lacks 'network'; take another copy"):
+        state_digest(tmp_path / "c.npz")
+
+
 def test_another_environment_is_reported(tmp_path, monkeypatch):
     one, path = trainer(), tmp_path / "c.npz"
     save_checkpoint(path, one)
     about = environment.describe()
     monkeypatch.setattr(environment, "describe", lambda: about | {"numpy": "9.9"})
-    assert restore_checkpoint(path, trainer()) == [f"numpy was {np.__version__!r}, is '9.9'"]
+    assert restore_checkpoint(path, trainer()) == [
+        f"environment: numpy was {np.__version__!r}, is '9.9'; the last bits of results may differ"
+    ]
 
 
 def test_values_that_are_not_finite_are_never_saved_over_good_ones(tmp_path):
@@ -459,6 +573,34 @@ def test_a_newer_checkpoint_that_is_damaged_is_not_kept_in_place_of_a_good_one(t
     names = [path.name for path in kept.numbered()]
     assert names == [f"checkpoint-{k:08d}.npz" for k in (6, 9, 99)]
     assert kept.latest()[0].name == "checkpoint-00000009.npz"
+
+
+def test_steps_beyond_eight_digits_are_still_in_their_order(tmp_path):
+    one, kept = trainer(), Checkpoints(tmp_path)
+    for steps in (99_999_998, 99_999_999, 100_000_000, 100_000_001):
+        one.steps = steps
+        kept.save(one, None, {})
+    names = [path.name for path in kept.numbered()]
+    assert names == ["checkpoint-100000000.npz", "checkpoint-100000001.npz"]
+    assert kept.latest()[0].name == names[1]
+
+
+def test_what_only_looks_like_a_checkpoint_is_none_and_stays(tmp_path):
+    names = ["checkpoint-1.npz", "checkpoint-best.npz", "checkpoint-00000009.npz.bak", "x.npz"]
+    for name in names:
+        (tmp_path / name).touch()
+    kept = Checkpoints(tmp_path)
+    assert kept.numbered() == []
+    with pytest.raises(DataError, match=r"no checkpoint that can be read in '[^']+'$"):
+        kept.latest()
+    for _ in (one := trainer()).run(3):
+        kept.save(one, None, {})
+    assert set(names) < set(os.listdir(tmp_path))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read '.*none': No such file .*; name the folder"):
+        Checkpoints(tmp_path / "none").latest()
 
 
 def test_strays_of_a_run_that_died_are_cleared_and_nothing_else(tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -22,7 +23,7 @@ import pytest
 import scratchnet
 from scratchnet import MultiLayerNet, Trainer, cli, environment, load
 from scratchnet.arguments import make_parser
-from scratchnet.checkpoint import load_weights
+from scratchnet.checkpoint import Checkpoints, load_weights
 from scratchnet.data.idx import header
 from scratchnet.optimizers import OPTIMIZERS
 
@@ -507,6 +508,151 @@ def test_ctrl_c_is_one_line_exit_130_and_the_history_is_whole(small):
     with open("new/history.csv", newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) in {len(rows), len(rows) + 1}
     assert files_in("new") == FILES[:3]
+
+
+@pytest.mark.parametrize(
+    ("out", "shown"),
+    [
+        ("ein ü 数", "'ein ü 数'"),
+        ("a\nb", "'a\\nb'"),
+        ("it's", "'it'\"'\"'s'"),
+        ("-x", "./-x"),
+        ("deep/er", "deep/er"),
+    ],
+)
+def test_the_line_of_an_interrupt_can_be_typed_again(out, shown, small, monkeypatch, capsys):
+    interrupt_at(monkeypatch, 5)
+    assert cli.main(["--dataset", small, f"--out={out}", "-q"]) == 130
+    line = f"train.py: interrupted after step 5; go on with --resume {shown}\n"
+    assert capsys.readouterr().err == line
+    if "\n" not in out:
+        (again,) = shlex.split(shown)
+        assert cli.main(["--resume", again, "-q", "--dry-run"]) == 0
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let Ctrl-C come while a training run makes that step; once."""
+    save = Trainer.step
+
+    def stepping(self: Trainer, x: np.ndarray, t: np.ndarray) -> tuple[float, int]:
+        if self.steps == step - 1 and not sent:
+            sent.append(step)
+            os.kill(os.getpid(), signal.SIGINT)
+        return save(self, x, t)
+
+    sent: list[int] = []
+    monkeypatch.setattr(Trainer, "step", stepping)
+
+
+def begin(small: str, monkeypatch: pytest.MonkeyPatch, *argv: str) -> None:
+    """A run in `new` of 3 epochs of 4 steps, broken off after step 5."""
+    interrupt_at(monkeypatch, 5)
+    assert cli.main(["--dataset", small, "--epochs", "3", "--out", "new", "-q", *argv]) == 130
+
+
+def test_a_run_that_is_gone_on_with_says_from_where(small, monkeypatch, capsys):
+    begin(small, monkeypatch)
+    capsys.readouterr()
+    assert cli.main(["--resume", "new"]) == 0
+    seen = capsys.readouterr()
+    lines = seen.out.splitlines()
+    assert lines[4] == "resume     new after step 5, 1 of 3 epochs"
+    assert [line.split()[1] for line in lines[5:-1]] == ["2/3", "3/3"]
+    assert RESULT.fullmatch(lines[-1])
+    assert seen.err == ""
+
+
+def test_a_dry_run_of_going_on_changes_nothing(small, here, monkeypatch, capsys):
+    begin(small, monkeypatch)
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert cli.main(["--resume", "new", "--dry-run", "--epochs", "9"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4:] == [
+        "resume     new after step 5, 1 of 9 epochs",
+        "dry run    nothing was trained or written",
+    ]
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_on_a_terminal_the_bar_goes_on_where_the_run_had_ended(small, monkeypatch):
+    begin(small, monkeypatch)
+    _, shown = on_a_terminal("--resume", "new")
+    assert re.search(r"42%\|.*\| 5/12 \[", shown)
+    assert "0/12" not in shown
+
+
+def test_going_on_keeps_every_argument_and_writes_down_what_is_other(small, monkeypatch):
+    options = ["--hidden", "7", "--lr", "0.01", "--l2", "0.001", "--activation", "tanh"]
+    options += ["--patience", "50", "--save-every", "2", "--initializer", "0.1"]
+    begin(small, monkeypatch, *options, "--optimizer", "lookahead", "--set", "k=3")
+    before = json.loads(Path("new/config.json").read_text(encoding="utf-8"))
+    argv = ["--resume", "new", "--out", "./new/", "--epochs", "5", "--patience", "60", "--json"]
+    assert cli.main([*argv, "--data-dir", "."]) == 0
+    after = json.loads(Path("new/config.json").read_text(encoding="utf-8"))
+    other = {"epochs", "patience", "data_dir", "resume", "json", "quiet"}
+    assert {name for name, v in after["arguments"].items() if before["arguments"][name] != v} == (
+        other
+    )
+    assert after["arguments"]["out"] == "new"
+    assert (after["optimizer"], after["data"]) == (before["optimizer"], before["data"])
+    assert results("new")["epochs"] == 5
+
+
+def test_results_of_an_earlier_end_are_not_taken_for_those_of_a_later_one(small, monkeypatch):
+    assert cli.main(["--dataset", small, "--epochs", "2", "--out", "new", "-q"]) == 0
+    evaluate = Trainer.evaluate
+
+    def interrupt(self: Trainer, samples: Any) -> tuple[float, float]:
+        if self.epochs == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self, samples)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "evaluate", interrupt)
+        assert cli.main(["--resume", "new", "--epochs", "4", "-q"]) == 130
+    latest = Checkpoints(Path("new")).latest()[1]
+    assert (results("new")["epochs"], latest["trainer"]["epochs"]) == (2, 3)
+    assert cli.main(["--resume", "new", "--epochs", "3", "-q"]) == 0
+    assert (results("new")["epochs"], results("new")["steps"]) == (3, 12)
+    one = load_weights("new/weights.npz").vector.tobytes()
+    assert cli.main(["--dataset", small, "--epochs", "3", "--out", "whole", "-q"]) == 0
+    assert load_weights("whole/weights.npz").vector.tobytes() == one
+
+
+def test_a_value_in_a_config_file_is_as_good_as_typed_when_going_on(small, monkeypatch, capsys):
+    Path("run.toml").write_text("epochs = 3\nhidden = [8]\nout = 'new'\n", encoding="utf-8")
+    interrupt_at(monkeypatch, 5)
+    argv = ["--dataset", small, "--config", "run.toml", "-q"]
+    assert cli.main(argv) == 130
+    assert cli.main([*argv, "--resume", "new"]) == 0
+    assert results("new")["epochs"] == 3
+    Path("go.toml").write_text("resume = 'new'\nepochs = 4\n", encoding="utf-8")
+    assert cli.main(["--config", "go.toml", "-q"]) == 0
+    assert results("new")["epochs"] == 4
+
+
+def test_ctrl_c_before_training_is_one_line_and_leaves_nothing(here, monkeypatch, capsys):
+    def interrupt(*args: object, **options: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli, "load", interrupt)
+    assert cli.main(["--out", "new"]) == 130
+    assert capsys.readouterr().err == "train.py: interrupted\n"
+    assert os.listdir(here) == []
+
+
+def test_ctrl_c_while_the_results_are_written_lets_them_be_written(small, monkeypatch):
+    evaluate = Trainer.evaluate
+
+    def slow(self: Trainer, samples: Any) -> tuple[float, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self, samples)
+
+    argv = ["--dataset", small, "--epochs", "1", "--val-split", "0", "-q", "--out", "new"]
+    monkeypatch.setattr(Trainer, "evaluate", slow)
+    assert cli.main(argv) == 0
+    assert files_in("new") == FILES
 
 
 def test_a_request_to_end_is_143_for_the_shell_and_the_history_is_kept(small):

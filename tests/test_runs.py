@@ -3,8 +3,12 @@ import errno
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +80,94 @@ def test_of_runs_that_claim_one_folder_at_once_only_one_gets_it(exists):
         assert len(refused) == 7
         assert all(f"'out{k}'" in line and "choose another --out" in line for line in refused)
         assert sorted(os.listdir(f"out{k}")) == [".lock", "history.csv"]
+
+
+def test_a_run_that_is_open_is_locked_and_names_its_process_until_it_is_closed():
+    first = RunFolder("out", "name")
+    assert Path("out/.lock").read_text(encoding="ascii") == str(os.getpid())
+    with pytest.raises(OutputError) as caught:
+        RunFolder.reopen(Path("out"))
+    assert str(caught.value) == (
+        f"'out' is in use by process {os.getpid()}; wait until it ends, or go on with another run"
+    )
+    first.close()
+    first.close()
+    second = RunFolder.reopen(Path("out"))
+    with pytest.raises(OutputError, match="in use"):
+        RunFolder.reopen(Path("out"))
+    del second
+    RunFolder.reopen(Path("out")).close()
+
+
+def test_the_lock_of_a_process_that_was_killed_is_taken_over():
+    code = "import os\nfrom scratchnet.runs import RunFolder\nRunFolder('out', 'n')\nos.abort()"
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    dead = subprocess.run([sys.executable, "-c", code], env=env, check=False)
+    assert dead.returncode == -signal.SIGABRT
+    assert Path("out/.lock").read_text(encoding="ascii") != str(os.getpid())
+    folder = RunFolder.reopen(Path("out"))
+    assert Path("out/.lock").read_text(encoding="ascii") == str(os.getpid())
+    folder.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_that_has_no_locks_is_used_without_and_no_descriptor_is_lost(
+    number, monkeypatch
+):
+    monkeypatch.setattr("fcntl.flock", refusing(number))
+    before = os.listdir("/proc/self/fd")
+    first, second = RunFolder("out", "name"), RunFolder.reopen(Path("out"))
+    assert os.listdir("/proc/self/fd") == before
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("call", ["fcntl.flock", "os.truncate", "os.write"])
+def test_a_lock_that_cannot_be_written_is_named(call, monkeypatch):
+    monkeypatch.setattr(call, refusing(errno.EIO))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OutputError, match=r"cannot write 'out/\.lock': .*\(EIO\); choose another"):
+        RunFolder("out", "name")
+    assert os.listdir("/proc/self/fd") == before
+
+
+def refusing(number: int) -> Any:
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def test_a_history_is_rewritten_to_what_a_checkpoint_has():
+    folder = RunFolder("out", "name")
+    for epoch in (FIRST, SECOND, FIRST):
+        folder.add_epoch(epoch)
+    before = Path("out/history.csv").read_bytes()
+    folder.rewrite_history([FIRST, SECOND])
+    assert folder.rows == [as_row(FIRST), as_row(SECOND)]
+    folder.add_epoch(FIRST)
+    assert Path("out/history.csv").read_bytes() == before
+    folder.rewrite_history([])
+    assert read_csv() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"\xff", b"{", b"[" * 9999])
+def test_results_that_cannot_be_read_are_none(content):
+    folder = RunFolder("out", "name")
+    assert folder.read_results() == {}
+    Path("out/results.json").write_bytes(content)
+    assert folder.read_results() == {}
+    folder.write_results({"epochs": 3})
+    assert folder.read_results() == {"epochs": 3}
+
+
+def test_a_folder_that_holds_a_run_is_refused_with_the_way_to_go_on():
+    RunFolder("out", "name").write_config({})
+    with pytest.raises(OutputError) as caught:
+        RunFolder("out", "name")
+    assert str(caught.value) == (
+        "'out' already holds files; choose another --out, or go on with it by --resume"
+    )
 
 
 def test_a_claim_that_is_lost_in_the_last_moment_is_refused(monkeypatch):

@@ -111,8 +111,8 @@ class EMA(Wrapper):
 class Lookahead(Wrapper):
     """Lookahead: `inner` explores for k steps, then slow weights go part of the way after it.
 
-    Every k steps: s <- s + alpha (w - s);  w <- s. s starts where w does, and evaluation uses it.
-    Use it to steady an optimizer that is fast and rough. Zhang et al. 2019, algorithm 1.
+    s <- s + alpha (w - s), every k steps;  w <- s then. s starts where w does, and evaluation
+    uses it. Use it to steady an optimizer that is fast and rough. Zhang et al. 2019, algorithm 1.
     """
 
     inner: Optimizer = field(default_factory=Adam)

@@ -1,0 +1,67 @@
+"""Resuming equals the uninterrupted run; what the controls forget must show. See stress/."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchnet.checkpoint import Checkpoints
+from scratchnet.optimizers import OPTIMIZERS
+
+STRESS = Path(__file__).parents[1] / "stress"
+sys.path.append(str(STRESS))
+resume = importlib.import_module("resume")
+MEMORY = {"OPENBLAS_NUM_THREADS": "1"}
+if Path("/dev/shm").is_dir():
+    MEMORY["TMPDIR"] = "/dev/shm"
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_cut_at_any_step_or_epoch_ends_in_the_same_state(optimizer, tmp_path):
+    k = list(OPTIMIZERS).index(optimizer)
+    setting, dtype = resume.SETTINGS[k % 3], ("float32", "float64")[k % 2]
+    wrong, cuts = resume.differing(resume.Case(optimizer, setting, dtype), tmp_path)
+    assert cuts == (7 if OPTIMIZERS[optimizer].full_batch else 16)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("optimizer", ["nadam", "schedule-free-sgd", "sam"])
+def test_an_average_with_a_schedule_is_gone_on_with_too(optimizer, tmp_path):
+    assert resume.differing(resume.Case(optimizer, "ema", "float32"), tmp_path)[0] == []
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "rprop"])
+def test_patience_ends_a_resumed_run_at_the_same_epoch(optimizer, tmp_path):
+    case = resume.Case(optimizer, "one-cycle", "float64", patience=1)
+    trainer, stopping = case.make()
+    resume.finish(trainer, stopping)
+    assert trainer.epochs < resume.EPOCHS
+    assert resume.differing(case, tmp_path)[0] == []
+
+
+@pytest.mark.parametrize("control", resume.controls(), ids=lambda control: control.piece)
+def test_each_piece_of_the_state_is_needed(control, tmp_path):
+    assert control.is_noticed(tmp_path)
+
+
+def test_a_checkpoint_is_numbered_by_its_step_and_two_are_kept(tmp_path):
+    trainer, stopping = resume.Case("adam", "one-cycle", "float32").make()
+    checkpoints = Checkpoints(tmp_path)
+    resume.finish(trainer, stopping, lambda: checkpoints.save(trainer, stopping, {}))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["checkpoint-00000011.npz", "checkpoint-00000012.npz"]
+
+
+def test_runs_killed_at_random_moments_end_as_if_nothing_had_been():
+    found = subprocess.run(
+        [sys.executable, STRESS / "kills.py", "--count", "40", "--seed", "3"],
+        env={**os.environ, **MEMORY, "PYTHONPATH": str(STRESS.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "can be read: 0 of 4" in found.stdout
