@@ -344,12 +344,16 @@ def _options(text: str) -> dict[str, Any]:
         name, equals, value = item.partition("=")
         if not (equals and name.strip().isidentifier() and value.strip()):
             raise ParameterError(f"must be NAME=VALUE, as momentum=0.95, got {item!r}")
+        if name.strip() in found:
+            raise ParameterError(f"must hold {name.strip()} once, it came twice")
         found[name.strip()] = _value(value.strip())
     return found
 
 
 def _value(text: str) -> Any:
-    """An integer, a number, None, or the text itself."""
+    """An integer, a number, None, several of these as 0.5:0.75, or the text itself."""
+    if ":" in text:
+        return [_value(part) for part in text.split(":")]
     for convert in (int, float):
         try:
             return convert(text)

@@ -15,7 +15,13 @@ import numpy as np
 
 from scratchnet import __version__, environment
 from scratchnet.archive import digest, pack, read_archive, unpack, write_archive
-from scratchnet.errors import DataError, DivergenceError, ParameterError, ScratchnetError
+from scratchnet.errors import (
+    DataError,
+    DivergenceError,
+    OutputError,
+    ParameterError,
+    ScratchnetError,
+)
 from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_parameters, layer_sizes
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
@@ -169,7 +175,10 @@ class Checkpoints:
         """
         path = self.folder / f"checkpoint-{trainer.steps:08d}.npz"
         save_checkpoint(path, trainer, stopping, run)
-        read_archive(path)
+        try:
+            read_archive(path)
+        except DataError as error:
+            raise OutputError(f"what was just saved cannot be read back: {error}") from error
         numbered = self.numbered()
         older = numbered[: numbered.index(path)]
         for other in older[: -(KEPT - 1)]:

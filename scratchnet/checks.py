@@ -1,12 +1,43 @@
 """Checks of single values at the border: what must hold, what came, in one sentence."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from scratchnet.errors import ParameterError
+
+
+class Range(NamedTuple):
+    """The values an option may have: finite, above one bound or at it, below another."""
+
+    above: float = -math.inf
+    at_least: float = -math.inf
+    below: float = math.inf
+    at_most: float = math.inf
+    optional: bool = False
+    integer: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        if value is None:
+            return self.optional
+        kind = int | np.integer if self.integer else int | float | np.number
+        if isinstance(value, bool) or not isinstance(value, kind):
+            return False
+        inside = self.above < value < self.below and self.at_least <= value <= self.at_most
+        return bool(inside and math.isfinite(value))
+
+    def __str__(self) -> str:
+        if self.at_least == self.at_most:
+            return f"{self.at_least:g}"
+        words = [f"> {self.above:g}"] if self.above > -math.inf else []
+        words += [f">= {self.at_least:g}"] if self.at_least > -math.inf else []
+        words += [f"< {self.below:g}"] if self.below < math.inf else []
+        words += [f"<= {self.at_most:g}"] if self.at_most < math.inf else []
+        kind = "an integer" if self.integer else "a finite number"
+        return f"{kind} {' and '.join(words)}" + (" or None" if self.optional else "")
+
 
 DTYPES = ("float32", "float64")
 

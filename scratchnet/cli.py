@@ -27,7 +27,7 @@ from scratchnet.job import FREE, ONCE, Job, find_run
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_parameters, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.runs import RunFolder, check_free
-from scratchnet.schedules import make_schedule
+from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.screen import Screen
 from scratchnet.trainer import Trainer
 
@@ -133,7 +133,7 @@ def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> Non
         training,
         validation,
         optimizer=optimizer,
-        schedule=make_schedule(arguments.schedule, arguments.warmup, **arguments.schedule_set),
+        schedule=_schedule(arguments),
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         threads=arguments.threads,
@@ -173,11 +173,22 @@ def _split(arguments: argparse.Namespace, samples: Samples) -> tuple[Samples, Sa
 def _optimizer(arguments: argparse.Namespace) -> Optimizer:
     """The optimizer with its options, and around it the average if there is to be one."""
     options = dict(arguments.set)
+    if "lr" in options:
+        raise ParameterError(f"--set must leave lr to its flag; write --lr {options['lr']}")
     for name in ("weight_decay", "clip_norm", "clip_value"):
         if getattr(arguments, name) is not None:
+            if name in options:
+                raise ParameterError(f"--set has {name}, which came as a flag too; keep one")
             options[name] = getattr(arguments, name)
     optimizer = make_optimizer(arguments.optimizer, arguments.lr, **options)
     return optimizer if arguments.ema is None else EMA(inner=optimizer, decay=arguments.ema)
+
+
+def _schedule(arguments: argparse.Namespace) -> Schedule:
+    """The schedule with its options."""
+    if "warmup" in arguments.schedule_set:
+        raise ParameterError("--schedule-set must leave warmup to its flag; write --warmup")
+    return make_schedule(arguments.schedule, arguments.warmup, **arguments.schedule_set)
 
 
 def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer) -> MultiLayerNet:
@@ -185,7 +196,7 @@ def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer
     n_in = dataset.train.x.shape[1]
     sizes = layer_sizes(n_in, arguments.hidden, dataset.classes)
     item = int(arguments.dtype.removeprefix("float")) // 8
-    arrays = 2 + len(optimizer.remembers)  # parameters, gradients, what the optimizer remembers
+    arrays = 2 + optimizer.arrays_kept()  # parameters, gradients, what the optimizer remembers
     needed = item * (arrays * count_parameters(sizes) + 2 * EVALUATION_ROWS * sum(sizes))
     free = environment.available_memory()
     if free is not None and needed > free:

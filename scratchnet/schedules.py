@@ -6,11 +6,11 @@ be plotted; `Schedule` puts a warm-up before one. One of them, the plateau, also
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from scratchnet.checks import check_integer, check_not_negative
+from scratchnet.checks import Range, check_integer, check_not_negative
 from scratchnet.errors import ParameterError
 from scratchnet.registry import canonical
 
@@ -25,9 +25,9 @@ def step(p: float, every: float = 1 / 3, gamma: float = 0.1) -> float:
     return gamma ** math.floor(p / every)
 
 
-def multi_step(p: float, at: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1) -> float:
+def multi_step(p: float, at: Sequence[float] | float = (0.5, 0.75), gamma: float = 0.1) -> float:
     """gamma^k, k being how many of the points in `at` have been passed (He et al. 2015)."""
-    return gamma ** sum(p >= point for point in at)
+    return gamma ** sum(p >= point for point in ([at] if isinstance(at, float | int) else at))
 
 
 def exponential(p: float, end: float = 0.01) -> float:
@@ -83,17 +83,15 @@ class Schedule:
     Raises ParameterError for an unknown name or option, or a warmup outside of 0 to below 1.
     """
 
-    def __init__(self, name: str = "constant", warmup: float | None = None, **options: Any) -> None:
+    def __init__(
+        self, name: str = "constant", /, warmup: float | None = None, **options: Any
+    ) -> None:
         self.name = canonical(SCHEDULES, name, "schedule")
         usual = USUAL_WARMUP.get(self.name, 0.0)
         self.warmup = usual if warmup is None else check_not_negative("warmup", warmup)
         if self.warmup >= 1:
             raise ParameterError(f"warmup must be a share of training below 1, got {warmup!r}")
-        known = list(inspect.signature(SCHEDULES[self.name]).parameters)[1:]
-        for option in options:
-            if option not in known:
-                names = ", ".join(known) or "none"
-                raise ParameterError(f"{self.name} has no option {option!r}; it has {names}")
+        _check_options(self.name, SCHEDULES[self.name], options)
         self.options = options
 
     def __call__(self, p: float) -> float:
@@ -132,8 +130,7 @@ class Plateau(Schedule):
 
     def __init__(self, warmup: float | None = None, factor: float = 0.1, patience: int = 3) -> None:
         super().__init__("plateau", warmup)
-        if not 0 < factor < 1:
-            raise ParameterError(f"factor must be > 0 and < 1, got {factor!r}")
+        _check_options("plateau", Plateau, {"factor": factor})
         self.factor, self.patience = factor, check_integer("patience", patience, 1)
         self.options = {"factor": factor, "patience": patience}
         self.level = 1.0
@@ -161,14 +158,45 @@ class Plateau(Schedule):
         self.level, self.best, self.waited = state["level"], state["best"], state["waited"]
 
 
-def make_schedule(which: "str | Schedule", warmup: float | None = None, **options: Any) -> Schedule:
+def make_schedule(
+    which: str | Schedule, /, warmup: float | None = None, **options: Any
+) -> Schedule:
     """The schedule called `which`, or itself; raises ParameterError."""
     if isinstance(which, Schedule):
         return which
     if canonical(SCHEDULES, which, "schedule") == "plateau":
+        _check_options("plateau", Plateau, options)
         return Plateau(warmup, **options)
     return Schedule(which, warmup, **options)
 
+
+def _check_options(name: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise ParameterError for an option that `make` does not have, or out of its range."""
+    known = [one for one in inspect.signature(make).parameters if one in RANGES]
+    for option, value in options.items():
+        if option not in known:
+            names = ", ".join(known) or "none"
+            raise ParameterError(f"{name} has no option {option!r}; it has {names}")
+        values = value if option == "at" and isinstance(value, tuple | list) else [value]
+        if any(one not in RANGES[option] for one in values):
+            raise ParameterError(f"{option} must be {RANGES[option]}, got {value!r}")
+
+
+RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "every": Range(above=0),
+        "gamma": Range(above=0, at_most=1),
+        "at": Range(at_least=0, at_most=1),
+        "end": Range(at_least=0, at_most=1),
+        "power": Range(above=0),
+        "cycles": Range(at_least=1, integer=True),
+        "growth": Range(above=0),
+        "knee": Range(above=0),
+        "factor": Range(above=0, below=1),
+        "patience": Range(at_least=1, integer=True),
+    }
+)
+"""What the options of schedules may be; a name means the same in all of them."""
 
 SCHEDULES: Mapping[str, Callable[..., float]] = MappingProxyType(
     {

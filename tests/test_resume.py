@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from scratchnet import cli
 from scratchnet.checkpoint import Checkpoints
+from scratchnet.errors import OutputError
 from scratchnet.optimizers import OPTIMIZERS
 
 STRESS = Path(__file__).parents[1] / "stress"
 sys.path.append(str(STRESS))
 resume = importlib.import_module("resume")
+worker = importlib.import_module("worker")
 MEMORY = {"OPENBLAS_NUM_THREADS": "1"}
 if Path("/dev/shm").is_dir():
     MEMORY["TMPDIR"] = "/dev/shm"
@@ -53,6 +56,24 @@ def test_a_checkpoint_is_numbered_by_its_step_and_two_are_kept(tmp_path):
     resume.finish(trainer, stopping, lambda: checkpoints.save(trainer, stopping, {}))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["checkpoint-00000011.npz", "checkpoint-00000012.npz"]
+
+
+def test_the_best_weights_are_there_though_the_run_ended_just_before_saving_them(
+    tmp_path, monkeypatch
+):
+    def refuse(*_: object) -> None:
+        raise OutputError("the run ends here")
+
+    worker.prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    assert cli.main([*worker.COMMON, "--out", "whole", "--quiet"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("scratchnet.job.save_weights", refuse)
+        assert cli.main([*worker.COMMON, "--out", "run", "--quiet"]) == 4
+    assert not (tmp_path / "run" / "checkpoint-best.npz").exists()
+    assert cli.main(["--resume", "run", "--quiet"]) == 0
+    assert worker.ending(tmp_path / "run") == worker.ending(tmp_path / "whole")
 
 
 def test_runs_killed_at_random_moments_end_as_if_nothing_had_been():

@@ -76,7 +76,7 @@ BAD = [
     (lambda: make_schedule("linear", -0.1), "warmup must be a finite number >= 0, got -0.1"),
     (lambda: make_schedule("linear", power=2), "linear has no option 'power'; it has end"),
     (lambda: make_schedule("constant", end=2), "constant has no option 'end'; it has none"),
-    (lambda: Plateau(factor=1.0), "factor must be > 0 and < 1, got 1.0"),
+    (lambda: Plateau(factor=1.0), "factor must be a finite number > 0 and < 1, got 1.0"),
     (lambda: Plateau(patience=0), "patience must be an integer >= 1, got 0"),
     (lambda: Trainer(net(), DATA, schedule="plateau"), "plateau needs validation samples"),
 ]

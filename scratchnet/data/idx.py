@@ -271,13 +271,14 @@ def _next(file: Stream, size: int, done: int, total: int | None = None) -> bytes
 def _check_directory(archive: zipfile.ZipFile, max_bytes: int) -> None:
     """Refuse a zip whose directory does not list one .npy per name, within `max_bytes` in all."""
     members = archive.infolist()
-    names = [member.filename for member in members]
-    for name in names:
+    seen: set[str] = set()
+    for name in (member.filename for member in members):
         if not name.endswith(".npy"):
             what = "a PyTorch file" if name.endswith("/data.pkl") else "no .npz of arrays"
             raise DataError(f"it holds {name!r}, so it is {what}; members must be .npy arrays")
-        if names.count(name) > 1:
+        if name in seen:
             raise DataError(f"it holds {name!r} twice; each array must be there once")
+        seen.add(name)
     total = sum(member.file_size for member in members)
     if total > max_bytes:
         raise DataError(

@@ -30,7 +30,7 @@ from scratchnet.optimizers.wrappers import EMA, LBFGS, SAM, Lookahead
 from scratchnet.registry import pick
 
 
-def make_optimizer(which: str | Optimizer, lr: float | None = None, **options: Any) -> Optimizer:
+def make_optimizer(which: str | Optimizer, /, lr: float | None = None, **options: Any) -> Optimizer:
     """The optimizer called `which`, at its own default lr unless given; an Optimizer as it is.
 
     >>> make_optimizer("Adam")
@@ -49,7 +49,7 @@ def make_optimizer(which: str | Optimizer, lr: float | None = None, **options: A
         if name not in known:
             raise ParameterError(f"{which} has no option {name!r}; it has {', '.join(known)}")
     if isinstance(options.get("inner"), str):
-        options["inner"] = make_optimizer(options["inner"])
+        options["inner"] = pick(OPTIMIZERS, options["inner"], "inner optimizer")()
     return kind(**({} if lr is None else {"lr": lr}), **options)
 
 

@@ -8,10 +8,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
+from scratchnet.checks import Range
 from scratchnet.errors import CallOrderError, DtypeError, ParameterError, ShapeError
 from scratchnet.parameters import Array, Arrays
 
@@ -20,34 +21,6 @@ BLOCK = 32_768
 
 Params = MutableMapping[str, Array] | Arrays
 Again = Callable[[], float]
-
-
-class Range(NamedTuple):
-    """The values a hyper-parameter may have: finite, above one bound or at it, below another."""
-
-    above: float = -math.inf
-    at_least: float = -math.inf
-    below: float = math.inf
-    at_most: float = math.inf
-    optional: bool = False
-    integer: bool = False
-
-    def __contains__(self, value: object) -> bool:
-        if value is None:
-            return self.optional
-        kind = int | np.integer if self.integer else int | float | np.number
-        if isinstance(value, bool) or not isinstance(value, kind):
-            return False
-        inside = self.above < value < self.below and self.at_least <= value <= self.at_most
-        return bool(inside and math.isfinite(value))
-
-    def __str__(self) -> str:
-        words = [f"> {self.above:g}"] if self.above > -math.inf else []
-        words += [f">= {self.at_least:g}"] if self.at_least > -math.inf else []
-        words += [f"< {self.below:g}"] if self.below < math.inf else []
-        words += [f"<= {self.at_most:g}"] if self.at_most < math.inf else []
-        kind = "an integer" if self.integer else "a finite number"
-        return f"{kind} {' and '.join(words)}" + (" or None" if self.optional else "")
 
 
 def hyper(default: Any, *, kw_only: bool = False, **bounds: Any) -> Any:
@@ -166,6 +139,10 @@ class Optimizer(ABC):
         for name, w, _ in walk(params, params, self.whole):
             if name in self._training:
                 w[...] = self._training.pop(name)
+
+    def arrays_kept(self) -> int:
+        """How many arrays the size of the parameters are remembered, at most."""
+        return len(self.remembers)
 
     def state(self) -> dict[str, Any]:
         """All that the optimizer remembers, as plain data: steps, numbers, and copies of arrays."""

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,11 @@ class Wrapper(Optimizer):
         if not isinstance(self.inner, Optimizer):
             raise ParameterError(f"inner must be an optimizer, as Adam(), got {self.inner!r}")
         super().__post_init__()
-        self.lr = self.inner.lr if self.lr is None else self.lr
-        for name in COMMON:
-            if self._is_set(self.__dataclass_fields__[name]):
-                setattr(self.inner, name, getattr(self, name))
+        given = [name for name in COMMON if self._is_set(self.__dataclass_fields__[name])]
+        given += [] if self.lr is None else ["lr"]
+        if given:  # made anew, so that the inner one checks what it is given
+            self.inner = replace(self.inner, **{name: getattr(self, name) for name in given})
+        self.lr = self.inner.lr
         self.looks_again = self.inner.looks_again
         self.full_batch = self.inner.full_batch
 
@@ -66,6 +67,10 @@ class Wrapper(Optimizer):
         """Remember what `state` gave, here and within."""
         super().restore(state)
         self.inner.restore(state["inner"])
+
+    def arrays_kept(self) -> int:
+        """How many arrays are remembered here and within."""
+        return super().arrays_kept() + self.inner.arrays_kept()
 
     def config(self) -> dict[str, Any]:
         """The class, every hyper-parameter, and the inner optimizer's."""
@@ -153,6 +158,11 @@ class SAM(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.inner.looks_again:
+            raise ParameterError(
+                "inner of sam must step by the gradient it is given; sam and lbfgs look for their "
+                f"own, got {self.inner!r}"
+            )
         self.looks_again = True
 
     def update(
