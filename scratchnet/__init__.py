@@ -1,5 +1,7 @@
 """scratchnet: neural networks written from scratch on NumPy."""
 
+__version__ = "0.1.0"  # before the imports: some of them want it
+
 from scratchnet.data import Dataset, Samples, load
 from scratchnet.errors import ScratchnetError
 from scratchnet.gradient_check import check_gradients
@@ -7,8 +9,6 @@ from scratchnet.layers import Affine, Identity, Layer, ReLU, Sigmoid, SoftmaxWit
 from scratchnet.networks import MultiLayerNet, Network, TwoLayerNet
 from scratchnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from scratchnet.trainer import Epoch, Trainer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SGD",

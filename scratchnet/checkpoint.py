@@ -6,10 +6,10 @@ them with `np.load(path)["W1"]`.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,9 +23,41 @@ from scratchnet.errors import (
     ScratchnetError,
 )
 from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_parameters, layer_sizes
+from scratchnet.optimizers import Optimizer
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
-from scratchnet.trainer import EarlyStopping, Trainer
+from scratchnet.schedules import Schedule
+
+
+class Stateful(Protocol):
+    """What has a state that can be kept and gone on from: an optimizer, a schedule, a monitor."""
+
+    def state(self) -> dict[str, Any]:
+        """All that is remembered, as plain data and arrays."""
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Remember what `state` gave."""
+
+
+class Training(Protocol):
+    """What a checkpoint needs of the Trainer."""
+
+    network: Network
+    optimizer: Optimizer
+    schedule: Schedule
+    history: list[Any]
+    steps: int
+    lr: float
+
+    def settings(self) -> dict[str, Any]:
+        """All that the course of training depends on besides the network."""
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from, besides the parameters."""
+
+    def restore(self, state: Mapping[str, Any], times: Sequence[float], /) -> None:
+        """Go on from what `state` gave."""
+
 
 WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
 VERSION = 1
@@ -63,8 +95,8 @@ def load_weights(path: str | Path) -> MultiLayerNet:
 
 def save_checkpoint(
     path: str | Path,
-    trainer: Trainer,
-    stopping: EarlyStopping | None = None,
+    trainer: Training,
+    stopping: Stateful | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> None:
     """Write all that training goes on from to `path`, atomically; `run` is the caller's own.
@@ -94,8 +126,8 @@ def save_checkpoint(
 
 def restore_checkpoint(
     path: str | Path,
-    trainer: Trainer,
-    stopping: EarlyStopping | None = None,
+    trainer: Training,
+    stopping: Stateful | None = None,
     *,
     override: bool = False,
 ) -> list[str]:
@@ -165,8 +197,8 @@ class Checkpoints:
 
     def save(
         self,
-        trainer: Trainer,
-        stopping: EarlyStopping | None,
+        trainer: Training,
+        stopping: Stateful | None,
         run: Mapping[str, Any],
     ) -> None:
         """Write and read back the checkpoint of this step, then let go of those older than KEPT.

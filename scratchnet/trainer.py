@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scratchnet.checkpoint import restore_checkpoint, save_checkpoint
 from scratchnet.checks import check_integer
 from scratchnet.data import Batches, Samples
 from scratchnet.environment import limit_threads
@@ -249,7 +251,36 @@ class Trainer:
                 return f"the gradient of {name}"
         return "their sum of squares"
 
-    # What a checkpoint keeps.
+    # Checkpoints.
+
+    def save(self, path: str | Path, stopping: "EarlyStopping | None" = None) -> None:
+        """Write a checkpoint: all that training goes on from; `stopping` too, if there is one.
+
+        Raises OutputError where it cannot be written, DivergenceError where a value is not finite.
+        """
+        with limit_threads(self.threads):  # which the checkpoint notes down
+            save_checkpoint(path, self, stopping)
+
+    def resume(
+        self,
+        path: str | Path,
+        stopping: "EarlyStopping | None" = None,
+        *,
+        override: bool = False,
+    ) -> list[str]:
+        """Go on from a checkpoint, to the bits of a run that was never broken off.
+
+        The Trainer must be made with the same options and data. Returns what is different and may
+        change the last bits, as the version of NumPy. Raises DataError where the file is damaged
+        or of another network, ParameterError where options or data differ, unless `override`.
+
+        >>> trainer = Trainer(network, train, validation, optimizer="adam")
+        >>> notes = trainer.resume("checkpoint-00001230.npz")
+        >>> for epoch in trainer.run(epochs=20 - trainer.epochs):
+        ...     print(epoch.number, epoch.val_accuracy)
+        """
+        with limit_threads(self.threads):
+            return restore_checkpoint(path, self, stopping, override=override)
 
     def settings(self) -> dict[str, Any]:
         """All that the course of training depends on besides the network: options and data."""

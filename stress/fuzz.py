@@ -5,6 +5,7 @@ of a checkpoint all the same is to the bit what was saved. Some mutants are seal
 digest that is right: for those, only errors of scratchnet's own may come of loading them.
 """
 
+import copy
 import gzip
 import io
 import json
@@ -202,7 +203,7 @@ def _change(rng: random.Random, tree: Any) -> None:
         if rng.random() < 0.2:
             del tree[key]
         else:
-            tree[key] = rng.choice(VALUES)
+            tree[key] = copy.deepcopy(rng.choice(VALUES))  # it may be changed in its turn
         return
 
 

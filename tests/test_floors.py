@@ -46,14 +46,14 @@ FLOORS = {
     "surfaces": 7,
     "archive": 4,
     "gradient_check": 8,
-    "trainer": 8,
-    "checkpoint": 9,
+    "checkpoint": 8,
+    "trainer": 9,
     "interrupts": 3,
-    "runs": 9,
-    "arguments": 9,
-    "screen": 10,
-    "job": 11,
-    "cli": 12,
+    "runs": 10,
+    "arguments": 10,
+    "screen": 11,
+    "job": 12,
+    "cli": 13,
 }
 """A module may import what has a smaller number; `scratchnet` itself, for its version, is 8."""
 

@@ -262,3 +262,41 @@ def test_early_stopping_needs_validation_and_a_patience():
         EarlyStopping(trainer.network, 1).should_stop(next(trainer.run(1)))
     with pytest.raises(ParameterError, match="patience must be an integer >= 1, got 0"):
         EarlyStopping(trainer.network, 0)
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7, 13])
+def test_a_trainer_resumes_a_checkpoint_of_any_step_to_the_same_bits(step, tmp_path):
+    def make(**options):
+        return Trainer(network(), (X, T), (X, T), batch_size=10, schedule="one-cycle", **options)
+
+    def save(number, loss):
+        if number == step:
+            broken.save(tmp_path / "c.npz")
+            raise KeyboardInterrupt
+
+    whole, broken, resumed = make(), make(on_step=save), make()
+    list(whole.run(3))
+    with pytest.raises(KeyboardInterrupt):
+        list(broken.run(3))
+    assert resumed.resume(tmp_path / "c.npz") == []
+    list(resumed.run(3 - resumed.epochs))
+    np.testing.assert_array_equal(resumed.network.vector, whole.network.vector)
+    assert [e.loss for e in resumed.history] == [e.loss for e in whole.history]
+    with pytest.raises(ParameterError, match=r"optimizer lr was 0.001, is 0.5"):
+        make(lr=0.5).resume(tmp_path / "c.npz")
+
+
+def test_an_interrupted_trainer_is_usable_and_can_go_on():
+    def interrupt(number, loss):
+        if number == 4:
+            raise KeyboardInterrupt
+
+    trainer = Trainer(network(), (X, T), batch_size=10, on_step=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(trainer.run(2))
+    assert 0 <= trainer.network.accuracy(X, T) <= 1
+    trainer.on_step = None
+    unbroken = Trainer(network(), (X, T), batch_size=10)
+    list(unbroken.run(2))
+    list(trainer.run(2))
+    np.testing.assert_array_equal(trainer.network.vector, unbroken.network.vector)
