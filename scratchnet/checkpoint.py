@@ -165,7 +165,7 @@ def restore_checkpoint(
             stopping.restore(unpack(header["stopping"], arrays))
     except ScratchnetError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _unfit(path, error) from error
     return notes
 

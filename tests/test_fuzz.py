@@ -45,3 +45,14 @@ def test_only_the_error_for_data_comes_of_nothing_at_all(tmp_path):
     (tmp_path / "empty.npz").touch()
     with pytest.raises(DataError):
         archive.read_archive(tmp_path / "empty.npz")
+
+
+def test_an_array_where_a_table_belongs_is_refused(tmp_path):
+    case = fuzz.Case("adam", "one-cycle", "float32")
+    trainer, stopping = case.make()
+    path = tmp_path / "checkpoint.npz"
+    fuzz.save_checkpoint(path, trainer, stopping)
+    arrays, header = archive.read_archive(path)
+    archive.write_archive(path, arrays, {**header, "trainer": {"array": "W1"}})
+    with pytest.raises(DataError):
+        fuzz.restore_checkpoint(path, *case.make())
