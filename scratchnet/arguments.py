@@ -11,10 +11,10 @@ from typing import Any, NoReturn, TypeVar
 
 from scratchnet import __version__
 from scratchnet.checks import DTYPES
-from scratchnet.data import DATASETS
+from scratchnet.data import AUGMENTATIONS, DATASETS
 from scratchnet.errors import ParameterError
 from scratchnet.initializers import INITIALIZERS, find_initializer
-from scratchnet.layers import ACTIVATIONS
+from scratchnet.layers import ACTIVATIONS, LOSSES, STANDARDIZATIONS
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.registry import canonical, nearest
 from scratchnet.schedules import SCHEDULES
@@ -65,6 +65,8 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {', '.join(map(str, action.default))})"
         shows = action.default not in (None, False, {})
         return super()._get_help_string(action) if shows else action.help
 
@@ -83,6 +85,8 @@ class _Once(argparse.Action):
         if self.dest in given:
             parser.error(f"{option_string} must be given once, it came twice; remove one")
         given.add(self.dest)
+        if self.nargs == "+":  # each of the values may be several with commas
+            values = [value for part in values for value in part]
         setattr(namespace, self.dest, values)
 
 
@@ -147,6 +151,20 @@ def _add_data(group: Any) -> None:
         metavar="SHARE",
         help="share of the training samples held out for validation",
     )
+    group.add_argument(
+        "--train-samples",
+        type=_integer(1),
+        metavar="N",
+        help="train with the first N of the training samples only (default: all)",
+    )
+    group.add_argument(
+        "--augment",
+        type=_options,
+        default={},
+        metavar="NAME=AMOUNT",
+        help="distort each image anew in every epoch, as shift=2,rotate=10,elastic=34:4; "
+        f"there are {', '.join(AUGMENTATIONS)}",
+    )
 
 
 def _add_network(group: Any) -> None:
@@ -157,7 +175,14 @@ def _add_network(group: Any) -> None:
         metavar="SIZES",
         help="units of each hidden layer, as 100,50, or none",
     )
-    _add_choice(group, "--activation", ACTIVATIONS, "relu")
+    group.add_argument(
+        "--activation",
+        nargs="+",
+        default=["relu"],
+        type=_each(lambda text: canonical(ACTIVATIONS, text, "activation")),
+        metavar="NAME",
+        help=f"one for all hidden layers, or one for each: {', '.join(ACTIVATIONS)}",
+    )
     group.add_argument(
         "--initializer",
         default="he",
@@ -173,6 +198,67 @@ def _add_network(group: Any) -> None:
         help="strength of the L2 penalty on the weights",
     )
     group.add_argument("--dtype", default="float32", choices=DTYPES, help="precision")
+    _add_regularization(group)
+
+
+def _add_regularization(group: Any) -> None:
+    share = _number("a number from 0 to below 1", lambda v: 0 <= v < 1)
+    strength = _number("a finite number >= 0", lambda v: v >= 0)
+    group.add_argument(
+        "--standardize",
+        choices=STANDARDIZATIONS,
+        help="bring the inputs to mean 0 and variance 1 by the training samples, each feature by "
+        "itself or all alike (default: leave them)",
+    )
+    for flag, what in (("--batch-norm", "column over its batch"), ("--layer-norm", "row")):
+        text = f"normalise each {what} before every activation"
+        group.add_argument(flag, action="store_true", default=False, help=text)
+    for flag, kind, metavar, text in (
+        ("--noise", strength, "STD", "standard deviation of noise before activations"),
+        ("--dropout", share, "RATE", "share of hidden units that is dropped in training"),
+    ):
+        group.add_argument(
+            flag,
+            nargs="+",
+            default=[0.0],
+            type=_each(kind),
+            metavar=metavar,
+            help=f"{text}: one for all hidden layers, or one for each",
+        )
+    group.add_argument(
+        "--input-noise",
+        default=0.0,
+        type=strength,
+        metavar="STD",
+        help="standard deviation of noise on the inputs in training",
+    )
+    group.add_argument(
+        "--input-dropout",
+        default=0.0,
+        type=share,
+        metavar="RATE",
+        help="share of the inputs that is dropped in training",
+    )
+    group.add_argument(
+        "--max-norm",
+        type=_number("a finite number > 0", lambda v: v > 0),
+        metavar="LENGTH",
+        help="limit the length of the weights into each hidden unit (default: none)",
+    )
+    _add_choice(group, "--loss", LOSSES, "softmax")
+    group.add_argument(
+        "--label-smoothing",
+        default=0.0,
+        type=share,
+        metavar="SHARE",
+        help="share of each label that is spread over all classes",
+    )
+    group.add_argument(
+        "--class-weight",
+        type=_class_weight,
+        metavar="WEIGHTS",
+        help="balanced, or a number for each class with commas (default: all alike)",
+    )
 
 
 def _add_optimizer(group: Any) -> None:
@@ -319,6 +405,19 @@ def _number(rule: str, allowed: Callable[[float], bool]) -> Callable[[str], floa
         return value
 
     return _checked(number)
+
+
+def _each(convert: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """The type of values with commas between them, each of which `convert` takes."""
+    return _checked(lambda text: [convert(part) for part in text.split(",")])
+
+
+@_checked
+def _class_weight(text: str) -> str | list[float]:
+    """The word balanced, or the numbers in "1,1,2.5"."""
+    if text.strip().lower() == "balanced":
+        return "balanced"
+    return _each(_number("balanced or finite numbers >= 0", lambda v: v >= 0))(text)
 
 
 def _integer(low: int) -> Callable[[str], int]:

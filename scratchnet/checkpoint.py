@@ -22,7 +22,7 @@ from scratchnet.errors import (
     ParameterError,
     ScratchnetError,
 )
-from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_parameters, layer_sizes
+from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_weights, layer_sizes
 from scratchnet.optimizers import Optimizer
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
@@ -71,10 +71,11 @@ def save_weights(network: MultiLayerNet, path: str | Path) -> None:
 
     Raises OutputError where it cannot be written, DivergenceError where a value is not finite.
     """
-    faulty = _not_finite(network.params)
+    arrays = _arrays(network)
+    faulty = _not_finite(arrays)
     if faulty is not None:
         raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
-    write_archive(path, network.params, {**_mark(WEIGHTS), "network": network.config()})
+    write_archive(path, arrays, {**_mark(WEIGHTS), "network": network.config()})
 
 
 def load_weights(path: str | Path) -> MultiLayerNet:
@@ -104,7 +105,7 @@ def save_checkpoint(
     Raises OutputError where it cannot be written, and DivergenceError, with the file that was there
     left as it is, where a value is not finite.
     """
-    arrays: dict[str, Array] = dict(trainer.network.params)
+    arrays = _arrays(trainer.network)
     header = {
         **_mark(CHECKPOINT),
         "network": _network_config(trainer.network),
@@ -295,8 +296,13 @@ def _not_finite(arrays: Mapping[str, Array]) -> str | None:
     return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
+def _arrays(network: Network) -> dict[str, Array]:
+    """All that changes in the network in training: parameters, and what its layers measure."""
+    return {**network.params, **network.statistics}
+
+
 def _weights(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The parameters of the network: what else a checkpoint holds has a dot in its name."""
+    """The arrays of the network: what else a checkpoint holds has a dot in its name."""
     return {name: array for name, array in arrays.items() if "." not in name}
 
 
@@ -316,20 +322,21 @@ def _network_config(network: Network) -> dict[str, Any]:
 def _place(path: str, weights: Mapping[str, Array], network: Network) -> None:
     """Copy `weights` into the network; raises DataError naming all that does not fit."""
     faults = []
-    for name, array in network.params.items():
+    own = _arrays(network)
+    for name, array in own.items():
         found = weights.get(name)
         if found is None or found.shape != array.shape or found.dtype != array.dtype:
             came = "nothing" if found is None else f"{found.shape} {found.dtype}"
             faults.append(
                 f"must hold {name} with shape and dtype {array.shape} {array.dtype}, got {came}"
             )
-    extra = [name for name in weights if name not in network.params]
+    extra = [name for name in weights if name not in own]
     if extra:
         faults.append(f"holds {', '.join(extra)}, which the network does not have")
     if faults:
         raise DataError(f"{path!r} {'; '.join(faults)}; make the network that it was saved from")
-    for name in network.params:
-        network.params[name] = weights[name]
+    for name, array in own.items():
+        array[...] = weights[name]
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:
@@ -344,13 +351,13 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
 
 
 def _build(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:
-    """The network that `config` describes, if it has `n_values` parameters: what the file holds."""
+    """The network that `config` describes, if `n_values`, what the file holds, can be enough."""
     options = dict(config)
     kind = pick(NETWORKS, options.pop("kind"), "network")
     sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
-    if count_parameters(sizes) != n_values:
+    needed = count_weights(sizes)
+    if needed > n_values:  # before anything of that size is allocated
         raise DataError(
-            f"{'-'.join(map(str, sizes))} has {count_parameters(sizes)} parameters, "
-            f"the file holds {n_values}"
+            f"{'-'.join(map(str, sizes))} has {needed} weights, the file holds {n_values} values"
         )
     return kind(**options)

@@ -1,6 +1,7 @@
 """Checks of single values at the border: what must hold, what came, in one sentence."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,11 +52,31 @@ def check_integer(name: str, value: Any, at_least: int) -> int:
 
 def check_not_negative(name: str, value: Any) -> float:
     """`value` as a float; raises ParameterError unless it is a finite number >= 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ParameterError(f"{name} must be a finite number >= 0, got {value!r}")
-    if not (math.isfinite(value) and value >= 0):
-        raise ParameterError(f"{name} must be a finite number >= 0, got {value!r}")
+    return check_in_range(name, value, Range(at_least=0))
+
+
+def check_above_zero(name: str, value: Any) -> float:
+    """`value` as a float; raises ParameterError unless it is a finite number > 0."""
+    return check_in_range(name, value, Range(above=0))
+
+
+def check_share(name: str, value: Any) -> float:
+    """`value` as a float; raises ParameterError unless it is a number from 0 to below 1."""
+    return check_in_range(name, value, Range(at_least=0, below=1))
+
+
+def check_in_range(name: str, value: Any, allowed: Range) -> float:
+    """`value` as a float; raises ParameterError, saying what is allowed, where it is outside."""
+    if value not in allowed:
+        raise ParameterError(f"{name} must be {allowed}, got {value!r}")
     return float(value)
+
+
+def check_word(name: str, value: Any, words: Sequence[str]) -> str:
+    """`value` if it is one of `words`; raises ParameterError that lists them."""
+    if value not in words:
+        raise ParameterError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+    return str(value)
 
 
 def check_dtype(dtype: npt.DTypeLike) -> str:

@@ -7,13 +7,14 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
 
 from scratchnet import environment
 from scratchnet.arguments import parse, program
 from scratchnet.checkpoint import Checkpoints
-from scratchnet.data import Dataset, Samples, load
+from scratchnet.data import Dataset, Samples, load, make_augmentation
 from scratchnet.errors import (
     DataError,
     DivergenceError,
@@ -24,12 +25,14 @@ from scratchnet.errors import (
 )
 from scratchnet.interrupts import Interrupted
 from scratchnet.job import FREE, ONCE, Job, find_run
-from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_parameters, layer_sizes
+from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_weights, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.runs import RunFolder, check_free
 from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.screen import Screen
 from scratchnet.trainer import Trainer
+
+T = TypeVar("T")
 
 EXIT_CODES: Mapping[type[BaseException], int] = {
     ParameterError: 2,
@@ -127,6 +130,9 @@ def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> Non
     dataset = load(arguments.dataset, home=arguments.data_dir)
     optimizer = _optimizer(arguments)
     network = _build(arguments, dataset, optimizer)
+    augment = None
+    if arguments.augment:
+        augment = make_augmentation(dataset.image_shape, **arguments.augment)
     training, validation = _split(arguments, dataset.train)
     trainer = Trainer(
         network,
@@ -137,6 +143,7 @@ def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> Non
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         threads=arguments.threads,
+        augment=augment,
     )
     screen = Screen(
         arguments.epochs,
@@ -160,6 +167,11 @@ def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> Non
 
 def _split(arguments: argparse.Namespace, samples: Samples) -> tuple[Samples, Samples | None]:
     """The samples to train with and those held out for validation, if any are to be."""
+    if arguments.train_samples is not None:
+        try:
+            samples = samples.first(arguments.train_samples)
+        except ParameterError as error:
+            raise ParameterError(f"--train-samples: {error}") from error
     if not arguments.val_split:
         if arguments.patience:
             raise ParameterError("--patience needs validation samples; set --val-split above 0")
@@ -197,7 +209,7 @@ def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer
     sizes = layer_sizes(n_in, arguments.hidden, dataset.classes)
     item = int(arguments.dtype.removeprefix("float")) // 8
     arrays = 2 + optimizer.arrays_kept()  # parameters, gradients, what the optimizer remembers
-    needed = item * (arrays * count_parameters(sizes) + 2 * EVALUATION_ROWS * sum(sizes))
+    needed = item * (arrays * count_weights(sizes) + 2 * EVALUATION_ROWS * sum(sizes))
     free = environment.available_memory()
     if free is not None and needed > free:
         raise ParameterError(
@@ -208,12 +220,28 @@ def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer
         n_in,
         arguments.hidden,
         dataset.classes,
-        arguments.activation,
+        _one_or_each(arguments.activation),
         arguments.initializer,
         arguments.l2,
         arguments.seed,
         arguments.dtype,
+        batch_norm=arguments.batch_norm,
+        layer_norm=arguments.layer_norm,
+        noise=_one_or_each(arguments.noise),
+        dropout=_one_or_each(arguments.dropout),
+        input_noise=arguments.input_noise,
+        input_dropout=arguments.input_dropout,
+        max_norm=arguments.max_norm,
+        standardize=arguments.standardize,
+        loss=arguments.loss,
+        label_smoothing=arguments.label_smoothing,
+        class_weight=arguments.class_weight,
     )
+
+
+def _one_or_each(values: Sequence[T]) -> T | Sequence[T]:
+    """The value, where one was given for all hidden layers; else those for each."""
+    return values[0] if len(values) == 1 else values
 
 
 def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> None:

@@ -149,7 +149,7 @@ class Job:
         self.checkpoints.save(self.trainer, self.stopping, run)
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
             best = self.network.copy()
-            best.vector[:] = self.stopping.weights
+            best.state_vector[:] = self.stopping.weights
             save_weights(best, self.checkpoints.best)
             self.best_saved = self.stopping.best_epoch
         self.saved = time.perf_counter()

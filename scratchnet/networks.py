@@ -15,7 +15,18 @@ import numpy.typing as npt
 from scratchnet.checks import check_dtype, check_integer, check_not_negative
 from scratchnet.errors import DtypeError, ParameterError, ShapeError
 from scratchnet.initializers import Initializer
-from scratchnet.layers import ACTIVATIONS, Affine, Layer, Loss, SoftmaxWithLoss
+from scratchnet.layers import (
+    ACTIVATIONS,
+    LOSSES,
+    NORMALIZATIONS,
+    Affine,
+    Dropout,
+    GaussianNoise,
+    Layer,
+    Loss,
+    SoftmaxWithLoss,
+    Standardize,
+)
 from scratchnet.parameters import Array, Arrays, Shape, allocate
 from scratchnet.randomness import generator
 from scratchnet.registry import canonical, pick
@@ -28,7 +39,8 @@ class Network:
 
     `vector` and `gradient_vector` are flat: all parameters, all derivatives, weights before biases.
     `params` and `grads` are the same memory by name: "W1", "b1" of the first layer that has such,
-    "W2", "b2" of the next. Writing to one is writing to the other.
+    "W2", "b2" of the next. Writing to one is writing to the other. `statistics` are what layers
+    have measured instead of learnt, as "running_mean1", and `state_vector` is `vector` and these.
 
     L2: the loss has weight_decay / 2 times the sum of all squared weights added to it, biases
     spared, and the gradient has its derivative, weight_decay * W.
@@ -49,6 +61,12 @@ class Network:
         self.weight_decay = check_not_negative("weight_decay", weight_decay)
         self.dtype = check_dtype(dtype)
         self.input_size, self.output_sizes = _sizes(self.layers)
+        if isinstance(self.layers[-1], Dropout):
+            warnings.warn(
+                f"{self.layers[-1]!r} is the last layer and drops logits, which the loss can never "
+                "make up for; put it before the last Affine",
+                stacklevel=2,
+            )
         # Below the first layer that has parameters nobody needs dL/dx: it is never computed.
         self._lowest = next(i for i, layer in enumerate(self.layers) if layer.shapes)
         self._adopt()
@@ -59,16 +77,30 @@ class Network:
         names: list[dict[str, str]] = []  # for each layer, the network's name of each of its own
         weights: dict[str, Shape] = {}
         others: dict[str, Shape] = {}
+        statistics: dict[str, Shape] = {}
         for layer in self.layers:
-            counts.update(layer.shapes.keys())
-            names.append({own: f"{own}{counts[own]}" for own in layer.shapes})
+            of_layer = {**layer.shapes, **layer.statistic_shapes}
+            counts.update(of_layer.keys())
+            names.append({own: f"{own}{counts[own]}" for own in of_layer})
             for own, shape in layer.shapes.items():
                 (weights if own in layer.decays else others)[names[-1][own]] = shape
-        self.vector, self.params = allocate(weights | others, self.dtype)
-        self.gradient_vector, self.grads = allocate(weights | others, self.dtype)
+            for own, shape in layer.statistic_shapes.items():
+                statistics[names[-1][own]] = shape
+        learnt = weights | others
+        self.state_vector, everything = allocate(learnt | statistics, self.dtype)
+        self.gradient_vector, self.grads = allocate(learnt, self.dtype)
+        self.vector = self.state_vector[: self.gradient_vector.size]
+        self.params = everything.select({name: name for name in learnt}, self.vector)
+        self.statistics = everything.select({name: name for name in statistics})
         self.n_weights = sum(math.prod(shape) for shape in weights.values())
-        for layer, own_names in zip(self.layers, names, strict=True):
-            layer.adopt(self.params.select(own_names), self.grads.select(own_names))
+        for layer, of_network in zip(self.layers, names, strict=True):
+            learns = {own: of_network[own] for own in layer.shapes}
+            measures = {own: of_network[own] for own in layer.statistic_shapes}
+            layer.adopt(
+                self.params.select(learns),
+                self.grads.select(learns),
+                self.statistics.select(measures),
+            )
 
     # What a caller uses: inputs are checked, and no kept memory leaves except params and grads.
 
@@ -158,6 +190,23 @@ class Network:
             weights = slice(self.n_weights)
             self.gradient_vector[weights] += self.weight_decay * self.vector[weights]
 
+    def set_rng(self, rng: np.random.Generator) -> None:
+        """Let layers that draw random numbers in training take the next ones from `rng`."""
+        for layer in self.layers:
+            if layer.rng is not None:
+                layer.rng = rng
+
+    def observe(self, x: Array, t: Array, scale: float = 1.0) -> None:
+        """Let layers and loss see all training samples, x * scale (N, D) with labels t, once."""
+        for layer in self.layers:
+            layer.observe(x, scale)
+        self.loss_layer.observe(t, self.output_sizes[-1])
+
+    def constrain(self) -> None:
+        """Put parameters back into the set they must lie in, as below a max-norm."""
+        for layer in self.layers:
+            layer.constrain()
+
     # The border: what may come in, and copies.
 
     def check_inputs(self, x: npt.ArrayLike) -> Array:
@@ -222,6 +271,15 @@ class MultiLayerNet(Network):
     `initializer` a name of INITIALIZERS or the standard deviation of normal weights; biases start
     at 0. Layer k draws from a stream of its own of `seed`.
 
+    What follows is off by default. A hidden layer is Affine, BatchNorm or LayerNorm, GaussianNoise,
+    activation, Dropout, in this order, and the input may be standardized and disturbed before the
+    first; nothing disturbs the logits. `activation`, `noise` (standard deviation) and `dropout`
+    (rate) are one value for all hidden layers or a list with one for each; `input_noise` and
+    `input_dropout` are those of the input. `max_norm` limits the weights into each hidden unit.
+    `standardize` is "features" or "all" (see Standardize). `loss` is a name of LOSSES, of labels
+    0..K-1; `label_smoothing` and `class_weight` are options of "softmax". Any other order is a list
+    of layers given to `Network`.
+
     >>> network = MultiLayerNet(784, [100, 100], 10)
     >>> list(network.params)
     ['W1', 'W2', 'W3', 'b1', 'b2', 'b3']
@@ -234,28 +292,85 @@ class MultiLayerNet(Network):
         input_size: int,
         hidden_sizes: Sequence[int] | int,
         output_size: int,
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         initializer: str | float | Initializer = "he",
         weight_decay: float = 0.0,
         seed: int = 0,
         dtype: npt.DTypeLike = "float32",
+        *,
+        batch_norm: bool = False,
+        layer_norm: bool = False,
+        noise: float | Sequence[float] = 0.0,
+        dropout: float | Sequence[float] = 0.0,
+        input_noise: float = 0.0,
+        input_dropout: float = 0.0,
+        max_norm: float | None = None,
+        standardize: str | None = None,
+        loss: str = "softmax",
+        label_smoothing: float = 0.0,
+        class_weight: Sequence[float] | str | None = None,
     ) -> None:
         sizes = layer_sizes(input_size, hidden_sizes, output_size)
-        make_activation = pick(ACTIVATIONS, activation, "activation")
+        if batch_norm and layer_norm:
+            raise ParameterError("batch_norm and layer_norm cannot both be on; choose one")
+        normalize = "batch" if batch_norm else "layer" if layer_norm else None
+        hidden = len(sizes) - 2
+        activations = one_each("activation", activation, hidden)
+        noises, dropouts = one_each("noise", noise, hidden), one_each("dropout", dropout, hidden)
         dtype = check_dtype(dtype)
+
         layers: list[Layer] = []
+        if standardize is not None:
+            layers.append(Standardize(sizes[0], standardize, dtype=dtype))
+        # Layers that draw random numbers are made even where they draw none, which checks the
+        # value, and left out.
+        layers += [GaussianNoise(input_noise, generator(seed, "initialize", 0, 2))]
+        layers += [Dropout(input_dropout, generator(seed, "initialize", 0, 3))]
         for k, (n_in, n_out) in enumerate(pairwise(sizes)):
-            rng = generator(seed, "initialize", k)
-            layers += [Affine(n_in, n_out, initializer=initializer, rng=rng, dtype=dtype)]
-            layers += [make_activation()] if k < len(sizes) - 2 else []
-        super().__init__(layers, weight_decay=weight_decay, dtype=dtype)
+            inner = k < hidden
+            layers.append(
+                Affine(
+                    n_in,
+                    n_out,
+                    initializer=initializer,
+                    rng=generator(seed, "initialize", k),
+                    dtype=dtype,
+                    bias=not (inner and batch_norm),
+                    max_norm=max_norm if inner else None,
+                )
+            )
+            if not inner:
+                break
+            if normalize is not None:
+                layers.append(NORMALIZATIONS[normalize](n_out, dtype=dtype))
+            layers += [GaussianNoise(noises[k], generator(seed, "initialize", k, 0))]
+            layers += [pick(ACTIVATIONS, activations[k], "activation")()]
+            layers += [Dropout(dropouts[k], generator(seed, "initialize", k, 1))]
+        super().__init__(
+            [layer for layer in layers if not is_off(layer)],
+            make_loss(loss, label_smoothing, class_weight),
+            weight_decay=weight_decay,
+            dtype=dtype,
+        )
         self.sizes = sizes
-        self.activation = canonical(ACTIVATIONS, activation, "activation")
+        self.activation = [canonical(ACTIVATIONS, name, "activation") for name in activations]
         self.initializer = initializer
         self.seed = check_integer("seed", seed, 0)
+        self.loss_name = canonical(LOSSES, loss, "loss")
+        self.options = {
+            "batch_norm": batch_norm,
+            "layer_norm": layer_norm,
+            "noise": noises,
+            "dropout": dropouts,
+            "input_noise": input_noise,
+            "input_dropout": input_dropout,
+            "max_norm": max_norm,
+            "standardize": standardize,
+        }
 
     def config(self) -> dict[str, Any]:
         """The arguments that make a network like this one, as JSON can hold them."""
+        loss = self.loss_layer.config()
         return {
             "kind": "multi-layer",
             "input_size": self.sizes[0],
@@ -267,13 +382,17 @@ class MultiLayerNet(Network):
             "weight_decay": self.weight_decay,
             "seed": self.seed,
             "dtype": self.dtype,
+            **self.options,
+            "loss": self.loss_name,
+            "label_smoothing": loss.get("label_smoothing", 0.0),
+            "class_weight": loss.get("class_weight"),
         }
 
 
 class TwoLayerNet(MultiLayerNet):
     """The book's first network: Affine, an activation, Affine, and softmax with cross-entropy.
 
-    `MultiLayerNet` with a single hidden layer of `hidden_size` units.
+    `MultiLayerNet` with a single hidden layer of `hidden_size` units; `options` are its others.
     """
 
     def __init__(
@@ -286,6 +405,7 @@ class TwoLayerNet(MultiLayerNet):
         weight_decay: float = 0.0,
         seed: int = 0,
         dtype: npt.DTypeLike = "float32",
+        **options: Any,
     ) -> None:
         super().__init__(
             input_size,
@@ -296,7 +416,44 @@ class TwoLayerNet(MultiLayerNet):
             weight_decay,
             seed,
             dtype,
+            **options,
         )
+
+
+def one_each(name: str, value: Any, n: int) -> list[Any]:
+    """A list of n values: `value` n times, or `value` itself where it is a list of n.
+
+    Raises ParameterError for a list of another length.
+    """
+    if isinstance(value, str) or not np.iterable(value):
+        return [value] * n
+    values = list(value)
+    if len(values) != n:
+        raise ParameterError(
+            f"{name} must be one value, or one for each of the {n} hidden layers, "
+            f"got {len(values)}: {value!r}"
+        )
+    return values
+
+
+def is_off(layer: Layer) -> bool:
+    """Whether it is a layer that disturbs training by an amount of 0."""
+    return (isinstance(layer, Dropout) and not layer.rate) or (
+        isinstance(layer, GaussianNoise) and not layer.std
+    )
+
+
+def make_loss(
+    name: str, label_smoothing: float = 0.0, class_weight: Sequence[float] | str | None = None
+) -> Loss:
+    """The loss of that name for labels 0..K-1; raises ParameterError."""
+    kind = pick(LOSSES, name, "loss")
+    if kind is SoftmaxWithLoss:
+        return SoftmaxWithLoss(label_smoothing=label_smoothing, class_weight=class_weight)
+    for option, value in (("label_smoothing", label_smoothing), ("class_weight", class_weight)):
+        if value:
+            raise ParameterError(f"{option} is an option of the loss softmax, not of {name}")
+    return kind("integer")
 
 
 def layer_sizes(
@@ -317,9 +474,9 @@ def layer_sizes(
     )
 
 
-def count_parameters(sizes: Sequence[int]) -> int:
-    """How many weights and biases a MultiLayerNet with these layer sizes has, without making it."""
-    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
+def count_weights(sizes: Sequence[int]) -> int:
+    """How many weights affine layers of these sizes have, without making them."""
+    return sum(n_in * n_out for n_in, n_out in pairwise(sizes))
 
 
 def hint_at_scale(x: Array) -> None:

@@ -46,9 +46,12 @@ class Arrays(Mapping[str, Array]):
             )
         np.copyto(view, source, casting="same_kind")
 
-    def select(self, names: Mapping[str, str]) -> "Arrays":
-        """The same memory under other names: `names` says which array each new name is."""
-        return Arrays({new: self._views[old] for new, old in names.items()})
+    def select(self, names: Mapping[str, str], vector: Array | None = None) -> "Arrays":
+        """The same memory under other names: `names` says which array each new name is.
+
+        `vector` is the flat memory behind the selection, where there is one.
+        """
+        return Arrays({new: self._views[old] for new, old in names.items()}, vector)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

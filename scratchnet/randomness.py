@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scratchnet.checks import check_integer
 
 PURPOSES: Mapping[str, int] = MappingProxyType(
-    {"initialize": 0, "shuffle": 1, "split": 2, "noise": 3}
+    {"initialize": 0, "shuffle": 1, "split": 2, "noise": 3, "augment": 4}
 )
 """What a stream is for; the numbers are part of every result, so they never change."""
 

@@ -35,9 +35,9 @@ def exponential(p: float, end: float = 0.01) -> float:
     return float(end**p)
 
 
-def linear(p: float, end: float = 0.0) -> float:
-    """1 + (end - 1) p: a straight line to `end`."""
-    return 1.0 + (end - 1.0) * p
+def linear(p: float, end: float = 0.0, hold: float = 0.0) -> float:
+    """1 up to p = hold, then 1 + (end - 1) (p - hold) / (1 - hold): a straight line to `end`."""
+    return 1.0 + (end - 1.0) * max(p - hold, 0.0) / (1.0 - hold)
 
 
 def polynomial(p: float, power: float = 2.0, end: float = 0.0) -> float:
@@ -188,6 +188,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "gamma": Range(above=0, at_most=1),
         "at": Range(at_least=0, at_most=1),
         "end": Range(at_least=0, at_most=1),
+        "hold": Range(at_least=0, below=1),
         "power": Range(above=0),
         "cycles": Range(at_least=1, integer=True),
         "growth": Range(above=0),

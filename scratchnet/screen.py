@@ -2,9 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
+
+import numpy as np
 
 from scratchnet import environment
 from scratchnet.data import Dataset
@@ -36,8 +38,9 @@ class Screen:
         lines = {
             "data": f"{_shown(dataset.name)}: {parts}; {'x'.join(map(str, shape))}, "
             f"{dataset.classes} classes",
-            "network": f"{sizes} {network.activation}, {network.vector.size:,} parameters, "
-            f"{network.dtype}",
+            "network": f"{' '.join([sizes, *dict.fromkeys(network.activation)])}"
+            f"{''.join(f', {text}' for text in _extras(network, trainer))}, "
+            f"{network.vector.size:,} parameters, {network.dtype}",
             "optimizer": f"{trainer.optimizer}, {_described(trainer.schedule)}"
             f"batch {trainer.batches.batch_size}, seed {trainer.seed}",
             "machine": _machine(),
@@ -137,6 +140,30 @@ def _print(text: str, file: TextIO) -> None:
 def _shown(path: str) -> str:
     """`path` as it is, or quoted where it holds what would break the line."""
     return path if path.isprintable() else repr(path)
+
+
+def _extras(network: MultiLayerNet, trainer: Trainer) -> list[str]:
+    """What the network and its training have beyond affine layers and activations."""
+    found = {**network.options, "loss": network.loss_name, **network.loss_layer.config()}
+    found["augment"] = trainer.augment and trainer.augment.config()
+    texts = []
+    for name, value in found.items():
+        values = list(dict.fromkeys(value)) if isinstance(value, list) else [value]
+        if name != "labels" and any(values) and value != "softmax":
+            shown = "" if value is True else f" {_amounts(values)}"
+            texts.append(f"{name.replace('_', ' ')}{shown}")
+    return texts
+
+
+def _amounts(values: Sequence[Any]) -> str:
+    """Numbers and words as one would type them; {"shift": 2} as shift=2."""
+    texts = []
+    for value in values:
+        if isinstance(value, Mapping):
+            texts += [f"{name}={_amounts(np.atleast_1d(v).tolist())}" for name, v in value.items()]
+        else:
+            texts.append(value if isinstance(value, str) else f"{value:.3g}")
+    return " ".join(texts)
 
 
 def _described(schedule: Schedule) -> str:

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from scratchnet.checkpoint import restore_checkpoint, save_checkpoint
 from scratchnet.checks import check_integer
-from scratchnet.data import Batches, Samples
+from scratchnet.data import Augmentation, Batches, Samples
 from scratchnet.environment import limit_threads
 from scratchnet.errors import DivergenceError, ParameterError, ShapeError
 from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.parameters import Array
-from scratchnet.randomness import permutation
+from scratchnet.randomness import generator, permutation
 from scratchnet.schedules import Plateau, Schedule, make_schedule
 
 Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
@@ -87,11 +87,13 @@ class Trainer:
         batch_size: int | None = None,
         seed: int = 0,
         threads: int | None = 1,
+        augment: Augmentation | None = None,
         on_step: OnStep | None = None,
         **options: Any,
     ) -> None:
         self.network = network
         self.train = _fit(network, "train", train)
+        network.observe(self.train.x, self.train.t, self.train.scale)
         self.validation = None if validation is None else _fit(network, "validation", validation)
         self.optimizer = make_optimizer(optimizer, lr, **options)
         self.lr = self.optimizer.lr  # what the schedule multiplies
@@ -101,7 +103,9 @@ class Trainer:
             raise ParameterError("the schedule plateau needs validation samples, there are none")
         self.batches = Batches(self.train, self._batch_size(batch_size), network.dtype)
         self.seed = check_integer("seed", seed, 0)
+        self._noisy = any(layer.rng is not None for layer in network.layers)
         self.threads = None if threads is None else check_integer("threads", threads, 1)
+        self.augment = augment
         self.on_step = on_step
         self.epochs = 0  # completed
         self.steps = 0
@@ -173,6 +177,8 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore"):
             for index in islice(self.batches.slices(order), done, None):
                 x, t = self.batches.gather(index)
+                if self.augment is not None:
+                    x = self.augment(x, generator(self.seed, "augment", self.steps))
                 self.optimizer.lr = self._lr_of_step(self.steps, planned)
                 loss, right = self.step(x, t)
                 self._loss_sum += loss * len(t)
@@ -193,6 +199,7 @@ class Trainer:
         gradient is not finite.
         """
         network = self.network
+        self._renew_noise()
         loss = network.forward(x, t, train=True)
         if not math.isfinite(loss):
             raise DivergenceError(self._divergence(x, f"the loss is {loss}"))
@@ -201,9 +208,27 @@ class Trainer:
         # One product of the gradient with itself: not finite, or beyond all reason, if any part is.
         if not math.isfinite(np.dot(network.gradient_vector, network.gradient_vector)):
             raise DivergenceError(self._divergence(x, "the gradient is not finite or beyond 1e19"))
-        again = partial(network.loss_and_gradient, x, t)
-        self.optimizer.update(network.params, network.grads, again)
+        self.optimizer.update(network.params, network.grads, partial(self._look_again, x, t))
+        network.constrain()
         return loss, right
+
+    def _renew_noise(self) -> None:
+        """Hand out the random numbers of this step, to those layers that draw any."""
+        if self._noisy:
+            self.network.set_rng(generator(self.seed, "noise", self.steps))
+
+    def _look_again(self, x: Array, t: Array) -> float:
+        """Loss and gradient of the same batch, under the same noise, at changed parameters.
+
+        What layers measure stays as the first pass over the batch left it.
+        """
+        network = self.network
+        measured = network.state_vector[network.vector.size :]
+        kept = measured.copy()
+        self._renew_noise()
+        loss = network.loss_and_gradient(x, t)
+        measured[:] = kept
+        return loss
 
     def evaluate(self, samples: Data) -> tuple[float, float]:
         """The mean loss, penalty left out, and the accuracy on all of `samples`.
@@ -291,6 +316,7 @@ class Trainer:
             "seed": self.seed,
             "train": self.train.digest(),
             "validation": None if self.validation is None else self.validation.digest(),
+            "augment": None if self.augment is None else self.augment.config(),
         }
 
     def state(self) -> dict[str, Any]:
@@ -346,7 +372,7 @@ class EarlyStopping:
         self.monitor = monitor
         self.best: float | None = None
         self.best_epoch = 0
-        self.weights = network.vector.copy()
+        self.weights = network.state_vector.copy()
 
     def should_stop(self, epoch: Epoch) -> bool:
         """True when `patience` epochs, this one included, brought no better one.
@@ -360,7 +386,7 @@ class EarlyStopping:
             value < self.best if self.monitor == "val_loss" else value > self.best
         ):
             self.best, self.best_epoch = value, epoch.number
-            self.weights[:] = self.network.vector
+            self.weights[:] = self.network.state_vector
         return self.is_over(epoch.number)
 
     def is_over(self, number: int) -> bool:
@@ -369,7 +395,7 @@ class EarlyStopping:
 
     def restore_best(self) -> None:
         """Give the network the weights of the best epoch seen; before any, those it had."""
-        self.network.vector[:] = self.weights
+        self.network.state_vector[:] = self.weights
 
     def state(self) -> dict[str, Any]:
         """The best value, its epoch and its weights."""

@@ -347,7 +347,10 @@ NEEDS_NEWER = (
         (lambda h: h | {"network": h["network"] | {"shell": "rm"}}, "unexpected keyword"),
         (lambda h: h | {"network": h["network"] | {"dtype": "float64"}}, "must hold W1 with shape"),
         (lambda h: h | {"network": h["network"] | {"hidden_sizes": [10**9]}}, "the file holds 35"),
-        (lambda h: h | {"network": h["network"] | {"hidden_sizes": [2, 3, 2]}}, "holds 35"),
+        (
+            lambda h: h | {"network": h["network"] | {"hidden_sizes": [2, 3, 2]}},
+            "must hold W1 with",
+        ),
         (lambda h: h | {"network": h["network"] | {"input_size": -1}}, "input_size must be"),
     ],
 )
@@ -368,7 +371,7 @@ def test_other_names_shapes_and_kinds_of_arrays_are_named(saved):
     write_archive(saved, good | {"m": np.zeros(0)}, header)
     refused(saved, "holds m, which the network does not have")
     write_archive(saved, good | {"m": np.zeros(1)}, header)
-    refused(saved, "35 parameters, the file holds 36")
+    refused(saved, "holds m, which the network does not have")
 
 
 def test_a_changed_weight_does_not_match_the_digest(saved):

@@ -8,7 +8,16 @@ import pytest
 
 import scratchnet
 from scratchnet import initializers, layers
-from scratchnet.layers import ACTIVATIONS, LOSSES, Affine, Layer, Loss
+from scratchnet.layers import (
+    ACTIVATIONS,
+    LOSSES,
+    NORMALIZATIONS,
+    REGULARIZERS,
+    Affine,
+    Layer,
+    Loss,
+    Standardize,
+)
 from scratchnet.optimizers import OPTIMIZERS, Optimizer
 
 PACKAGE = Path(scratchnet.__file__).parent
@@ -30,6 +39,8 @@ FLOORS = {
     "layers.activations": 5,
     "layers.affine": 5,
     "layers.losses": 5,
+    "layers.normalization": 5,
+    "layers.regularization": 5,
     "layers": 6,
     "optimizers.optimizer": 3,
     "optimizers.descent": 4,
@@ -39,6 +50,7 @@ FLOORS = {
     "optimizers.wrappers": 5,
     "optimizers": 6,
     "data.samples": 4,
+    "data.augment": 4,
     "data.sets": 5,
     "data": 6,
     "data.__main__": 7,
@@ -111,7 +123,11 @@ def descendants(kind: type) -> set[type]:
 
 def test_the_tables_hold_every_class():
     assert set(OPTIMIZERS.values()) == descendants(Optimizer)
-    assert set(ACTIVATIONS.values()) == concrete(Layer, layers) - {Affine}
+    tables = (ACTIVATIONS, NORMALIZATIONS, REGULARIZERS)
+    assert {c for table in tables for c in table.values()} == concrete(Layer, layers) - {
+        Affine,
+        Standardize,
+    }
     assert set(LOSSES.values()) == concrete(Loss, layers)
 
 

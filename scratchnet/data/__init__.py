@@ -1,6 +1,16 @@
 """Data: samples and mini-batches, the sets by name, their files and where to fetch them."""
 
+from scratchnet.data.augment import AUGMENTATIONS, Augmentation, make_augmentation
 from scratchnet.data.samples import Batches, Dataset, Samples
 from scratchnet.data.sets import DATASETS, load
 
-__all__ = ["DATASETS", "Batches", "Dataset", "Samples", "load"]
+__all__ = [
+    "AUGMENTATIONS",
+    "DATASETS",
+    "Augmentation",
+    "Batches",
+    "Dataset",
+    "Samples",
+    "load",
+    "make_augmentation",
+]

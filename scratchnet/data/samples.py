@@ -88,6 +88,12 @@ class Samples:
             total.update(plain.data)
         return total.hexdigest()
 
+    def first(self, n: int) -> "Samples":
+        """The first n samples, in the same memory; raises ParameterError where there are fewer."""
+        if check_integer("n", n, 1) > len(self):
+            raise ParameterError(f"there are {len(self)} samples, got {n}; choose fewer")
+        return Samples(self.x[:n], self.t[:n], self.scale)
+
     def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
         """(kept, held_out), held_out being `fraction` of every class, drawn by `seed` alone.
 

@@ -3,11 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.checks import check_integer
+from scratchnet.checks import check_above_zero, check_integer
 from scratchnet.errors import ShapeError
 from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array
+
+TINY = np.finfo(np.float32).tiny  # keeps a column of zeros from a division by 0
 
 
 class Affine(Layer):
@@ -17,7 +19,10 @@ class Affine(Layer):
     dL/dW = x^T dout, dL/db = sum of dout over the batch, dL/dx = dout W^T.
 
     W starts as `initializer` draws it (a name, a standard deviation or a function), b at 0.
-    `rng` is a Generator, or a seed for one.
+    `rng` is a Generator, or a seed for one. `bias=False` leaves b out, as in front of a layer that
+    subtracts the mean, where it would have no effect. `max_norm` c keeps the weights into each
+    output unit, a column of W, at a length of at most c: after an update, w <- w min(1, c / |w|)
+    (Hinton et al. 2012, section 2).
 
     >>> layer = Affine(2, 3)
     >>> layer.params["W"].shape, layer.params["b"].shape
@@ -34,11 +39,15 @@ class Affine(Layer):
         initializer: str | float | Initializer = "he",
         rng: np.random.Generator | int = 0,
         dtype: npt.DTypeLike = "float32",
+        bias: bool = True,
+        max_norm: float | None = None,
     ) -> None:
         n_in, n_out = check_integer("n_in", n_in, 1), check_integer("n_out", n_out, 1)
-        super().__init__({"W": (n_in, n_out), "b": (n_out,)}, dtype)
+        super().__init__({"W": (n_in, n_out)} | ({"b": (n_out,)} if bias else {}), dtype)
         self.n_in: int = n_in
         self.n_out: int = n_out
+        self.bias = bias
+        self.max_norm = None if max_norm is None else check_above_zero("max_norm", max_norm)
         draw = find_initializer(initializer)
         self.params["W"] = draw(np.random.default_rng(rng), (n_in, n_out))
         self.x: Array | None = None
@@ -51,16 +60,16 @@ class Affine(Layer):
         if x.ndim != 2 or x.shape[1] != self.n_in:
             raise ShapeError(f"x must have the shape (N, {self.n_in}), got {x.shape}")
         self.x = x
-        W, b = self.params["W"], self.params["b"]
+        W = self.params["W"]
         y = self.keep("y", (len(x), self.n_out), W.dtype)
         np.matmul(x, W, out=y)  # y = x W
-        np.add(y, b, out=y)  # y = x W + b
-        return y
+        return np.add(y, self.params["b"], out=y) if self.bias else y  # y = x W + b
 
     def param_grads(self, dout: Array) -> None:
         """Write dW = x^T dout and db = sum of dout over the batch."""
         np.matmul(remembered(self.x).T, dout, out=self.grads["W"])  # dW = x^T dout
-        np.sum(dout, axis=0, out=self.grads["b"])  # db = sum_n dout_n
+        if self.bias:
+            np.sum(dout, axis=0, out=self.grads["b"])  # db = sum_n dout_n
 
     def input_grad(self, dout: Array) -> Array:
         """Return dx = dout W^T, (N, n_in)."""
@@ -68,10 +77,18 @@ class Affine(Layer):
         dx = self.keep("dx", (len(dout), self.n_in), W.dtype)
         return np.matmul(dout, W.T, out=dx)  # dx = dout W^T
 
+    def constrain(self) -> None:
+        """Shorten each column of W that is longer than `max_norm`."""
+        if self.max_norm is None:
+            return
+        W = self.params["W"]
+        lengths = np.sqrt(np.einsum("ij,ij->j", W, W))
+        if lengths.max() > self.max_norm:
+            np.multiply(W, np.minimum(1.0, self.max_norm / np.maximum(lengths, TINY)), out=W)
+
     def output_size(self, n_in: int) -> int:
         """n_out; raises ShapeError where the layer before has another size."""
-        if n_in != self.n_in:
-            raise ShapeError(f"{self!r} takes {self.n_in} inputs, the layer before gives {n_in}")
+        super().output_size(n_in)
         return self.n_out
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.errors import CallOrderError
+from scratchnet.errors import CallOrderError, ShapeError
 from scratchnet.parameters import Array, Arrays, Shape, allocate
 
 NO_SHAPES: Mapping[str, Shape] = MappingProxyType({})
@@ -32,12 +32,20 @@ class Layer(ABC):
     n_in: int | None = None
     """How many values a row of x must have; None where any number will do."""
 
+    rng: np.random.Generator | None = None
+    """Where a layer that draws random numbers in training takes them from; None in all others."""
+
     def __init__(
-        self, shapes: Mapping[str, Shape] = NO_SHAPES, dtype: npt.DTypeLike = "float32"
+        self,
+        shapes: Mapping[str, Shape] = NO_SHAPES,
+        dtype: npt.DTypeLike = "float32",
+        statistics: Mapping[str, Shape] = NO_SHAPES,
     ) -> None:
         self.shapes: Mapping[str, Shape] = dict(shapes)
+        self.statistic_shapes: Mapping[str, Shape] = dict(statistics)
         _, self.params = allocate(shapes, dtype)
         _, self.grads = allocate(shapes, dtype)
+        _, self.statistics = allocate(statistics, dtype)
         self._kept: dict[str, Array] | None = None
 
     @abstractmethod
@@ -61,18 +69,41 @@ class Layer(ABC):
         return self.input_grad(dout)
 
     def output_size(self, n_in: int) -> int:
-        """How many values a row has behind this layer, for n_in before it."""
+        """How many values a row has behind this layer, for n_in before it.
+
+        Raises ShapeError where the layer takes another number.
+        """
+        if self.n_in not in (None, n_in):
+            raise ShapeError(f"{self!r} takes {self.n_in} inputs, the layer before gives {n_in}")
         return n_in
 
     def pattern(self) -> Array | None:
         """Which side of its kinks each unit was on in the last `forward`; None if f is smooth."""
         return None
 
-    def adopt(self, params: Arrays, grads: Arrays) -> None:
+    def proves_nothing(self, n_rows: int) -> str | None:
+        """Why a gradient check in training mode with so many rows would prove nothing, if so."""
+        return None
+
+    def observe(self, x: Array, scale: float) -> None:
+        """Take what it needs to know of all training inputs, x * scale (N, D); most need nothing.
+
+        The Trainer calls it for each layer before the first step.
+        """
+
+    def constrain(self) -> None:
+        """Put the parameters back into the set they must lie in, after an update; most have none.
+
+        The Trainer calls it for each layer after every step.
+        """
+
+    def adopt(self, params: Arrays, grads: Arrays, statistics: Arrays) -> None:
         """Move into memory that a network provides, values included, and keep buffers hereafter."""
         for name in self.shapes:
             params[name] = self.params[name]
-        self.params, self.grads = params, grads
+        for name in self.statistic_shapes:
+            statistics[name] = self.statistics[name]
+        self.params, self.grads, self.statistics = params, grads, statistics
         self._kept = {}
 
     def keep(self, name: str, shape: Shape, dtype: npt.DTypeLike) -> Array:

@@ -1,22 +1,41 @@
 """Losses: how wrong the outputs of a network are, as one number, and its derivative."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.errors import DtypeError, ParameterError, ShapeError
+from scratchnet.checks import check_not_negative, check_share, check_word
+from scratchnet.errors import DtypeError, ShapeError
+from scratchnet.functions import sigmoid
 from scratchnet.layers.layer import remembered
 from scratchnet.parameters import Array
 
-LABELS = ("integer", "onehot", "soft")
-
 
 class Loss(ABC):
-    """L = mean over the batch of how wrong y (N, K) is for the targets t."""
+    """L = mean over the batch of how wrong y (N, K) is for the targets t.
+
+    `labels` says what targets look like, and is never guessed from their shape. Raises
+    ParameterError for another word than those the loss knows.
+    """
+
+    known_labels: ClassVar[tuple[str, ...]]
+
+    def __init__(self, labels: str) -> None:
+        self.labels = check_word("labels", labels, self.known_labels)
+
+    def observe(self, t: Array, n_outputs: int) -> None:
+        """Take what it needs to know of all training labels t; most need nothing.
+
+        The Trainer calls it before the first step.
+        """
+
+    def config(self) -> dict[str, Any]:
+        """The options that make a loss like this one, as JSON can hold them."""
+        return {"labels": self.labels}
 
     @abstractmethod
     def check_targets(self, t: npt.ArrayLike, n_rows: int, n_outputs: int) -> Array:
@@ -39,6 +58,10 @@ class Loss(ABC):
     def count_correct(self) -> int:
         """How many rows of the last `forward` have the right class first."""
 
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({options})"
+
 
 class SoftmaxWithLoss(Loss):
     """Cross-entropy of softmax, from the logits: L = mean_n -sum_k t_nk log softmax(y_n)_k.
@@ -51,17 +74,41 @@ class SoftmaxWithLoss(Loss):
     which is right for every finite logit, never negative, and keeps its digits near 0, where
     log(1 + r) with all of the 1 inside would round them away.
 
-    `labels` says what targets look like, and is never guessed from their shape: "integer" (N,)
-    with values 0..K-1, "onehot" (N, K) with a single 1 a row, "soft" (N, K) with rows of
-    probabilities. Raises ParameterError for another word.
+    `labels`: "integer" (N,) with values 0..K-1, "onehot" (N, K) with a single 1 a row, "soft"
+    (N, K) with rows of probabilities.
+
+    `label_smoothing` e, from 0 to below 1, puts (1 - e) t + e / K in the place of t, so that no
+    logit gains from growing without end (Szegedy et al. 2016, section 7). `class_weight` holds a
+    factor >= 0 for each class: L = mean_n w_n L_n with w_n that of the label (its mean under soft
+    labels); the mean is over rows, not over weights. "balanced" means N / (K N_k) for a class of
+    N_k of the N training samples, whose mean over them is 1. Both hold in evaluation too.
+
+    Raises ParameterError for an option out of its range.
     """
 
-    def __init__(self, labels: str = "integer") -> None:
-        if labels not in LABELS:
-            raise ParameterError(f"labels must be one of {', '.join(LABELS)}, got {labels!r}")
-        self.labels = labels
+    known_labels = ("integer", "onehot", "soft")
+
+    def __init__(
+        self,
+        labels: str = "integer",
+        *,
+        label_smoothing: float = 0.0,
+        class_weight: Sequence[float] | str | None = None,
+    ) -> None:
+        super().__init__(labels)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
+        self.balanced = isinstance(class_weight, str)
+        if isinstance(class_weight, str):
+            check_word("class_weight", class_weight, ("balanced",))
+        self.class_weight: Array | None = None  # (K,)
+        if class_weight is not None and not self.balanced:
+            each = enumerate(class_weight)
+            self.class_weight = np.array(
+                [check_not_negative(f"class_weight[{k}]", weight) for k, weight in each]
+            )
         self.p: Array | None = None  # softmax(y) (N, K)
         self.t: Array | None = None  # (N,) integers or (N, K) probabilities
+        self.w: Array | None = None  # the weight of each row (N, 1)
         self.first: Array | None = None  # the class with the largest logit (N,)
 
     def check_targets(self, t: npt.ArrayLike, n_rows: int, n_outputs: int) -> Array:
@@ -71,6 +118,11 @@ class SoftmaxWithLoss(Loss):
         labels are not numbers of the right kind.
         """
         t = np.asarray(t)
+        if self.class_weight is not None and len(self.class_weight) != n_outputs:
+            raise ShapeError(
+                f"class_weight must have one number for each of the {n_outputs} outputs, "
+                f"got {len(self.class_weight)}"
+            )
         if self.labels == "integer":
             return check_integer_labels(t, n_rows, n_outputs)
         if t.shape != (n_rows, n_outputs):
@@ -101,26 +153,48 @@ class SoftmaxWithLoss(Loss):
         e[rows, self.first] = 1.0
         self.p = np.divide(e, (1.0 + rest)[:, np.newaxis], out=e)
         gap = np.subtract(largest, self._target_logit(y, rows), dtype=np.float64)  # m - y_t
-        return float((gap + np.log1p(rest)).mean())
+        losses = gap + np.log1p(rest)
+        if self.class_weight is not None:
+            self.w = (self.class_weight[t] if t.ndim == 1 else t @ self.class_weight)[:, np.newaxis]
+            losses *= self.w[:, 0]
+        return float(losses.mean())
 
     def _target_logit(self, y: Array, rows: Array) -> Array:
-        """y_t, or its mean under soft labels (N,)."""
-        t = remembered(self.t)
-        if t.ndim == 1:
-            return y[rows, t]
-        return np.asarray((y * t).sum(axis=1, dtype=np.float64))
+        """y_t, or its mean under soft or smoothed labels (N,)."""
+        t, e = remembered(self.t), self.label_smoothing
+        at_label = y[rows, t] if t.ndim == 1 else (y * t).sum(axis=1, dtype=np.float64)
+        if e:
+            at_label = (1.0 - e) * at_label + e * y.mean(axis=1, dtype=np.float64)
+        return np.asarray(at_label)
+
+    def observe(self, t: Array, n_outputs: int) -> None:
+        """Count the classes among the labels of all training samples, for balanced weights."""
+        if self.balanced and self.class_weight is None:
+            counts = np.bincount(t, minlength=n_outputs) if t.ndim == 1 else t.sum(axis=0)
+            self.class_weight = len(t) / (n_outputs * np.maximum(counts, 1.0))
+
+    def config(self) -> dict[str, Any]:
+        """The options that make a loss like this one; balanced weights as the numbers they are."""
+        weights = None if self.class_weight is None else self.class_weight.tolist()
+        waiting = "balanced" if self.balanced and weights is None else weights
+        options = {"label_smoothing": self.label_smoothing, "class_weight": waiting}
+        return super().config() | {name: value for name, value in options.items() if value}
 
     def backward(self, dout: float = 1.0) -> Array:
-        """dL/dy = (p - t) / N times dout, (N, K), in the dtype of the logits.
+        """dL/dy = w (p - t) / N times dout, (N, K), in the dtype of the logits.
 
         Raises CallOrderError before the first `forward`.
         """
-        p, t = remembered(self.p), remembered(self.t)
+        p, t, e = remembered(self.p), remembered(self.t), self.label_smoothing
         dy = p.copy()
         if t.ndim == 1:
-            dy[np.arange(len(t)), t] -= 1.0
+            dy[np.arange(len(t)), t] -= 1.0 - e
         else:
-            np.subtract(dy, t, out=dy, casting="same_kind")
+            np.subtract(dy, (1.0 - e) * t, out=dy, casting="same_kind")
+        if e:
+            dy -= e / dy.shape[1]
+        if self.w is not None:
+            np.multiply(dy, self.w, out=dy, casting="same_kind")
         return np.multiply(dy, dout / len(t), out=dy)
 
     def count_correct(self) -> int:
@@ -128,8 +202,108 @@ class SoftmaxWithLoss(Loss):
         t, first = remembered(self.t), remembered(self.first)
         return int(np.count_nonzero(first == (t if t.ndim == 1 else t.argmax(axis=1))))
 
-    def __repr__(self) -> str:
-        return f"SoftmaxWithLoss(labels={self.labels!r})"
+
+class ElementwiseLoss(Loss):
+    """A loss that compares every output with a target value of its own.
+
+    `labels`: "values" (N, K), or "integer" (N,) with values 0..K-1, of which output k has the
+    target 1 for label k, else 0. With a single output the labels 0 and 1 are the targets.
+    """
+
+    known_labels = ("values", "integer")
+    lowest, highest = -np.inf, np.inf
+    """The target values there may be."""
+
+    def __init__(self, labels: str = "values") -> None:
+        super().__init__(labels)
+        self.y: Array | None = None
+        self.t: Array | None = None  # (N, K)
+
+    def check_targets(self, t: npt.ArrayLike, n_rows: int, n_outputs: int) -> Array:
+        """`t` checked against N = n_rows and K = n_outputs.
+
+        Raises ShapeError, naming row and value, where a target does not fit, DtypeError where
+        targets are not numbers of the right kind.
+        """
+        t = np.asarray(t)
+        if self.labels == "integer":
+            return check_integer_labels(t, n_rows, max(n_outputs, 2))
+        if t.dtype.kind not in "biuf":
+            raise DtypeError(f"targets must be numbers, got dtype {t.dtype}")
+        if t.shape != (n_rows, n_outputs):
+            fix = "; use t[:, np.newaxis]" if t.ndim == n_outputs == 1 else ""
+            raise ShapeError(
+                f"targets must have the shape ({n_rows}, {n_outputs}), got {t.shape}{fix}"
+            )
+        bad = np.argwhere(~(np.isfinite(t) & (t >= self.lowest) & (t <= self.highest)))
+        if len(bad):
+            row, column = bad[0]
+            rule = (
+                "finite" if self.highest == np.inf else f"from {self.lowest:g} to {self.highest:g}"
+            )
+            raise ShapeError(
+                f"targets must be {rule}, got {t[row, column]} at row {row}, column {column}"
+            )
+        return t
+
+    def spread(self, y: Array, t: Array) -> Array:
+        """The targets (N, K) for what `check_targets` returned, in the dtype of y (N, K)."""
+        if t.ndim == 1:
+            t = t[:, np.newaxis] == (1 if y.shape[1] == 1 else np.arange(y.shape[1]))
+        return t.astype(y.dtype)
+
+
+class MeanSquaredError(ElementwiseLoss):
+    """L = sum_nk (y_nk - t_nk)^2 / 2N, the sum of squares of the book; dL/dy = (y - t) / N."""
+
+    def compute(self, y: Array, t: Array) -> float:
+        """L for outputs y (N, K) and targets t as `check_targets` returned them."""
+        self.y, self.t = y, self.spread(y, t)
+        return float(np.square(y - self.t, dtype=np.float64).sum() / (2 * len(y)))
+
+    def backward(self, dout: float = 1.0) -> Array:
+        """dL/dy = (y - t) / N times dout, (N, K)."""
+        y, t = remembered(self.y), remembered(self.t)
+        dy = np.subtract(y, t)
+        return np.multiply(dy, dout / len(t), out=dy)
+
+    def count_correct(self) -> int:
+        """How many rows have the largest output where the target is; of one, its side of 1/2."""
+        y, t = remembered(self.y), remembered(self.t)
+        if y.shape[1] == 1:
+            return int(np.count_nonzero((y > 0.5) == (t > 0.5)))
+        return int(np.count_nonzero(y.argmax(axis=1) == t.argmax(axis=1)))
+
+
+class BinaryCrossEntropy(ElementwiseLoss):
+    """Cross-entropy of a sigmoid for each output, from the logits, for targets from 0 to 1.
+
+    L = sum_nk -(t log s(y) + (1 - t) log(1 - s(y))) / N with s(y) = 1 / (1 + exp(-y)), which is
+    max(y, 0) - y t + log(1 + exp(-|y|)), right for every finite logit; dL/dy = (s(y) - t) / N.
+    For labels that do not exclude each other, or for two classes with a single output.
+    """
+
+    lowest, highest = 0.0, 1.0
+
+    def compute(self, y: Array, t: Array) -> float:
+        """L for logits y (N, K) and targets t as `check_targets` returned them."""
+        self.y, self.t = y, self.spread(y, t)
+        rest = np.log1p(np.exp(-np.abs(y)))
+        return float((np.maximum(y, 0) - y * self.t + rest).sum(dtype=np.float64) / len(y))
+
+    def backward(self, dout: float = 1.0) -> Array:
+        """dL/dy = (s(y) - t) / N times dout, (N, K)."""
+        y, t = remembered(self.y), remembered(self.t)
+        dy = sigmoid(y)
+        np.subtract(dy, t, out=dy)
+        return np.multiply(dy, dout / len(t), out=dy)
+
+    def count_correct(self) -> int:
+        """How many rows have the largest logit at the label; under "values" every logit right."""
+        y, t = remembered(self.y), remembered(self.t)
+        if self.labels == "integer" and y.shape[1] > 1:
+            return int(np.count_nonzero(y.argmax(axis=1) == t.argmax(axis=1)))
+        return int(np.count_nonzero(((y > 0) == (t > 0.5)).all(axis=1)))
 
 
 def check_integer_labels(t: Array, n_rows: int, n_outputs: int) -> Array:
@@ -159,4 +333,10 @@ def _is_distribution(t: Array) -> Array:
     return np.asarray((t >= 0).all(axis=1) & (np.abs(t.sum(axis=1, dtype=float) - 1) <= 1e-6))
 
 
-LOSSES: Mapping[str, type[Loss]] = MappingProxyType({"softmax": SoftmaxWithLoss})
+LOSSES: Mapping[str, type[Loss]] = MappingProxyType(
+    {
+        "softmax": SoftmaxWithLoss,
+        "mean-squared-error": MeanSquaredError,
+        "binary-cross-entropy": BinaryCrossEntropy,
+    }
+)

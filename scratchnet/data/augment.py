@@ -1,0 +1,294 @@
+"""Augmentation: images distorted at random, anew in every epoch, so that no two are the same.
+
+Distortions of shape all say where each pixel of the new image comes from in the old one. What they
+say is put together first, and the image is looked up once, between the four pixels around each
+place (bilinear); beyond the edge it is 0.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from scratchnet.checks import (
+    Range,
+    check_above_zero,
+    check_in_range,
+    check_integer,
+    check_not_negative,
+    check_share,
+)
+from scratchnet.errors import ParameterError, ShapeError
+from scratchnet.parameters import Array
+from scratchnet.registry import canonical
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """One way of distorting n images: a subclass gives some of these, by default nothing."""
+
+    def matrix(self, n: int, rng: np.random.Generator) -> Array | None:
+        """A (n, 2, 2): the pixel at p = (row, column) from the centre comes from A p."""
+        return None
+
+    def offset(self, n: int, rng: np.random.Generator) -> Array | None:
+        """b (n, 2), in pixels: the pixel at p comes from p + b."""
+        return None
+
+    def field(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Array | None:
+        """d (n, 2, H, W), in pixels: the pixel at p comes from p + d(p)."""
+        return None
+
+    def paint(self, images: Array, rng: np.random.Generator) -> None:
+        """Change the values of images (n, H, W), after all that changes their shape."""
+
+
+@dataclass(frozen=True)
+class Shift(Distortion):
+    """By a whole number of pixels from -pixels to pixels along each axis, all equally likely."""
+
+    pixels: int
+
+    def __post_init__(self) -> None:
+        check_integer("shift", self.pixels, 0)
+
+    def offset(self, n: int, rng: np.random.Generator) -> Array:
+        """Whole numbers (n, 2)."""
+        return rng.integers(-self.pixels, self.pixels, (n, 2), endpoint=True)
+
+
+@dataclass(frozen=True)
+class Rotate(Distortion):
+    """About the centre by an angle from U(-degrees, degrees)."""
+
+    degrees: float
+
+    def __post_init__(self) -> None:
+        check_in_range("rotate", self.degrees, Range(at_least=0, at_most=180))
+
+    def matrix(self, n: int, rng: np.random.Generator) -> Array:
+        """[[cos, sin], [-sin, cos]] of each angle (n, 2, 2)."""
+        angle = np.radians(rng.uniform(-self.degrees, self.degrees, n))
+        rows = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+        return np.moveaxis(np.array(rows), 2, 0)
+
+
+@dataclass(frozen=True)
+class Scale(Distortion):
+    """Each axis by a factor of its own from U(1 - share, 1 + share), about the centre."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_share("scale", self.share)
+
+    def matrix(self, n: int, rng: np.random.Generator) -> Array:
+        """diag(1 / factor) (n, 2, 2): what is twice as large comes from half as far."""
+        return np.eye(2) / rng.uniform(1 - self.share, 1 + self.share, (n, 1, 2))
+
+
+@dataclass(frozen=True)
+class Shear(Distortion):
+    """Rows slide along each other, by U(-share, share) pixels for each pixel of height."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_not_negative("shear", self.share)
+
+    def matrix(self, n: int, rng: np.random.Generator) -> Array:
+        """[[1, 0], [share, 1]] (n, 2, 2)."""
+        made = np.tile(np.eye(2), (n, 1, 1))
+        made[:, 1, 0] = rng.uniform(-self.share, self.share, n)
+        return made
+
+
+@dataclass(frozen=True)
+class Elastic(Distortion):
+    """As if drawn on rubber: d = alpha G u, u ~ U(-1, 1) for each pixel and axis.
+
+    `alpha` and the standard deviation `sigma` of the Gaussian blur G are in pixels (Simard et al.
+    2003, with 34 and 4 for handwriting; Ciresan et al. 2010 take 36 and 6). u is drawn as normal
+    numbers of the same variance, 1 / 3, which blurred can hardly be told from it. Normal noise u
+    blurred along both axes, B u B^T with the blur B (H, H) of one axis, has the distribution of
+    (U s) z (U s)^T, where B = U s V^T is its singular value decomposition and z is normal; only the
+    first few s are not 0, so z is 10 by 10 where u was 28 by 28.
+    """
+
+    alpha: float
+    sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_not_negative("elastic", self.alpha)
+        check_above_zero("the sigma of elastic", self.sigma)
+
+    def field(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+        """Smooth displacements (n, 2, H, W)."""
+        high, wide = (_blur_factor(size, self.sigma) for size in shape)
+        z = rng.standard_normal((n, 2, high.shape[1], wide.shape[1]), dtype=np.float32)
+        z *= self.alpha / math.sqrt(3.0)
+        return np.asarray(high @ z @ wide.T)
+
+
+@dataclass(frozen=True)
+class Erase(Distortion):
+    """With this probability a rectangle becomes 0, the background.
+
+    Its area is a share of the image from U(0.02, 0.2), its height over its width from 0.3 to
+    1 / 0.3 (log-uniform), its place any that the image holds (Zhong et al. 2017, algorithm 1, who
+    fill it with random values, and take areas up to 0.4).
+    """
+
+    probability: float
+
+    def __post_init__(self) -> None:
+        check_in_range("erase", self.probability, Range(at_least=0, at_most=1))
+
+    def paint(self, images: Array, rng: np.random.Generator) -> None:
+        """Blank a rectangle in some of the images (n, H, W)."""
+        n, high, wide = images.shape
+        erased = np.asarray(rng.random(n) < self.probability)
+        area = rng.uniform(0.02, 0.2, n) * high * wide
+        ratio = np.exp(rng.uniform(math.log(0.3), -math.log(0.3), n))
+        inside: Array = erased[:, np.newaxis, np.newaxis]
+        for size, length, axis in (
+            (high, np.sqrt(area * ratio), 1),
+            (wide, np.sqrt(area / ratio), 2),
+        ):
+            length = np.clip(np.rint(length), 1, size)
+            start = np.floor(rng.random(n) * (size - length + 1))
+            k = np.expand_dims(np.arange(size), (0, 3 - axis))
+            start, stop = (np.expand_dims(v, (1, 2)) for v in (start, start + length))
+            inside = inside & (k >= start) & (k < stop)
+        images[inside] = 0.0
+
+
+class Augmentation:
+    """Distorts batches of images x (n, H W) by all of `distortions`, each image in its own way.
+
+    >>> augment = make_augmentation((28, 28), shift=2, rotate=10, elastic=[34, 4])
+    >>> x_distorted = augment(x_batch, np.random.default_rng(0))
+
+    Raises ParameterError unless `image_shape` is (height, width).
+    """
+
+    def __init__(self, image_shape: Sequence[int] | None, *distortions: Distortion) -> None:
+        if image_shape is None or len(image_shape) != 2:
+            raise ParameterError(
+                "augmentation needs images of shape (height, width), the data set has "
+                f"{'no images' if image_shape is None else tuple(image_shape)}; leave it out"
+            )
+        self.shape = (int(image_shape[0]), int(image_shape[1]))
+        self.distortions = distortions
+        rows, columns = (np.arange(size) - (size - 1) / 2 for size in self.shape)
+        grid = np.meshgrid(rows, columns, indexing="ij")
+        self._grid = np.stack(grid).reshape(2, -1).astype(np.float32)  # p from the centre (2, D)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        """Distorted images (n, D) in the dtype of x (n, D), which is left as it is.
+
+        Raises ShapeError where the images have another size.
+        """
+        if x.ndim != 2 or x.shape[1] != math.prod(self.shape):
+            raise ShapeError(f"x must have the shape (N, {math.prod(self.shape)}), got {x.shape}")
+        where = self._where(len(x), rng)
+        images = x.copy() if where is None else self._look_up(x, where)
+        for distortion in self.distortions:
+            distortion.paint(images.reshape(-1, *self.shape), rng)
+        return images
+
+    def _where(self, n: int, rng: np.random.Generator) -> Array | None:
+        """Where each pixel comes from, (n, 2, D) from the top left; None for where it is."""
+        A, b, moved = np.eye(2), np.zeros(2), False
+        fields = []
+        for distortion in self.distortions:
+            matrix, offset = distortion.matrix(n, rng), distortion.offset(n, rng)
+            field = distortion.field(n, self.shape, rng)
+            A = A if matrix is None else A @ matrix
+            b = b if offset is None else b + offset
+            fields += [] if field is None else [field.reshape(n, 2, -1)]
+            moved = moved or not (matrix is None and offset is None and field is None)
+        if not moved:
+            return None
+        centre = (np.array(self.shape) - 1) / 2
+        where = np.broadcast_to(A, (n, 2, 2)).astype(np.float32) @ self._grid
+        where += np.broadcast_to(b + centre, (n, 2)).astype(np.float32)[:, :, np.newaxis]
+        for field in fields:
+            where += field
+        return where
+
+    def _look_up(self, x: Array, where: Array) -> Array:
+        """The values of images x (n, D) at the places `where` (n, 2, D), between pixels in line."""
+        n, (high, wide) = len(x), self.shape
+        # Beyond the edge there is a border of 0; on the far sides two, a place and the next of it.
+        padded = np.zeros((n, high + 3, wide + 3), x.dtype)
+        padded[:, 1:-2, 1:-2] = x.reshape(n, high, wide)
+        flat, across = padded.reshape(-1), wide + 3
+        row, column = where[:, 0], where[:, 1]
+        for place, size in ((row, high), (column, wide)):
+            place += 1.0
+            np.clip(place, 0.0, size + 1.0, out=place)
+        top, left = row.astype(np.int32), column.astype(np.int32)
+        row -= top  # from here on the share of the lower pixel
+        column -= left  # and of the right one
+        index = top * across + left + (np.arange(n, dtype=np.int32) * padded[0].size)[:, np.newaxis]
+        y, lower = flat.take(index), flat.take(index + across)
+        y += column * (flat.take(index + 1) - y)
+        lower += column * (flat.take(index + across + 1) - lower)
+        y += row * (lower - y)
+        return np.asarray(y)
+
+    def config(self) -> dict[str, Any]:
+        """The amounts by name, as `make_augmentation` takes them and JSON can hold them."""
+        names = {kind: name for name, kind in AUGMENTATIONS.items()}
+        found = {}
+        for distortion in self.distortions:
+            amounts = list(asdict(distortion).values())
+            found[names[type(distortion)]] = amounts if len(amounts) > 1 else amounts[0]
+        return found
+
+    def __repr__(self) -> str:
+        return f"Augmentation({self.shape}, {', '.join(map(repr, self.distortions))})"
+
+
+def make_augmentation(image_shape: Sequence[int] | None, **amounts: Any) -> Augmentation:
+    """The augmentation with each of `amounts` by its name in AUGMENTATIONS.
+
+    `shift=2` is Shift(2), `elastic=[34, 4]` is Elastic(34, 4). Raises ParameterError for an unknown
+    name, an amount out of its range, or data that are no images.
+    """
+    distortions = []
+    for name, amount in amounts.items():
+        kind = canonical(AUGMENTATIONS, name, "augmentation")
+        values = list(amount) if isinstance(amount, list | tuple) else [amount]
+        try:
+            distortions.append(AUGMENTATIONS[kind](*values))
+        except TypeError as error:
+            raise ParameterError(f"{kind} takes fewer or more amounts than {values}") from error
+    return Augmentation(image_shape, *distortions)
+
+
+def _blur_factor(size: int, sigma: float) -> Array:
+    """U s of the blur along an axis, (size, r): those of its r directions that are not 0."""
+    k = np.arange(size)
+    blur = np.exp(-((k[:, np.newaxis] - k) ** 2) / (2 * sigma**2)) / (
+        sigma * math.sqrt(2 * math.pi)
+    )
+    u, s, _ = np.linalg.svd(blur)
+    return np.asarray((u * s)[:, s > 1e-4 * s[0]], np.float32)
+
+
+AUGMENTATIONS: Mapping[str, type[Distortion]] = MappingProxyType(
+    {
+        "shift": Shift,
+        "rotate": Rotate,
+        "scale": Scale,
+        "shear": Shear,
+        "elastic": Elastic,
+        "erase": Erase,
+    }
+)
+"""The distortions by name."""

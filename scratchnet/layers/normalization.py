@@ -1,0 +1,238 @@
+"""Normalization: layers that bring what passes through them to mean 0 and variance 1."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchnet.checks import check_above_zero, check_integer, check_share, check_word
+from scratchnet.layers.layer import Layer, remembered
+from scratchnet.parameters import Array
+
+
+class BatchNorm(Layer):
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, each column of x (N, n) over its batch.
+
+    With xhat = (x - mean) / sqrt(var + eps), var being the mean square (Ioffe and Szegedy 2015,
+    algorithm 1), the derivatives are, with sums over the batch,
+
+        dgamma = sum dout xhat,  dbeta = sum dout,
+        dx = gamma / sqrt(var + eps) (dout - dbeta / N - xhat dgamma / N).
+
+    In evaluation mean and var are the running ones, r <- r + rate (batch - r), of which var takes
+    the unbiased estimate. The rate is 1 / k at the k-th batch until that falls below 1 - momentum:
+    a plain average at first, so that no starting value has a share in it. A batch of one row has
+    no variance: it is normalised with the running statistics, as in evaluation, and leaves them
+    alone. `scale=False` leaves gamma out, at 1.
+
+    Raises ParameterError for an option out of its range.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        *,
+        momentum: float = 0.9,
+        eps: float = 1e-5,
+        scale: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        n = check_integer("n", n, 1)
+        super().__init__(
+            ({"gamma": (n,)} if scale else {}) | {"beta": (n,)},
+            dtype,
+            {"running_mean": (n,), "running_var": (n,), "batches": (1,)},
+        )
+        self.n_in = n
+        self.momentum = check_share("momentum", momentum)
+        self.eps = check_above_zero("eps", eps)
+        self.scale = scale
+        if scale:
+            self.params["gamma"] = np.ones(n)
+        self.statistics["running_var"] = np.ones(n)
+        self.centred: Array | None = None  # x - mean (N, n)
+        self.inverse: Array | None = None  # 1 / sqrt(var + eps) (n,)
+        self.own_batch = True  # whether mean and var are those of the batch itself
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return y (N, n); in training, of more than one row, with the statistics of x itself."""
+        self.own_batch = train and len(x) > 1
+        centred = self.keep("centred", x.shape, x.dtype)
+        if self.own_batch:
+            mean = column_sums(x) / len(x)
+            np.subtract(x, mean, out=centred)
+            var = column_sums(centred, centred) / len(x)
+            self._follow(mean, var * (len(x) / (len(x) - 1)))
+        else:
+            mean, var = self.statistics["running_mean"], self.statistics["running_var"]
+            np.subtract(x, mean, out=centred)
+        self.centred, self.inverse = centred, 1.0 / np.sqrt(var + self.eps)
+        y = self.keep("y", x.shape, x.dtype)
+        np.multiply(centred, self._slope(), out=y)  # gamma xhat
+        return np.add(y, self.params["beta"], out=y)
+
+    def _follow(self, mean: Array, var: Array) -> None:
+        """Move the running statistics towards those of a batch."""
+        self.statistics["batches"] += 1
+        rate = max(1.0 - self.momentum, 1.0 / float(self.statistics["batches"][0]))
+        self.statistics["running_mean"] += rate * (mean - self.statistics["running_mean"])
+        self.statistics["running_var"] += rate * (var - self.statistics["running_var"])
+
+    def _slope(self) -> Array:
+        """gamma / sqrt(var + eps) (n,)."""
+        inverse = remembered(self.inverse)
+        return self.params["gamma"] * inverse if self.scale else inverse
+
+    def param_grads(self, dout: Array) -> None:
+        """Write dgamma = sum of dout xhat over the batch, and dbeta = sum of dout."""
+        if self.scale:
+            centred, inverse = remembered(self.centred), remembered(self.inverse)
+            np.multiply(column_sums(dout, centred), inverse, out=self.grads["gamma"])
+        self.grads["beta"] = column_sums(dout)
+
+    def input_grad(self, dout: Array) -> Array:
+        """Return dx (N, n); in evaluation mean and var are constants, and it is gamma dout / s."""
+        centred, inverse = remembered(self.centred), remembered(self.inverse)
+        dx = self.keep("dx", dout.shape, dout.dtype)
+        if not self.own_batch:
+            return np.multiply(dout, self._slope(), out=dx)
+        n = len(dout)
+        np.multiply(centred, column_sums(dout, centred) * inverse**2 / n, out=dx)
+        np.subtract(dout, dx, out=dx)  # dout - xhat dgamma / N
+        np.subtract(dx, column_sums(dout) / n, out=dx)  # ... - dbeta / N
+        return np.multiply(dx, self._slope(), out=dx)
+
+    def proves_nothing(self, n_rows: int) -> str | None:
+        """A batch of one row has no statistics whose derivative could be checked."""
+        if n_rows > 1:
+            return None
+        return f"{self!r} normalises a batch of one row with constants; try x with 2 rows or more"
+
+    def __repr__(self) -> str:
+        return f"BatchNorm({self.n_in})"
+
+
+class LayerNorm(Layer):
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, each row of x (N, n) on its own.
+
+    The same in training and evaluation, for any batch. With xhat = (x - mean) / sqrt(var + eps)
+    and g = gamma dout: dgamma = sum of dout xhat and dbeta = sum of dout over the batch,
+    dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps), with means over the row
+    (Ba, Kiros, Hinton 2016, eq. 3). Raises ParameterError for an option out of its range.
+    """
+
+    def __init__(self, n: int, *, eps: float = 1e-5, dtype: npt.DTypeLike = "float32") -> None:
+        n = check_integer("n", n, 1)
+        super().__init__({"gamma": (n,), "beta": (n,)}, dtype)
+        self.n_in = n
+        self.eps = check_above_zero("eps", eps)
+        self.params["gamma"] = np.ones(n)
+        self.xhat: Array | None = None
+        self.inverse: Array | None = None  # 1 / sqrt(var + eps) (N, 1)
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return y (N, n)."""
+        xhat, y = self.keep("xhat", x.shape, x.dtype), self.keep("y", x.shape, x.dtype)
+        np.subtract(x, x.mean(axis=1, keepdims=True), out=xhat)
+        var = np.einsum("ij,ij->i", xhat, xhat)[:, np.newaxis] / x.shape[1]
+        self.inverse = 1.0 / np.sqrt(var + self.eps)
+        self.xhat = np.multiply(xhat, self.inverse, out=xhat)
+        np.multiply(xhat, self.params["gamma"], out=y)
+        return np.add(y, self.params["beta"], out=y)  # y = gamma xhat + beta
+
+    def param_grads(self, dout: Array) -> None:
+        """Write dgamma = sum of dout xhat over the batch, and dbeta = sum of dout."""
+        self.grads["gamma"] = column_sums(dout, remembered(self.xhat))
+        self.grads["beta"] = column_sums(dout)
+
+    def input_grad(self, dout: Array) -> Array:
+        """Return dx (N, n)."""
+        xhat, inverse = remembered(self.xhat), remembered(self.inverse)
+        n = dout.shape[1]
+        dx, along = (self.keep(name, dout.shape, dout.dtype) for name in ("dx", "along"))
+        np.multiply(dout, self.params["gamma"], out=dx)  # g
+        np.multiply(xhat, np.einsum("ij,ij->i", dx, xhat)[:, np.newaxis] / n, out=along)
+        np.subtract(dx, dx.mean(axis=1, keepdims=True), out=dx)  # g - mean(g)
+        np.subtract(dx, along, out=dx)  # ... - xhat mean(g xhat)
+        return np.multiply(dx, inverse, out=dx)
+
+    def __repr__(self) -> str:
+        return f"LayerNorm({self.n_in})"
+
+
+class Standardize(Layer):
+    """y = (x - mean) / std with constants taken from the training inputs, once; dL/dx = dout / std.
+
+    `over` says of what: "features", each column of x (N, n) by itself, as scikit-learn's
+    StandardScaler; "all", one mean and one std of all values, which keeps an image an image. A
+    column that never varies is only centred. The constants are statistics of the network: saved
+    with its weights, so that it takes the same raw inputs wherever it goes. Before `observe` y = x.
+
+    Raises ParameterError for another word.
+    """
+
+    def __init__(self, n: int, over: str = "features", *, dtype: npt.DTypeLike = "float32") -> None:
+        n = check_integer("n", n, 1)
+        constants = {"input_mean": (n,), "input_std": (n,), "input_rows": (1,)}
+        super().__init__(dtype=dtype, statistics=constants)
+        self.n_in = n
+        self.over = check_word("standardize", over, STANDARDIZATIONS)
+        self.statistics["input_std"] = np.ones(n)
+
+    def observe(self, x: Array, scale: float) -> None:
+        """Take mean and std of x * scale (N, n), unless they have been taken before."""
+        if self.statistics["input_rows"][0]:
+            return
+        mean, var = column_moments(x, scale)
+        if self.over == "all":
+            total = mean.mean()
+            mean, var = (
+                np.full_like(mean, total),
+                np.full_like(var, (var + (mean - total) ** 2).mean()),
+            )
+        self.statistics["input_mean"] = mean
+        self.statistics["input_std"] = np.where(var > 0, np.sqrt(var), 1.0)
+        self.statistics["input_rows"] = np.full(1, len(x))
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return (x - mean) / std (N, n)."""
+        y = self.keep("y", x.shape, x.dtype)
+        np.subtract(x, self.statistics["input_mean"], out=y)
+        return np.divide(y, self.statistics["input_std"], out=y)
+
+    def input_grad(self, dout: Array) -> Array:
+        """Return dout / std (N, n)."""
+        dx = self.keep("dx", dout.shape, dout.dtype)
+        return np.divide(dout, self.statistics["input_std"], out=dx)
+
+    def __repr__(self) -> str:
+        return f"Standardize({self.n_in}, over={self.over!r})"
+
+
+def column_sums(x: Array, y: Array | None = None) -> Array:
+    """The sum over each column of x (N, n), or of x y: sum_i x_ij y_ij (n,)."""
+    # The product with a row of ones is the quickest sum over an axis: 2 to 3 times np.sum.
+    return np.ones(len(x), x.dtype) @ x if y is None else np.einsum("ij,ij->j", x, y)
+
+
+def column_moments(x: Array, scale: float) -> tuple[Array, Array]:
+    """Mean and mean squared deviation of each column of x * scale (N, n), in float64 (n,)."""
+    mean, var = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    blocks = [x[start : start + ROWS] for start in range(0, len(x), ROWS)]
+    for block in blocks:
+        mean += column_sums(block.astype(np.float64)) / len(x)
+    for block in blocks:
+        deviation = block - mean
+        var += column_sums(deviation, deviation) / len(x)
+    return mean * scale, var * scale**2
+
+
+ROWS = 1024
+"""Rows of one block where all samples are looked at, so that little memory is needed."""
+
+STANDARDIZATIONS = ("features", "all")
+
+NORMALIZATIONS: Mapping[str, type[BatchNorm | LayerNorm]] = MappingProxyType(
+    {"batch": BatchNorm, "layer": LayerNorm}
+)
