@@ -430,7 +430,7 @@ def one_each(name: str, value: Any, n: int) -> list[Any]:
     values = list(value)
     if len(values) != n:
         raise ParameterError(
-            f"{name} must be one value, or one for each of the {n} hidden layers, "
+            f"{name} must be one value, or one for each hidden layer, here {n}, "
             f"got {len(values)}: {value!r}"
         )
     return values

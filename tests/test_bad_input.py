@@ -59,7 +59,6 @@ LABELS = np.arange(160, dtype=np.uint8) % 3
 
 ELSEWHERE = {
     2: "accepted: test_what_is_fine_is_accepted",
-    11: "dropout comes with a later issue",
     22: "test_cli.py: the reader of a pipe that goes away",
     23: "test_cli.py: no terminal, a dumb one, a narrow one",
     37: "the estimator comes with a later issue; a network is told how many classes there are",
@@ -189,6 +188,15 @@ COMMANDS = [
     Row(8, ["--hidden", "50,0"], 2, "--hidden: .*as --hidden 50,20, got '0' in '50,0'"),
     Row(8, ["--hidden", "9" * 400], 2, "--hidden: .*below 10.12 .*got '999"),
     Row(9, ["--hidden", "100000000000"], 2, "--hidden must fit .*GiB are free; choose smaller"),
+    *(
+        Row(11, [flag, value], 2, f"{flag}: must be a number from 0 to below 1, got {came}")
+        for flag in ("--dropout", "--input-dropout", "--label-smoothing")
+        for value, came in (("1.0", "1.0"), ("nan", "nan"), ("x", "'x'"))
+    ),
+    Row(11, ["--dropout=-0.1"], 2, "--dropout: must be a number from 0 to below 1, got -0.1"),
+    Row(11, ["--dropout", "0.1", "0.2", "0.3"], 2,
+        "dropout must be one value, or one for each hidden layer, here 1, got 3: "
+        r"\[0.1, 0.2, 0.3\]"),
     Row(10, ["--seed", "-1"], 2, "--seed: must be an integer >= 0, got '-1'"),
     Row(10, ["--seed", "abc"], 2, "--seed: must be an integer >= 0, got 'abc'"),
     Row(10, ["--seed", "9" * 5000], 2, "--seed: must be an integer >= 0, got '9999"),

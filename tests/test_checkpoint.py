@@ -348,7 +348,7 @@ NEEDS_NEWER = (
         (lambda h: h | {"network": h["network"] | {"dtype": "float64"}}, "must hold W1 with shape"),
         (lambda h: h | {"network": h["network"] | {"hidden_sizes": [10**9]}}, "the file holds 35"),
         (
-            lambda h: h | {"network": h["network"] | {"hidden_sizes": [2, 3, 2]}},
+            lambda h: h | {"network": h["network"] | {"hidden_sizes": [2, 2]}},
             "must hold W1 with",
         ),
         (lambda h: h | {"network": h["network"] | {"input_size": -1}}, "input_size must be"),

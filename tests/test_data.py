@@ -631,6 +631,25 @@ def test_an_unverified_file_known_to_be_another_sets_is_refused(tmp_path, monkey
         published(unpacked=False)(tmp_path, 0)
 
 
+@pytest.mark.parametrize("name", ["fashion-mnist", "kmnist"])
+def test_fashion_mnist_and_kmnist_load_through_the_same_reader_by_name(tmp_path, name):
+    arrays = idx_arrays()
+    write_set(tmp_path / name, packed=False)
+    dataset = load(name, home=tmp_path)
+    assert (dataset.name, dataset.classes, dataset.image_shape) == (name, 10, (4, 3))
+    for samples, x, t in ((dataset.train, *arrays[:2]), (dataset.test, *arrays[2:])):
+        np.testing.assert_array_equal(samples.x, x.reshape(len(x), -1))
+        np.testing.assert_array_equal(samples.t, t)
+        np.testing.assert_allclose(samples[:][0].max(), x.max() / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "kmnist"])
+def test_packed_files_of_another_set_are_not_taken_for_fashion_mnist_or_kmnist(tmp_path, name):
+    write_set(tmp_path / name)
+    with pytest.raises(DataError, match="expected SHA-256"):
+        load(name, home=tmp_path)
+
+
 def test_every_published_set_has_the_sums_that_the_loader_needs():
     for name in ("mnist", "fashion-mnist", "kmnist"):
         loader = DATASETS[name]
