@@ -1,4 +1,4 @@
-# make train | test | check | format | docs | bench | stress: each makes .venv when it is missing or out of date.
+# make train | test | check | format | docs | bench | results | stress: each makes .venv when it is missing or out of date.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ TRAIN_ARGS ?= --optimizer adam
 
 DATA ?= datasets
 
-.PHONY: train test check format docs bench stress clean
+.PHONY: train test check format docs bench results stress clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py $(TRAIN_ARGS)
@@ -33,6 +33,11 @@ bench: $(VENV)/.train
 	$(BIN)/python bench/quadratic_deep.py
 	$(BIN)/python bench/mnist_epoch.py --data-dir $(DATA)
 	$(BIN)/python bench/compare_optimizers.py --data-dir $(DATA)
+	$(BIN)/python bench/regularization_cost.py --data-dir $(DATA)
+
+# Every recipe over its seeds, about two hours on two cores; what was measured before is kept.
+results: $(VENV)/.train
+	$(BIN)/python bench/results.py --data-dir $(DATA)
 
 stress: $(VENV)/.test
 	$(BIN)/python stress/all.py

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,10 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self.found: dict[str, Any] = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
 
     def runs(self, entry: Entry) -> dict[str, Any]:
         """The runs of an entry by seed; none where its recipe has changed since."""
@@ -128,6 +132,7 @@ class Store:
 
     def add(self, key: str, digest: str, seed: str, run: Mapping[str, Any], about: Any) -> None:
         """Keep a run; those of another digest are dropped."""
+        self.found = self._read()  # another process may have added to it
         found = self.found.get(key, {})
         if found.get("digest") != digest:
             found = {"digest": digest, "runs": {}}
@@ -291,11 +296,16 @@ def _page(store: Store) -> str:
         "## Batch normalization over 16 scales of weights (the book's chapter 6)",
         _normalized(store),
     ]
-    return "\n\n".join(parts) + "\n"
+    wrapped = [part if "|" in part or "\n" in part else fill(part, 100) for part in parts]
+    return "\n\n".join(wrapped) + "\n"
 
 
 def _machines(store: Store) -> str:
-    found = {machine_lines({**entry["machine"], "load": []}) for entry in store.found.values()}
+    """Where the runs were made; the load is that of each time, and left out."""
+    found = {
+        machine_lines({**entry["machine"], "load": []}).replace("; load ", "")
+        for entry in store.found.values()
+    }
     kernels = {run.get("kernel") for e in store.found.values() for run in e["runs"].values()}
     named = ", ".join(sorted(kernel for kernel in kernels if kernel))
     note = "The runs themselves have these variables removed"
@@ -375,7 +385,7 @@ def _helps(store: Store) -> str:
         both = sorted(set(a) & set(b), key=int)
         gains = [a[seed]["test"] - b[seed]["test"] for seed in both]
         if len(gains) < 2:
-            rows.append([title, "not run", "", "", "", ""])
+            rows.append([title, "not run", "", "", "", "", ""])
             continue
         error = statistics.stdev(gains) / math.sqrt(len(gains))
         trained = " / ".join(
@@ -388,10 +398,19 @@ def _helps(store: Store) -> str:
                 _spread(_tests(store, without)),
                 _spread(_tests(store, with_it)),
                 f"{statistics.fmean(gains):+.2f} ± {error:.2f}",
+                f"{statistics.fmean(gains) / error:+.1f}",
                 book,
             ]
         )
-    head = ["", "training without / with", "test without", "with", "gain ± s.e.", "the book's"]
+    head = [
+        "",
+        "training without / with",
+        "test without",
+        "with",
+        "gain ± s.e.",
+        "in s.e.",
+        "the book's",
+    ]
     return (
         "The first 300 training images. The gain is the mean difference between runs of the same "
         "seed, with its standard error.\n\n" + table(head, rows)

@@ -2,37 +2,77 @@
 
 __version__ = "0.1.0"  # before the imports: some of them want it
 
-from scratchnet.data import Dataset, Samples, load
+from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import ScratchnetError
 from scratchnet.gradient_check import check_gradients
-from scratchnet.layers import Affine, Identity, Layer, ReLU, Sigmoid, SoftmaxWithLoss, Tanh
+from scratchnet.layers import (
+    ELU,
+    GELU,
+    SELU,
+    Affine,
+    BatchNorm,
+    BinaryCrossEntropy,
+    Dropout,
+    GaussianNoise,
+    Identity,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    MeanSquaredError,
+    Mish,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    SoftmaxWithLoss,
+    Softplus,
+    Standardize,
+    Tanh,
+)
 from scratchnet.networks import MultiLayerNet, Network, TwoLayerNet
 from scratchnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from scratchnet.trainer import Epoch, Trainer
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "SGD",
     "AdaGrad",
     "Adam",
     "Affine",
+    "Augmentation",
+    "BatchNorm",
+    "BinaryCrossEntropy",
     "Dataset",
+    "Dropout",
     "Epoch",
+    "GaussianNoise",
     "Identity",
     "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "MeanSquaredError",
+    "Mish",
     "Momentum",
     "MultiLayerNet",
     "Nesterov",
     "Network",
     "Optimizer",
+    "PReLU",
     "RMSprop",
     "ReLU",
     "Samples",
     "ScratchnetError",
+    "SiLU",
     "Sigmoid",
     "SoftmaxWithLoss",
+    "Softplus",
+    "Standardize",
     "Tanh",
     "Trainer",
     "TwoLayerNet",
     "check_gradients",
     "load",
+    "make_augmentation",
 ]

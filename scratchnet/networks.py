@@ -67,6 +67,9 @@ class Network:
                 "make up for; put it before the last Affine",
                 stacklevel=2,
             )
+        drawing = [layer.rng for layer in self.layers if layer.rng is not None]
+        if drawing:  # one after the other from one stream, or layers with one seed would agree
+            self.set_rng(drawing[0])
         # Below the first layer that has parameters nobody needs dL/dx: it is never computed.
         self._lowest = next(i for i, layer in enumerate(self.layers) if layer.shapes)
         self._adopt()
@@ -118,20 +121,22 @@ class Network:
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
         """The mean loss over x (N, D) with labels t (N,), plus the penalty on the weights.
 
-        Raises ShapeError or DtypeError, naming row and value, where x or t do not fit.
+        In evaluation: without dropout and noise, with running statistics. Raises ShapeError or
+        DtypeError, naming row and value, where x or t do not fit.
         """
         return self.forward(*self.check_batch(x, t)) + self.penalty()
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Arrays:
-        """The derivatives of `loss(x, t)` by name: `grads`, which the next call overwrites.
+        """The derivatives of the loss by name: `grads`, which the next call overwrites.
 
-        Raises ShapeError or DtypeError, naming row and value, where x or t do not fit.
+        In training: with dropout and noise, normalized by the batch. Raises ShapeError or
+        DtypeError, naming row and value, where x or t do not fit.
         """
         self.loss_and_gradient(x, t)
         return self.grads
 
     def loss_and_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
-        """Write the derivatives of `loss(x, t)` into `grads` and return it: one pass each way.
+        """Write the derivatives of the loss into `grads` and return it: one pass each way.
 
         Raises what `gradient` does.
         """
@@ -242,7 +247,7 @@ class Network:
         """Another network with the same parameters in memory of its own, in `dtype` if given."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.layers = tuple(copy.deepcopy(layer) for layer in self.layers)
+        other.layers = copy.deepcopy(self.layers)
         other.loss_layer = copy.deepcopy(self.loss_layer)
         other.dtype = self.dtype if dtype is None else check_dtype(dtype)
         other._adopt()
@@ -324,8 +329,8 @@ class MultiLayerNet(Network):
             layers.append(Standardize(sizes[0], standardize, dtype=dtype))
         # Layers that draw random numbers are made even where they draw none, which checks the
         # value, and left out.
-        layers += [GaussianNoise(input_noise, generator(seed, "initialize", 0, 2))]
-        layers += [Dropout(input_dropout, generator(seed, "initialize", 0, 3))]
+        rng = generator(seed, "noise")
+        layers += [GaussianNoise(input_noise, rng), Dropout(input_dropout, rng)]
         for k, (n_in, n_out) in enumerate(pairwise(sizes)):
             inner = k < hidden
             layers.append(
@@ -343,9 +348,9 @@ class MultiLayerNet(Network):
                 break
             if normalize is not None:
                 layers.append(NORMALIZATIONS[normalize](n_out, dtype=dtype))
-            layers += [GaussianNoise(noises[k], generator(seed, "initialize", k, 0))]
+            layers += [GaussianNoise(noises[k], rng)]
             layers += [pick(ACTIVATIONS, activations[k], "activation")()]
-            layers += [Dropout(dropouts[k], generator(seed, "initialize", k, 1))]
+            layers += [Dropout(dropouts[k], rng)]
         super().__init__(
             [layer for layer in layers if not is_off(layer)],
             make_loss(loss, label_smoothing, class_weight),
