@@ -7,7 +7,7 @@ place (bilinear); beyond the edge it is 0.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -264,10 +264,10 @@ def make_augmentation(image_shape: Sequence[int] | None, **amounts: Any) -> Augm
     for name, amount in amounts.items():
         kind = canonical(AUGMENTATIONS, name, "augmentation")
         values = list(amount) if isinstance(amount, list | tuple) else [amount]
-        try:
-            distortions.append(AUGMENTATIONS[kind](*values))
-        except TypeError as error:
-            raise ParameterError(f"{kind} takes fewer or more amounts than {values}") from error
+        options = [field.name for field in fields(AUGMENTATIONS[kind])]
+        if not 0 < len(values) <= len(options):
+            raise ParameterError(f"{kind} takes {', '.join(options)}; got {values}")
+        distortions.append(AUGMENTATIONS[kind](*values))
     return Augmentation(image_shape, *distortions)
 
 
