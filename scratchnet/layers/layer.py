@@ -8,13 +8,15 @@ its results are written into memory that is kept from one step to the next.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
 
 from scratchnet.errors import CallOrderError, ShapeError
 from scratchnet.parameters import Array, Arrays, Shape, allocate
+
+T = TypeVar("T")
 
 NO_SHAPES: Mapping[str, Shape] = MappingProxyType({})
 
@@ -131,7 +133,7 @@ class Layer(ABC):
         return f"{type(self).__name__}()"
 
 
-def remembered(value: Array | None) -> Array:
+def remembered(value: T | None) -> T:
     """What the last `forward` stored; raises CallOrderError where there was none."""
     if value is None:
         raise CallOrderError("backward needs a forward pass before it; call forward(x) first")

@@ -16,8 +16,9 @@ from scratchnet.parameters import Array
 
 
 class Loss(ABC):
-    """L = mean over the batch of how wrong y (N, K) is for the targets t.
+    """L = mean over the batch of L_n, how wrong the row y_n of y (N, K) is for its target t_n.
 
+    A subclass writes `of_rows` and `slopes`, and remembers in the first what the second needs.
     `labels` says what targets look like, and is never guessed from their shape. Raises
     ParameterError for another word than those the loss knows.
     """
@@ -26,6 +27,7 @@ class Loss(ABC):
 
     def __init__(self, labels: str) -> None:
         self.labels = check_word("labels", labels, self.known_labels)
+        self.shares: Array | None = None  # of each row in the mean (N,); None for equal ones
 
     def observe(self, t: Array, n_outputs: int) -> None:
         """Take what it needs to know of all training labels t; most need nothing.
@@ -42,17 +44,42 @@ class Loss(ABC):
         """`t` as the array that `forward` takes; raises ShapeError or DtypeError."""
 
     @abstractmethod
-    def compute(self, y: Array, t: Array) -> float:
-        """L for outputs y (N, K) and targets t that `check_targets` has passed."""
+    def of_rows(self, y: Array, t: Array) -> Array:
+        """L_n of each row (N,), in float64, for outputs y (N, K) and targets t."""
+
+    @abstractmethod
+    def slopes(self) -> Array:
+        """dL_n/dy_n of each row (N, K) of the last forward pass, a fresh array."""
+
+    @final
+    def compute(self, y: Array, t: Array, w: Array | None = None) -> float:
+        """L for outputs y (N, K) and targets t that `check_targets` has passed.
+
+        The mean over rows; with weights w (N,) >= 0 it is sum w_n L_n / sum w_n, or 0 if all are 0.
+        """
+        losses = self.of_rows(y, t)
+        if w is None:
+            self.shares = None
+            return float(losses.mean())
+        total = w.sum(dtype=np.float64)
+        self.shares = w / total if total > 0 else np.zeros(len(w))
+        return float(losses @ self.shares)
 
     @final
     def forward(self, y: Array, t: npt.ArrayLike) -> float:
         """L for outputs y (N, K) and targets t; raises what `check_targets` raises."""
         return self.compute(y, self.check_targets(t, *y.shape))
 
-    @abstractmethod
+    @final
     def backward(self, dout: float = 1.0) -> Array:
-        """dL/dy (N, K) of the last `forward`, times dout."""
+        """dL/dy (N, K) of the last `forward`, times dout, in the dtype of y.
+
+        Raises CallOrderError before the first `forward`.
+        """
+        dy = self.slopes()
+        if self.shares is None:
+            return np.multiply(dy, dout / len(dy), out=dy)
+        return np.multiply(dy, dout * self.shares[:, np.newaxis], out=dy, casting="same_kind")
 
     @abstractmethod
     def count_correct(self) -> int:
@@ -141,8 +168,8 @@ class SoftmaxWithLoss(Loss):
             )
         return t.argmax(axis=1) if self.labels == "onehot" else t
 
-    def compute(self, y: Array, t: Array) -> float:
-        """L for finite logits y (N, K) and targets t as `check_targets` returned them."""
+    def of_rows(self, y: Array, t: Array) -> Array:
+        """L_n for finite logits y (N, K) and targets t as `check_targets` returned them."""
         rows = np.arange(len(y))
         self.t, self.first = t, y.argmax(axis=1)
         largest = y[rows, self.first]
@@ -157,7 +184,7 @@ class SoftmaxWithLoss(Loss):
         if self.class_weight is not None:
             self.w = (self.class_weight[t] if t.ndim == 1 else t @ self.class_weight)[:, np.newaxis]
             losses *= self.w[:, 0]
-        return float(losses.mean())
+        return np.asarray(losses)
 
     def _target_logit(self, y: Array, rows: Array) -> Array:
         """y_t, or its mean under soft or smoothed labels (N,)."""
@@ -180,11 +207,8 @@ class SoftmaxWithLoss(Loss):
         options = {"label_smoothing": self.label_smoothing, "class_weight": waiting}
         return super().config() | {name: value for name, value in options.items() if value}
 
-    def backward(self, dout: float = 1.0) -> Array:
-        """dL/dy = w (p - t) / N times dout, (N, K), in the dtype of the logits.
-
-        Raises CallOrderError before the first `forward`.
-        """
+    def slopes(self) -> Array:
+        """w (p - t), (N, K), in the dtype of the logits."""
         p, t, e = remembered(self.p), remembered(self.t), self.label_smoothing
         dy = p.copy()
         if t.ndim == 1:
@@ -195,7 +219,7 @@ class SoftmaxWithLoss(Loss):
             dy -= e / dy.shape[1]
         if self.w is not None:
             np.multiply(dy, self.w, out=dy, casting="same_kind")
-        return np.multiply(dy, dout / len(t), out=dy)
+        return dy
 
     def count_correct(self) -> int:
         """How many rows of the last `forward` have their largest logit at the (likeliest) label."""
@@ -256,16 +280,14 @@ class ElementwiseLoss(Loss):
 class MeanSquaredError(ElementwiseLoss):
     """L = sum_nk (y_nk - t_nk)^2 / 2N, the sum of squares of the book; dL/dy = (y - t) / N."""
 
-    def compute(self, y: Array, t: Array) -> float:
-        """L for outputs y (N, K) and targets t as `check_targets` returned them."""
+    def of_rows(self, y: Array, t: Array) -> Array:
+        """sum_k (y_nk - t_nk)^2 / 2 (N,)."""
         self.y, self.t = y, self.spread(y, t)
-        return float(np.square(y - self.t, dtype=np.float64).sum() / (2 * len(y)))
+        return np.asarray(np.square(y - self.t, dtype=np.float64).sum(axis=1) / 2)
 
-    def backward(self, dout: float = 1.0) -> Array:
-        """dL/dy = (y - t) / N times dout, (N, K)."""
-        y, t = remembered(self.y), remembered(self.t)
-        dy = np.subtract(y, t)
-        return np.multiply(dy, dout / len(t), out=dy)
+    def slopes(self) -> Array:
+        """y - t (N, K)."""
+        return np.asarray(remembered(self.y) - remembered(self.t))
 
     def count_correct(self) -> int:
         """How many rows have the largest output where the target is; of one, its side of 1/2."""
@@ -285,18 +307,15 @@ class BinaryCrossEntropy(ElementwiseLoss):
 
     lowest, highest = 0.0, 1.0
 
-    def compute(self, y: Array, t: Array) -> float:
-        """L for logits y (N, K) and targets t as `check_targets` returned them."""
+    def of_rows(self, y: Array, t: Array) -> Array:
+        """sum_k max(y, 0) - y t + log(1 + exp(-|y|)) (N,)."""
         self.y, self.t = y, self.spread(y, t)
         rest = np.log1p(np.exp(-np.abs(y)))
-        return float((np.maximum(y, 0) - y * self.t + rest).sum(dtype=np.float64) / len(y))
+        return np.asarray((np.maximum(y, 0) - y * self.t + rest).sum(axis=1, dtype=np.float64))
 
-    def backward(self, dout: float = 1.0) -> Array:
-        """dL/dy = (s(y) - t) / N times dout, (N, K)."""
-        y, t = remembered(self.y), remembered(self.t)
-        dy = sigmoid(y)
-        np.subtract(dy, t, out=dy)
-        return np.multiply(dy, dout / len(t), out=dy)
+    def slopes(self) -> Array:
+        """s(y) - t (N, K)."""
+        return np.asarray(sigmoid(remembered(self.y)) - remembered(self.t))
 
     def count_correct(self) -> int:
         """How many rows have the largest logit at the label; under "values" every logit right."""

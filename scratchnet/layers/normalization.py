@@ -86,8 +86,8 @@ class BatchNorm(Layer):
 
     def param_grads(self, dout: Array) -> None:
         """Write dgamma = sum of dout xhat over the batch, and dbeta = sum of dout."""
+        centred, inverse = remembered(self.centred), remembered(self.inverse)
         if self.scale:
-            centred, inverse = remembered(self.centred), remembered(self.inverse)
             np.multiply(column_sums(dout, centred), inverse, out=self.grads["gamma"])
         self.grads["beta"] = column_sums(dout)
 

@@ -33,13 +33,13 @@ class Dropout(Layer):
         self.rate = check_share("dropout", rate)
         self.rng: np.random.Generator = np.random.default_rng(rng)
         self.dropped = round(self.rate * LEVELS)  # of LEVELS values, how many mean "off"
-        self.factor: Array | None = None  # m / (1 - p) (N, n)
-        self.disturbs = False  # whether the last forward pass did anything
+        self.factor: Array | None = None  # m / (1 - p) (N, n), of the last pass that disturbed
+        self.disturbed: bool | None = None  # whether the last forward pass did anything
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x m / (1 - p) in training, else x itself."""
-        self.disturbs = train and self.dropped > 0
-        if not self.disturbs:
+        self.disturbed = train and self.dropped > 0
+        if not self.disturbed:
             return x
         on = random_bits(self.rng, x.size).reshape(x.shape) >= self.dropped
         factor = self.keep("factor", x.shape, x.dtype)
@@ -48,7 +48,7 @@ class Dropout(Layer):
 
     def input_grad(self, dout: Array) -> Array:
         """Return dout m / (1 - p) after a forward pass in training, else dout itself."""
-        if not self.disturbs:
+        if not remembered(self.disturbed):
             return dout
         dx = self.keep("dx", dout.shape, dout.dtype)
         return np.multiply(dout, remembered(self.factor), out=dx)
