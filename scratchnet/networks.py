@@ -135,12 +135,14 @@ class Network:
         self.loss_and_gradient(x, t)
         return self.grads
 
-    def loss_and_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
+    def loss_and_gradient(
+        self, x: npt.ArrayLike, t: npt.ArrayLike, w: Array | None = None
+    ) -> float:
         """Write the derivatives of the loss into `grads` and return it: one pass each way.
 
-        Raises what `gradient` does.
+        `w` (N,) weighs the rows in the mean. Raises what `gradient` does.
         """
-        loss = self.forward(*self.check_batch(x, t), train=True)
+        loss = self.forward(*self.check_batch(x, t), w, train=True)
         self.backward()
         return loss + self.penalty()
 
@@ -181,9 +183,9 @@ class Network:
             x = layer.forward(x, train=train)
         return x
 
-    def forward(self, x: Array, t: Array, *, train: bool = False) -> float:
-        """The mean loss over the batch, without the penalty."""
-        return self.loss_layer.compute(self.logits(x, train=train), t)
+    def forward(self, x: Array, t: Array, w: Array | None = None, *, train: bool = False) -> float:
+        """The mean loss over the batch, its rows weighted by w (N,) if given; no penalty."""
+        return self.loss_layer.compute(self.logits(x, train=train), t, w)
 
     def backward(self) -> None:
         """Write the derivatives of the last `forward`, penalty added, into `gradient_vector`."""

@@ -60,10 +60,11 @@ class Trainer:
     `train` and `validation` are Samples, or pairs (x, t). `lr` is None for the optimizer's own
     default; `schedule`, by name or a Schedule, multiplies it step by step over the planned run.
     `batch_size` is None for 100, or for all samples where the optimizer means all. Every epoch
-    visits each training sample once, in an order drawn from `seed` and the number of the epoch; the
-    last batch is as short as it must be. `threads` is how many BLAS may use: on a machine that is
-    busy with anything else a second one makes small networks many times slower; None leaves it as
-    it is. `on_step(step, loss)` is called after every update; `options` are the optimizer's.
+    visits each training sample once, in an order drawn from `seed` and the number of the epoch, or
+    with shuffle=False as they stand; the last batch is as short as it must be. `augment` distorts
+    each batch of images before it is trained on. `threads` is how many BLAS may use: on a machine
+    that is busy with anything else a second one makes small networks many times slower; None leaves
+    it as it is. `on_step(step, loss)` is called after every update; `options` are the optimizer's.
 
     Between epochs the network holds the weights meant for evaluation, which for a few optimizers
     are an average of those that training goes on from.
@@ -87,6 +88,7 @@ class Trainer:
         batch_size: int | None = None,
         seed: int = 0,
         threads: int | None = 1,
+        shuffle: bool = True,
         augment: Augmentation | None = None,
         on_step: OnStep | None = None,
         **options: Any,
@@ -105,6 +107,7 @@ class Trainer:
         self.seed = check_integer("seed", seed, 0)
         self._noisy = any(layer.rng is not None for layer in network.layers)
         self.threads = None if threads is None else check_integer("threads", threads, 1)
+        self.shuffle = shuffle
         self.augment = augment
         self.on_step = on_step
         self.epochs = 0  # completed
@@ -147,6 +150,7 @@ class Trainer:
                 (None, None) if validation is None else self.evaluate(validation)
             )
         n, penalty = len(self.train), self.network.penalty()
+        total = _total(self.train.t, self.train.weights)
         lr = self._lr_of_step(self.steps - 1, planned)
         self._require_finite("penalty", penalty)
         if val_loss is not None:
@@ -154,7 +158,7 @@ class Trainer:
         epoch = Epoch(
             self.epochs,
             self.steps,
-            self._loss_sum / n,
+            self._loss_sum / total,
             self._right / n,
             penalty,
             val_loss,
@@ -172,7 +176,9 @@ class Trainer:
         done = self.steps - self.epochs * len(self.batches)
         if not done:
             self._loss_sum, self._right = 0.0, 0
-        order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
+        order = np.arange(len(self.train))
+        if self.shuffle:
+            order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
         # What overflows ends in a loss that is not finite, which is reported with its step.
         with np.errstate(over="ignore", invalid="ignore"):
             for index in islice(self.batches.slices(order), done, None):
@@ -180,8 +186,9 @@ class Trainer:
                 if self.augment is not None:
                     x = self.augment(x, generator(self.seed, "augment", self.steps))
                 self.optimizer.lr = self._lr_of_step(self.steps, planned)
-                loss, right = self.step(x, t)
-                self._loss_sum += loss * len(t)
+                w = self.batches.weights(index)
+                loss, right = self.step(x, t, w)
+                self._loss_sum += loss * _total(t, w)
                 self._right += right
                 self.steps += 1
                 if self.on_step is not None:
@@ -192,7 +199,7 @@ class Trainer:
         """The rate at the middle of the step's share of progress, where no schedule gives 0."""
         return self.lr * self.schedule((step + 0.5) / planned)
 
-    def step(self, x: Array, t: Array) -> tuple[float, int]:
+    def step(self, x: Array, t: Array, w: Array | None = None) -> tuple[float, int]:
         """One update on a batch as `Batches` gives it: its loss, and rows right, before the update.
 
         Raises DivergenceError, naming step and place, instead of updating where the loss or the
@@ -200,7 +207,7 @@ class Trainer:
         """
         network = self.network
         self._renew_noise()
-        loss = network.forward(x, t, train=True)
+        loss = network.forward(x, t, w, train=True)
         if not math.isfinite(loss):
             raise DivergenceError(self._divergence(x, f"the loss is {loss}"))
         right = network.loss_layer.count_correct()
@@ -208,7 +215,7 @@ class Trainer:
         # One product of the gradient with itself: not finite, or beyond all reason, if any part is.
         if not math.isfinite(np.dot(network.gradient_vector, network.gradient_vector)):
             raise DivergenceError(self._divergence(x, "the gradient is not finite or beyond 1e19"))
-        self.optimizer.update(network.params, network.grads, partial(self._look_again, x, t))
+        self.optimizer.update(network.params, network.grads, partial(self._look_again, x, t, w))
         network.constrain()
         return loss, right
 
@@ -217,7 +224,7 @@ class Trainer:
         if self._noisy:
             self.network.set_rng(generator(self.seed, "noise", self.steps))
 
-    def _look_again(self, x: Array, t: Array) -> float:
+    def _look_again(self, x: Array, t: Array, w: Array | None) -> float:
         """Loss and gradient of the same batch, under the same noise, at changed parameters.
 
         What layers measure stays as the first pass over the batch left it.
@@ -226,7 +233,7 @@ class Trainer:
         measured = network.state_vector[network.vector.size :]
         kept = measured.copy()
         self._renew_noise()
-        loss = network.loss_and_gradient(x, t)
+        loss = network.loss_and_gradient(x, t, w)
         measured[:] = kept
         return loss
 
@@ -239,11 +246,13 @@ class Trainer:
         total, correct = 0.0, 0
         quiet = np.errstate(over="ignore", invalid="ignore")
         with limit_threads(self.threads), quiet:
-            for x, t in Batches(samples, EVALUATION_ROWS, self.network.dtype).in_order():
-                total += self.network.forward(x, t) * len(t)
+            batches = Batches(samples, EVALUATION_ROWS, self.network.dtype)
+            for k, (x, t) in enumerate(batches.in_order()):
+                w = batches.weights(slice(k * EVALUATION_ROWS, k * EVALUATION_ROWS + len(t)))
+                total += self.network.forward(x, t, w) * _total(t, w)
                 correct += self.network.loss_layer.count_correct()
         self._require_finite("loss", total)
-        return total / len(samples), correct / len(samples)
+        return total / _total(samples.t, samples.weights), correct / len(samples)
 
     def _require_finite(self, name: str, value: float) -> None:
         """Raise DivergenceError where it is not a step but its outcome that is not finite."""
@@ -316,6 +325,7 @@ class Trainer:
             "seed": self.seed,
             "train": self.train.digest(),
             "validation": None if self.validation is None else self.validation.digest(),
+            "shuffle": self.shuffle,
             "augment": None if self.augment is None else self.augment.config(),
         }
 
@@ -405,6 +415,11 @@ class EarlyStopping:
         """Remember what `state` gave."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.weights[:] = state["weights"]
+
+
+def _total(t: Array, w: Array | None) -> float:
+    """How much the rows of t count together: each 1, or as w (N,) says."""
+    return len(t) if w is None else float(w.sum())
 
 
 def _fit(network: Network, name: str, data: Data) -> Samples:

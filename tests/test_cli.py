@@ -534,11 +534,11 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Let Ctrl-C come while a training run makes that step; once."""
     save = Trainer.step
 
-    def stepping(self: Trainer, x: np.ndarray, t: np.ndarray) -> tuple[float, int]:
+    def stepping(self: Trainer, *batch: np.ndarray | None) -> tuple[float, int]:
         if self.steps == step - 1 and not sent:
             sent.append(step)
             os.kill(os.getpid(), signal.SIGINT)
-        return save(self, x, t)
+        return save(self, *batch)
 
     sent: list[int] = []
     monkeypatch.setattr(Trainer, "step", stepping)

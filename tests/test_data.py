@@ -202,7 +202,7 @@ def test_the_search_for_bad_values_needs_little_memory():
     ("t", "error", "words"),
     [
         (np.zeros((60, 1), int), ShapeError, "got (60, 1); try t.ravel()"),
-        (np.eye(60), ShapeError, "got (60, 60); try t.argmax(axis=1)"),
+        (np.eye(60, dtype=int), ShapeError, "got (60, 60); try t.argmax(axis=1)"),
         (0, ShapeError, "got ()"),
         (np.r_[np.zeros(59), 1.0], DtypeError, "float64 (0.0 at row 0); write t.astype(int)"),
         (np.r_[np.zeros(59), 0.5], DtypeError, "(0.5 at row 59); number the classes"),

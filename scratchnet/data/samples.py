@@ -25,34 +25,46 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class Samples:
-    """N samples `x` (N, D) with integer labels `t` (N,); as floats they are `x * scale`.
+    """N samples `x` (N, D) with targets `t`; as floats they are `x * scale`.
+
+    `t` are integer labels (N,), or floats (N, K), the values that K outputs should have. `weights`
+    (N,) >= 0 say how much each sample counts in the loss, None that all count alike.
 
     `x` may be any numbers of shape (N, D) or, as images, (N, H, W, ...), which are flattened. Bytes
     stay bytes (uint8, as booleans become too); float16 and 16-bit integers become float32, wider
     integers float64; foreign byte order is put right. `t` becomes intp. Where nothing had to
-    be converted the memory stays the caller's: it is never written to, and `samples.x` and
-    `samples.t` are read-only.
+    be converted the memory stays the caller's: it is never written to, and `samples.x`,
+    `samples.t` and `samples.weights` are read-only.
 
     Raises DtypeError (no numbers), ShapeError (shapes, lengths, labels below 0), DataError (NaN,
-    infinity or a value beyond float32, with its row and column), ParameterError (scale).
+    infinity or a value beyond float32, with its row and column), ParameterError (scale, weights).
 
     >>> samples = Samples(np.array([[0, 255]], dtype=np.uint8), [7], scale=1 / 255)
     >>> samples[:]
     (array([[0., 1.]], dtype=float32), array([7]))
     """
 
-    __slots__ = ("scale", "t", "x")
+    __slots__ = ("scale", "t", "weights", "x")
 
-    def __init__(self, x: npt.ArrayLike, t: npt.ArrayLike, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        scale: float = 1.0,
+        weights: npt.ArrayLike | None = None,
+    ) -> None:
         if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale <= LARGEST):
             raise ParameterError(f"scale must be a finite number above 0, got {scale!r}")
         self.x: Array = _read_only(_features(x))
-        self.t: Labels = _read_only(_labels(t))
+        self.t: Array = _read_only(_targets(t))
         self.scale = float(scale)
         if len(self.x) != len(self.t):
             raise ShapeError(
                 f"x has {len(self.x)} rows, t has {len(self.t)}; give one label for each sample"
             )
+        self.weights: Array | None = None
+        if weights is not None:
+            self.weights = _read_only(_weights(weights, len(self.x)))
 
     def __len__(self) -> int:
         """N, the number of samples."""
@@ -62,7 +74,7 @@ class Samples:
         """One line: how many, how wide, what kind."""
         return f"Samples(x={self.x.shape} {self.x.dtype}, t={self.t.shape}, scale={self.scale:.6g})"
 
-    def __getitem__(self, index: slice | npt.ArrayLike) -> tuple[npt.NDArray[np.float32], Labels]:
+    def __getitem__(self, index: slice | npt.ArrayLike) -> tuple[npt.NDArray[np.float32], Array]:
         """Fresh arrays (x float32 (n, D), t (n,)) of the samples in a slice, index array or mask.
 
         Raises ParameterError for a single number, IndexError for one that is out of range.
@@ -77,12 +89,14 @@ class Samples:
         return x, self.t[which].copy()
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the content: dtype, shape and bytes of x and t, and the scale.
+        """SHA-256 (hex) of the content: dtype, shape and bytes of all arrays, and the scale.
 
         Bytes are taken in little-endian order, so it is the same anywhere.
         """
         total = hashlib.sha256()
-        for array in (self.x, self.t.astype("<i8")):
+        targets = self.t.astype("<i8") if self.t.ndim == 1 else self.t
+        weights = () if self.weights is None else (self.weights,)
+        for array in (self.x, targets, *weights):
             plain = array.astype(array.dtype.newbyteorder("<"), copy=False)
             total.update(f"{plain.dtype.str} {plain.shape} {self.scale!r}\n".encode())
             total.update(plain.data)
@@ -92,7 +106,7 @@ class Samples:
         """The first n samples, in the same memory; raises ParameterError where there are fewer."""
         if check_integer("n", n, 1) > len(self):
             raise ParameterError(f"there are {len(self)} samples, got {n}; choose fewer")
-        return Samples(self.x[:n], self.t[:n], self.scale)
+        return self._part(slice(n))
 
     def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
         """(kept, held_out), held_out being `fraction` of every class, drawn by `seed` alone.
@@ -104,11 +118,14 @@ class Samples:
         words and not a Generator's methods, because NumPy promises never to change them. Both
         sides keep the order of the rows.
 
+        Where targets are values all samples are taken for one class.
+
         Raises ParameterError for a fraction outside (0, 1), a seed below 0 or an empty side.
         """
         if not (isinstance(fraction, float | np.floating) and 0 < fraction < 1):
             raise ParameterError(f"fraction must lie between 0 and 1, got {fraction!r}")
-        _, classes, counts = np.unique(self.t, return_inverse=True, return_counts=True)
+        labels = self.t if self.t.ndim == 1 else np.zeros(len(self), np.intp)
+        _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         quotas = _share_out(counts, float(fraction))
         if not quotas.any():
             raise ParameterError(
@@ -122,8 +139,9 @@ class Samples:
         held[by_class] = rank_in_class < np.repeat(quotas, counts)
         return self._part(~held), self._part(held)
 
-    def _part(self, mask: npt.NDArray[np.bool_]) -> "Samples":
-        return Samples(self.x[mask], self.t[mask], self.scale)
+    def _part(self, which: slice | npt.NDArray[np.bool_]) -> "Samples":
+        weights = None if self.weights is None else self.weights[which]
+        return Samples(self.x[which], self.t[which], self.scale, weights)
 
 
 class Batches:
@@ -139,7 +157,7 @@ class Batches:
         self.dtype = np.dtype(check_dtype(dtype))
         rows = min(self.batch_size, len(samples))
         self._x = np.empty((rows, samples.x.shape[1]), self.dtype)
-        self._t = np.empty(rows, np.intp)
+        self._t = np.empty((rows, *samples.t.shape[1:]), samples.t.dtype)
         self._scale = self.dtype.type(samples.scale)
         # Floats that need no factor are gathered straight into the batch.
         self._ready = samples.scale == 1.0 and samples.x.dtype == self.dtype
@@ -149,7 +167,7 @@ class Batches:
         """ceil(N / batch_size): the batches of one epoch, a short last one included."""
         return -(-len(self.samples) // self.batch_size)
 
-    def gather(self, index: Indices) -> tuple[Array, Labels]:
+    def gather(self, index: Indices) -> tuple[Array, Array]:
         """(x, t) of the samples in `index` (n,), n <= batch_size: x (n, D) scaled, t (n,) intp.
 
         Both are the first n rows of kept memory. Raises ParameterError when `index` holds more
@@ -168,8 +186,12 @@ class Batches:
         np.take(self.samples.x, rows, axis=0, out=raw, mode="clip")
         if not self._ready:
             np.multiply(raw, self._scale, out=x, dtype=self.dtype, casting="same_kind")
-        np.take(self.samples.t, rows, out=t, mode="clip")
+        np.take(self.samples.t, rows, axis=0, out=t, mode="clip")
         return x, t
+
+    def weights(self, index: Indices | slice) -> Array | None:
+        """How much each of these samples counts (n,); None where all count alike."""
+        return None if self.samples.weights is None else self.samples.weights[index]
 
     def slices(self, order: Indices) -> Iterator[Labels]:
         """Cut `order`, a permutation of 0..N-1, into len(self) pieces; the last may be shorter."""
@@ -177,7 +199,7 @@ class Batches:
         for start in range(0, len(rows), self.batch_size):
             yield rows[start : start + self.batch_size]
 
-    def in_order(self) -> Iterator[tuple[Array, Labels]]:
+    def in_order(self) -> Iterator[tuple[Array, Array]]:
         """All samples once, row after row, as (x, t) like `gather`'s; for evaluation.
 
         x is reused memory or a read-only view of the samples, so do not keep it or write to it.
@@ -212,7 +234,12 @@ class Dataset:
             raise ShapeError(f"{self.name}: train has {wide} features, test has {other}")
         if self.image_shape is not None and math.prod(self.image_shape) != wide:
             raise ShapeError(f"{self.name}: image_shape {self.image_shape} does not fit {wide}")
-        for part, samples in (("train", self.train), ("test", self.test)):
+        labelled = [
+            (part, samples)
+            for part, samples in (("train", self.train), ("test", self.test))
+            if samples.t.ndim == 1
+        ]
+        for part, samples in labelled:
             row = int(samples.t.argmax())
             if samples.t[row] >= self.classes:
                 raise ShapeError(
@@ -289,9 +316,32 @@ def _refuse_not_finite(x: Array) -> None:
     )
 
 
-def _labels(t: npt.ArrayLike) -> Labels:
-    """`t` as labels (N,) of type intp, checked."""
+def _weights(weights: npt.ArrayLike, n: int) -> Array:
+    """`weights` as float64 (n,), checked."""
+    array = np.asarray(_plain_array(weights, "weights"))
+    if array.dtype.kind not in "buif":
+        raise DtypeError(f"weights must be numbers, got an array of dtype {array.dtype}")
+    if array.shape != (n,):
+        raise ShapeError(f"weights must have the shape ({n},), one a sample, got {array.shape}")
+    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+        raise ParameterError(
+            "weights must be finite numbers >= 0 and not all 0; remove what is not"
+        )
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _targets(t: npt.ArrayLike) -> Array:
+    """`t` as labels (N,) of type intp or values (N, K), float32 or float64, checked."""
     array = _plain_array(t, "t")
+    if array.ndim == 2 and array.dtype.kind == "f":
+        kept = np.ascontiguousarray(array, dtype=_kept_type(array.dtype))
+        bad = np.argwhere(~np.isfinite(kept))
+        if len(bad):
+            row, column = bad[0]
+            raise DataError(
+                f"t has {kept[row, column]} at row {row}, column {column}; drop or fill in this row"
+            )
+        return kept
     if array.ndim != 1:
         fix = "t.argmax(axis=1)" if array.ndim == 2 and array.shape[1] > 1 else "t.ravel()"
         raise ShapeError(f"t must have the shape (samples,), got {array.shape}; try {fix}")
