@@ -283,9 +283,9 @@ class MultiLayerNet(Network):
     first; nothing disturbs the logits. `activation`, `noise` (standard deviation) and `dropout`
     (rate) are one value for all hidden layers or a list with one for each; `input_noise` and
     `input_dropout` are those of the input. `max_norm` limits the weights into each hidden unit.
-    `standardize` is "features" or "all" (see Standardize). `loss` is a name of LOSSES, of labels
-    0..K-1; `label_smoothing` and `class_weight` are options of "softmax". Any other order is a list
-    of layers given to `Network`.
+    `standardize` is "features" or "all" (see Standardize). `loss` is a name of LOSSES and `labels`
+    what its targets look like; `label_smoothing` and `class_weight` are options of "softmax". Any
+    other order is a list of layers given to `Network`.
 
     >>> network = MultiLayerNet(784, [100, 100], 10)
     >>> list(network.params)
@@ -314,6 +314,7 @@ class MultiLayerNet(Network):
         max_norm: float | None = None,
         standardize: str | None = None,
         loss: str = "softmax",
+        labels: str = "integer",
         label_smoothing: float = 0.0,
         class_weight: Sequence[float] | str | None = None,
     ) -> None:
@@ -355,7 +356,7 @@ class MultiLayerNet(Network):
             layers += [Dropout(dropouts[k], rng)]
         super().__init__(
             [layer for layer in layers if not is_off(layer)],
-            make_loss(loss, label_smoothing, class_weight),
+            make_loss(loss, labels, label_smoothing, class_weight),
             weight_decay=weight_decay,
             dtype=dtype,
         )
@@ -391,6 +392,7 @@ class MultiLayerNet(Network):
             "dtype": self.dtype,
             **self.options,
             "loss": self.loss_name,
+            "labels": loss["labels"],
             "label_smoothing": loss.get("label_smoothing", 0.0),
             "class_weight": loss.get("class_weight"),
         }
@@ -451,16 +453,19 @@ def is_off(layer: Layer) -> bool:
 
 
 def make_loss(
-    name: str, label_smoothing: float = 0.0, class_weight: Sequence[float] | str | None = None
+    name: str,
+    labels: str = "integer",
+    label_smoothing: float = 0.0,
+    class_weight: Sequence[float] | str | None = None,
 ) -> Loss:
-    """The loss of that name for labels 0..K-1; raises ParameterError."""
+    """The loss of that name, for targets as `labels` says; raises ParameterError."""
     kind = pick(LOSSES, name, "loss")
     if kind is SoftmaxWithLoss:
-        return SoftmaxWithLoss(label_smoothing=label_smoothing, class_weight=class_weight)
+        return SoftmaxWithLoss(labels, label_smoothing=label_smoothing, class_weight=class_weight)
     for option, value in (("label_smoothing", label_smoothing), ("class_weight", class_weight)):
         if value:
             raise ParameterError(f"{option} is an option of the loss softmax, not of {name}")
-    return kind("integer")
+    return kind(labels)
 
 
 def layer_sizes(

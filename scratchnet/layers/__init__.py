@@ -22,6 +22,7 @@ from scratchnet.layers.losses import (
     BinaryCrossEntropy,
     Loss,
     MeanSquaredError,
+    PoissonLoss,
     SoftmaxWithLoss,
 )
 from scratchnet.layers.normalization import (
@@ -55,6 +56,7 @@ __all__ = [
     "MeanSquaredError",
     "Mish",
     "PReLU",
+    "PoissonLoss",
     "ReLU",
     "SiLU",
     "Sigmoid",

@@ -262,9 +262,9 @@ class ElementwiseLoss(Loss):
         bad = np.argwhere(~(np.isfinite(t) & (t >= self.lowest) & (t <= self.highest)))
         if len(bad):
             row, column = bad[0]
-            rule = (
-                "finite" if self.highest == np.inf else f"from {self.lowest:g} to {self.highest:g}"
-            )
+            rule = "finite"
+            if self.lowest > -np.inf:
+                rule = f"finite and from {self.lowest:g} to {self.highest:g}"
             raise ShapeError(
                 f"targets must be {rule}, got {t[row, column]} at row {row}, column {column}"
             )
@@ -352,10 +352,36 @@ def _is_distribution(t: Array) -> Array:
     return np.asarray((t >= 0).all(axis=1) & (np.abs(t.sum(axis=1, dtype=float) - 1) <= 1e-6))
 
 
+class PoissonLoss(ElementwiseLoss):
+    """Half the Poisson deviance, for counts t >= 0, from y, the logarithm of their mean.
+
+    L = sum_nk (exp(y) - t y + t log t - t) / N, 0 where exp(y) = t; dL/dy = (exp(y) - t) / N.
+    """
+
+    lowest = 0.0
+
+    def of_rows(self, y: Array, t: Array) -> Array:
+        """sum_k exp(y) - t y + t log t - t (N,)."""
+        self.y, self.t = y, self.spread(y, t)
+        logarithm = np.log(self.t, out=np.zeros_like(self.t), where=self.t > 0)
+        deviance = np.exp(y, dtype=np.float64) - self.t * (y - logarithm + 1.0)
+        return np.asarray(deviance.sum(axis=1))
+
+    def slopes(self) -> Array:
+        """exp(y) - t (N, K)."""
+        return np.asarray(np.exp(remembered(self.y)) - remembered(self.t))
+
+    def count_correct(self) -> int:
+        """How many rows have the largest output at the largest target."""
+        y, t = remembered(self.y), remembered(self.t)
+        return int(np.count_nonzero(y.argmax(axis=1) == t.argmax(axis=1)))
+
+
 LOSSES: Mapping[str, type[Loss]] = MappingProxyType(
     {
         "softmax": SoftmaxWithLoss,
         "mean-squared-error": MeanSquaredError,
         "binary-cross-entropy": BinaryCrossEntropy,
+        "poisson": PoissonLoss,
     }
 )
