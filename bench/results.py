@@ -234,9 +234,8 @@ def _cross_validate(store: Store) -> None:
             rights.append(run["test"])
             seconds += run["seconds"]
             for options in GRID:
-                grid.setdefault(str(options), []).append(
-                    _sklearn(options, fold, x, t, x_test, t_test)
-                )
+                right = _sklearn({**options, "random_state": fold}, x, t, x_test, t_test)
+                grid.setdefault(str(options), []).append(right)
         best = max(grid, key=lambda name: statistics.fmean(grid[name]))
         result = {
             "test": round(statistics.fmean(rights), 4),

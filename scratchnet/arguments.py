@@ -213,6 +213,20 @@ def _add_regularization(group: Any) -> None:
     for flag, what in (("--batch-norm", "column over its batch"), ("--layer-norm", "row")):
         text = f"normalise each {what} before every activation"
         group.add_argument(flag, action="store_true", default=False, help=text)
+    group.add_argument(
+        "--no-gamma",
+        action="store_true",
+        default=False,
+        help="leave the learnt scale out of normalization, as is best with noise behind it",
+    )
+    group.add_argument(
+        "--remeasure",
+        default=0,
+        type=_integer(0),
+        metavar="N",
+        help="measure the statistics of batch normalization on N training samples after each "
+        "epoch, without noise and dropout (default: in training)",
+    )
     for flag, kind, metavar, text in (
         ("--noise", strength, "STD", "standard deviation of noise before activations"),
         ("--dropout", share, "RATE", "share of hidden units that is dropped in training"),

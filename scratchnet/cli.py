@@ -144,6 +144,7 @@ def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> Non
         seed=arguments.seed,
         threads=arguments.threads,
         augment=augment,
+        remeasure=arguments.remeasure,
     )
     screen = Screen(
         arguments.epochs,
@@ -227,6 +228,7 @@ def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer
         arguments.dtype,
         batch_norm=arguments.batch_norm,
         layer_norm=arguments.layer_norm,
+        gamma=not arguments.no_gamma,
         noise=_one_or_each(arguments.noise),
         dropout=_one_or_each(arguments.dropout),
         input_noise=arguments.input_noise,

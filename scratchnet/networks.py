@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Self
@@ -209,6 +209,18 @@ class Network:
             layer.observe(x, scale)
         self.loss_layer.observe(t, self.output_sizes[-1])
 
+    def measure(self, batches: Iterable[Array]) -> None:
+        """Take running statistics from these inputs (N, D) alone, at the weights there are.
+
+        No layer disturbs what passes through it, as one does in training: so the statistics are
+        those that evaluation meets.
+        """
+        for layer in self.layers:
+            layer.forget()
+        for x in batches:
+            for layer in self.layers:
+                x = layer.forward(x, train=layer.measures)
+
     def constrain(self) -> None:
         """Put parameters back into the set they must lie in, as below a max-norm."""
         for layer in self.layers:
@@ -280,7 +292,9 @@ class MultiLayerNet(Network):
 
     What follows is off by default. A hidden layer is Affine, BatchNorm or LayerNorm, GaussianNoise,
     activation, Dropout, in this order, and the input may be standardized and disturbed before the
-    first; nothing disturbs the logits. `activation`, `noise` (standard deviation) and `dropout`
+    first; nothing disturbs the logits. `gamma=False` leaves the learnt scale out of normalization:
+    behind it noise would be of no use against a network that can scale everything else up.
+    `activation`, `noise` (standard deviation) and `dropout`
     (rate) are one value for all hidden layers or a list with one for each; `input_noise` and
     `input_dropout` are those of the input. `max_norm` limits the weights into each hidden unit.
     `standardize` is "features" or "all" (see Standardize). `loss` is a name of LOSSES and `labels`
@@ -307,6 +321,7 @@ class MultiLayerNet(Network):
         *,
         batch_norm: bool = False,
         layer_norm: bool = False,
+        gamma: bool = True,
         noise: float | Sequence[float] = 0.0,
         dropout: float | Sequence[float] = 0.0,
         input_noise: float = 0.0,
@@ -350,7 +365,7 @@ class MultiLayerNet(Network):
             if not inner:
                 break
             if normalize is not None:
-                layers.append(NORMALIZATIONS[normalize](n_out, dtype=dtype))
+                layers.append(NORMALIZATIONS[normalize](n_out, scale=gamma, dtype=dtype))
             layers += [GaussianNoise(noises[k], rng)]
             layers += [pick(ACTIVATIONS, activations[k], "activation")()]
             layers += [Dropout(dropouts[k], rng)]
@@ -368,6 +383,7 @@ class MultiLayerNet(Network):
         self.options = {
             "batch_norm": batch_norm,
             "layer_norm": layer_norm,
+            "gamma": gamma,
             "noise": noises,
             "dropout": dropouts,
             "input_noise": input_noise,

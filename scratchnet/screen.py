@@ -145,11 +145,13 @@ def _shown(path: str) -> str:
 def _extras(network: MultiLayerNet, trainer: Trainer) -> list[str]:
     """What the network and its training have beyond affine layers and activations."""
     found = {**network.options, "loss": network.loss_name, **network.loss_layer.config()}
+    found["no gamma"] = network.options["gamma"] is False
+    found["remeasure"] = trainer.remeasure
     found["augment"] = trainer.augment and trainer.augment.config()
     texts = []
     for name, value in found.items():
         values = list(dict.fromkeys(value)) if isinstance(value, list) else [value]
-        if name != "labels" and any(values) and value != "softmax":
+        if name not in {"labels", "gamma"} and any(values) and value != "softmax":
             shown = "" if value is True else f" {_amounts(values)}"
             texts.append(f"{name.replace('_', ' ')}{shown}")
     return texts

@@ -62,9 +62,12 @@ class Trainer:
     `batch_size` is None for 100, or for all samples where the optimizer means all. Every epoch
     visits each training sample once, in an order drawn from `seed` and the number of the epoch, or
     with shuffle=False as they stand; the last batch is as short as it must be. `augment` distorts
-    each batch of images before it is trained on. `threads` is how many BLAS may use: on a machine
-    that is busy with anything else a second one makes small networks many times slower; None leaves
-    it as it is. `on_step(step, loss)` is called after every update; `options` are the optimizer's.
+    each batch of images before it is trained on. `remeasure` is how many training samples running
+    statistics are measured on anew after each epoch, undisturbed and at the weights meant for
+    evaluation; with 0 they are those of the training steps. `threads` is how many BLAS may use: on
+    a machine that is busy with anything else a second one makes small networks many times slower;
+    None leaves it as it is. `on_step(step, loss)` is called after every update; `options` are the
+    optimizer's.
 
     Between epochs the network holds the weights meant for evaluation, which for a few optimizers
     are an average of those that training goes on from.
@@ -90,6 +93,7 @@ class Trainer:
         threads: int | None = 1,
         shuffle: bool = True,
         augment: Augmentation | None = None,
+        remeasure: int = 0,
         on_step: OnStep | None = None,
         **options: Any,
     ) -> None:
@@ -109,6 +113,7 @@ class Trainer:
         self.threads = None if threads is None else check_integer("threads", threads, 1)
         self.shuffle = shuffle
         self.augment = augment
+        self.remeasure = check_integer("remeasure", remeasure, 0)
         self.on_step = on_step
         self.epochs = 0  # completed
         self.steps = 0
@@ -144,13 +149,16 @@ class Trainer:
             self.optimizer.to_training(params)
             seconds = self._visit_all(planned)
             self.optimizer.to_evaluation(params)
+            if self.remeasure:
+                samples = self.train.first(min(self.remeasure, len(self.train)))
+                batches = Batches(samples, EVALUATION_ROWS, self.network.dtype)
+                self.network.measure(x for x, _ in batches.in_order())
             self.epochs += 1
             validation = self.validation
             val_loss, val_accuracy = (
                 (None, None) if validation is None else self.evaluate(validation)
             )
         n, penalty = len(self.train), self.network.penalty()
-        total = _total(self.train.t, self.train.weights)
         lr = self._lr_of_step(self.steps - 1, planned)
         self._require_finite("penalty", penalty)
         if val_loss is not None:
@@ -158,7 +166,7 @@ class Trainer:
         epoch = Epoch(
             self.epochs,
             self.steps,
-            self._loss_sum / total,
+            self._loss_sum / n,
             self._right / n,
             penalty,
             val_loss,
@@ -188,7 +196,7 @@ class Trainer:
                 self.optimizer.lr = self._lr_of_step(self.steps, planned)
                 w = self.batches.weights(index)
                 loss, right = self.step(x, t, w)
-                self._loss_sum += loss * _total(t, w)
+                self._loss_sum += loss * len(t)
                 self._right += right
                 self.steps += 1
                 if self.on_step is not None:
@@ -249,10 +257,10 @@ class Trainer:
             batches = Batches(samples, EVALUATION_ROWS, self.network.dtype)
             for k, (x, t) in enumerate(batches.in_order()):
                 w = batches.weights(slice(k * EVALUATION_ROWS, k * EVALUATION_ROWS + len(t)))
-                total += self.network.forward(x, t, w) * _total(t, w)
+                total += self.network.forward(x, t, w) * len(t)
                 correct += self.network.loss_layer.count_correct()
         self._require_finite("loss", total)
-        return total / _total(samples.t, samples.weights), correct / len(samples)
+        return total / len(samples), correct / len(samples)
 
     def _require_finite(self, name: str, value: float) -> None:
         """Raise DivergenceError where it is not a step but its outcome that is not finite."""
@@ -326,6 +334,7 @@ class Trainer:
             "train": self.train.digest(),
             "validation": None if self.validation is None else self.validation.digest(),
             "shuffle": self.shuffle,
+            "remeasure": self.remeasure,
             "augment": None if self.augment is None else self.augment.config(),
         }
 
@@ -415,11 +424,6 @@ class EarlyStopping:
         """Remember what `state` gave."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.weights[:] = state["weights"]
-
-
-def _total(t: Array, w: Array | None) -> float:
-    """How much the rows of t count together: each 1, or as w (N,) says."""
-    return len(t) if w is None else float(w.sum())
 
 
 def _fit(network: Network, name: str, data: Data) -> Samples:

@@ -292,3 +292,17 @@ def test_a_recipe_runs_on_small_data_of_the_tests(path, tmp_path):
 def test_samples_first_is_a_view_and_refuses_more_than_there_are():
     samples = Samples(np.eye(3), [0, 1, 2])
     assert np.shares_memory(samples.first(2).x, samples.x)
+
+
+def test_statistics_are_measured_anew_undisturbed_and_at_the_weights_of_evaluation(small):
+    flags = ["--batch-norm", "--no-gamma", "--noise", "0.5", "--remeasure", "150", "--ema", "0.9"]
+    network = train(small, *flags, "--val-split", "0")
+    samples = load(small).train.first(150)
+    other = network.copy()
+    other.measure([samples[:][0]])
+    np.testing.assert_array_equal(other.state_vector, network.state_vector)
+    assert network.statistics["batches1"][0] == 1
+    x = samples[:][0]
+    first = network.layers[0].forward(x)
+    np.testing.assert_allclose(network.statistics["running_mean1"], first.mean(axis=0), rtol=1e-5)
+    assert not any(name.startswith("gamma") for name in network.params)

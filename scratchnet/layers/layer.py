@@ -31,6 +31,9 @@ class Layer(ABC):
     decays: ClassVar[tuple[str, ...]] = ()
     """The parameters that weight decay shrinks: weights, not biases."""
 
+    measures: ClassVar[bool] = False
+    """Whether a forward pass in training measures statistics that evaluation uses."""
+
     n_in: int | None = None
     """How many values a row of x must have; None where any number will do."""
 
@@ -92,6 +95,9 @@ class Layer(ABC):
 
         The Trainer calls it for each layer before the first step.
         """
+
+    def forget(self) -> None:
+        """Begin anew with what it measures, if anything: what was measured counts no more."""
 
     def constrain(self) -> None:
         """Put the parameters back into the set they must lie in, after an update; most have none.

@@ -55,14 +55,14 @@ class Loss(ABC):
     def compute(self, y: Array, t: Array, w: Array | None = None) -> float:
         """L for outputs y (N, K) and targets t that `check_targets` has passed.
 
-        The mean over rows; with weights w (N,) >= 0 it is sum w_n L_n / sum w_n, or 0 if all are 0.
+        The mean over rows of L_n, or of w_n L_n with weights w (N,) >= 0: not over weights, which
+        would cancel in a batch of one. The Trainer brings them to a mean of 1 over all samples.
         """
         losses = self.of_rows(y, t)
         if w is None:
             self.shares = None
             return float(losses.mean())
-        total = w.sum(dtype=np.float64)
-        self.shares = w / total if total > 0 else np.zeros(len(w))
+        self.shares = w / len(w)
         return float(losses @ self.shares)
 
     @final

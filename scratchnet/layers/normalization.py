@@ -29,6 +29,8 @@ class BatchNorm(Layer):
     Raises ParameterError for an option out of its range.
     """
 
+    measures = True
+
     def __init__(
         self,
         n: int,
@@ -79,6 +81,10 @@ class BatchNorm(Layer):
         self.statistics["running_mean"] += rate * (mean - self.statistics["running_mean"])
         self.statistics["running_var"] += rate * (var - self.statistics["running_var"])
 
+    def forget(self) -> None:
+        """Let the next batch be the first that counts for the running statistics."""
+        self.statistics["batches"] = np.zeros(1)
+
     def _slope(self) -> Array:
         """gamma / sqrt(var + eps) (n,)."""
         inverse = remembered(self.inverse)
@@ -119,15 +125,26 @@ class LayerNorm(Layer):
     The same in training and evaluation, for any batch. With xhat = (x - mean) / sqrt(var + eps)
     and g = gamma dout: dgamma = sum of dout xhat and dbeta = sum of dout over the batch,
     dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps), with means over the row
-    (Ba, Kiros, Hinton 2016, eq. 3). Raises ParameterError for an option out of its range.
+    (Ba, Kiros, Hinton 2016, eq. 3). `scale=False` leaves gamma out, at 1.
+
+    Raises ParameterError for an option out of its range.
     """
 
-    def __init__(self, n: int, *, eps: float = 1e-5, dtype: npt.DTypeLike = "float32") -> None:
+    def __init__(
+        self,
+        n: int,
+        *,
+        eps: float = 1e-5,
+        scale: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
         n = check_integer("n", n, 1)
-        super().__init__({"gamma": (n,), "beta": (n,)}, dtype)
+        super().__init__(({"gamma": (n,)} if scale else {}) | {"beta": (n,)}, dtype)
         self.n_in = n
         self.eps = check_above_zero("eps", eps)
-        self.params["gamma"] = np.ones(n)
+        self.scale = scale
+        if scale:
+            self.params["gamma"] = np.ones(n)
         self.xhat: Array | None = None
         self.inverse: Array | None = None  # 1 / sqrt(var + eps) (N, 1)
 
@@ -138,12 +155,14 @@ class LayerNorm(Layer):
         var = np.einsum("ij,ij->i", xhat, xhat)[:, np.newaxis] / x.shape[1]
         self.inverse = 1.0 / np.sqrt(var + self.eps)
         self.xhat = np.multiply(xhat, self.inverse, out=xhat)
-        np.multiply(xhat, self.params["gamma"], out=y)
+        np.multiply(xhat, self.params["gamma"] if self.scale else 1.0, out=y)
         return np.add(y, self.params["beta"], out=y)  # y = gamma xhat + beta
 
     def param_grads(self, dout: Array) -> None:
         """Write dgamma = sum of dout xhat over the batch, and dbeta = sum of dout."""
-        self.grads["gamma"] = column_sums(dout, remembered(self.xhat))
+        xhat = remembered(self.xhat)
+        if self.scale:
+            self.grads["gamma"] = column_sums(dout, xhat)
         self.grads["beta"] = column_sums(dout)
 
     def input_grad(self, dout: Array) -> Array:
@@ -151,7 +170,7 @@ class LayerNorm(Layer):
         xhat, inverse = remembered(self.xhat), remembered(self.inverse)
         n = dout.shape[1]
         dx, along = (self.keep(name, dout.shape, dout.dtype) for name in ("dx", "along"))
-        np.multiply(dout, self.params["gamma"], out=dx)  # g
+        np.multiply(dout, self.params["gamma"] if self.scale else 1.0, out=dx)  # g
         np.multiply(xhat, np.einsum("ij,ij->i", dx, xhat)[:, np.newaxis] / n, out=along)
         np.subtract(dx, dx.mean(axis=1, keepdims=True), out=dx)  # g - mean(g)
         np.subtract(dx, along, out=dx)  # ... - xhat mean(g xhat)

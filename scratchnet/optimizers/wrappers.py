@@ -185,7 +185,8 @@ class SAM(Wrapper):
 class LBFGS(Optimizer):
     """L-BFGS: steps by the curvature that the last gradients show, each found by a line search.
 
-    w <- w - a H g, `iterations` times in each update. H is built from the last `history` pairs of
+    w <- w - a H g, up to `iterations` times in each update: less where every derivative is below
+    `tolerance`, or after `evaluations` gradients. H is built from the last `history` pairs of
     changes in w and g, and a found by a line search: SciPy's L-BFGS-B does both, in float64, and
     begins anew at each update. Means the gradient of all samples, and needs `again`. lr has no part
     in it and must be 1; weight decay and clipping are refused. Use it for small sets and exact
@@ -195,11 +196,14 @@ class LBFGS(Optimizer):
     lr: float = hyper(1.0, at_least=1, at_most=1)
     iterations: int = hyper(20, at_least=1, integer=True)
     history: int = hyper(10, at_least=1, integer=True)
+    tolerance: float = hyper(1e-5, at_least=0)
+    evaluations: int = hyper(15000, at_least=1, integer=True)
     looks_again = True
     full_batch = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.iterated = 0  # how many iterations the last update made
         for name in COMMON:
             if self._is_set(self.__dataclass_fields__[name]):
                 raise ParameterError(
@@ -226,8 +230,15 @@ class LBFGS(Optimizer):
                 start += w.size
 
         start = np.concatenate([w.ravel() for _, w, _ in pieces]).astype(np.float64)
-        options = {"maxiter": self.iterations, "maxcor": self.history}
-        place(minimize(at, start, jac=True, method="L-BFGS-B", options=options).x)
+        options = {
+            "maxiter": self.iterations,
+            "maxcor": self.history,
+            "gtol": self.tolerance,
+            "maxfun": self.evaluations,
+        }
+        found = minimize(at, start, jac=True, method="L-BFGS-B", options=options)
+        self.iterated = int(found.nit)
+        place(found.x)
 
     def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
         """There is none for a piece of the parameters: L-BFGS sees them all."""
