@@ -87,10 +87,10 @@ def load_weights(path: str | Path) -> MultiLayerNet:
     arrays, header = _read(path, (WEIGHTS, CHECKPOINT))
     weights = _weights(arrays)
     try:
-        network = _build(header["network"], sum(array.size for array in weights.values()))
+        network = build_network(header["network"], sum(array.size for array in weights.values()))
     except (KeyError, TypeError, ValueError, AttributeError, ScratchnetError) as error:
         raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
-    _place(str(path), weights, network)
+    place_weights(str(path), weights, network)
     return network
 
 
@@ -160,7 +160,7 @@ def restore_checkpoint(
             f"environment: {text}; the last bits of results may differ"
             for text in _differences(header["environment"], environment.describe())
         ]
-        _place(str(path), _weights(arrays), trainer.network)
+        place_weights(str(path), _weights(arrays), trainer.network)
         trainer.restore(state, header["times"])
         if stopping is not None and header["stopping"] is not None:
             stopping.restore(unpack(header["stopping"], arrays))
@@ -319,7 +319,7 @@ def _network_config(network: Network) -> dict[str, Any]:
     return {"layers": [repr(layer) for layer in network.layers], "dtype": network.dtype}
 
 
-def _place(path: str, weights: Mapping[str, Array], network: Network) -> None:
+def place_weights(path: str, weights: Mapping[str, Array], network: Network) -> None:
     """Copy `weights` into the network; raises DataError naming all that does not fit."""
     faults = []
     own = _arrays(network)
@@ -350,7 +350,7 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
     return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
 
 
-def _build(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:
+def build_network(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:
     """The network that `config` describes, if `n_values`, what the file holds, can be enough."""
     options = dict(config)
     kind = pick(NETWORKS, options.pop("kind"), "network")

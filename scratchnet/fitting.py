@@ -1,0 +1,647 @@
+"""What the scikit-learn estimators have in common: arguments in, a Trainer at work, results out."""
+
+import copy
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from scratchnet.archive import read_archive, write_archive
+from scratchnet.checkpoint import build_network, place_weights
+from scratchnet.checks import Range, check_dtype, check_in_range, check_integer, check_share
+from scratchnet.data import Samples
+from scratchnet.environment import limit_threads
+from scratchnet.errors import DataError, ParameterError
+from scratchnet.layers import Affine, BatchNorm, Layer
+from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet
+from scratchnet.optimizers import (
+    EMA,
+    LBFGS,
+    SGD,
+    Adam,
+    Momentum,
+    Nesterov,
+    Optimizer,
+    make_optimizer,
+)
+from scratchnet.parameters import Array
+from scratchnet.repetitions import merge_equal
+from scratchnet.schedules import Schedule, make_schedule
+from scratchnet.trainer import Epoch, Trainer
+
+SOLVERS = ("lbfgs", "sgd", "adam")
+LEARNING_RATES = ("constant", "invscaling", "adaptive")
+FORMAT = "scratchnet estimator"
+SLOWEST = 1e-6
+"""An adaptive rate that has fallen to this ends the training."""
+
+
+def _count(samples: Samples) -> int:
+    """How many samples there are, those of weight k counted k times."""
+    return len(samples) if samples.weights is None else max(1, round(samples.weights.sum()))
+
+
+NOT_SAVED = frozenset({"classes_", "_rate", "_waited", "_best", "_best_state"})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold it: a finite number, a word, None, or lists and tables of these."""
+    value = _plain(value)
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    return (
+        value is None
+        or isinstance(value, str | bool | int)
+        or (isinstance(value, float) and math.isfinite(value))
+    )
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's; a tuple as a list."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _goes_by_batches(estimator: Any) -> bool:
+    """Whether there is a partial_fit; raises AttributeError where there is none."""
+    if estimator.optimizer is None and estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
+        )
+    return True
+
+
+class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+    """What the classifier and the regressor have in common: all but what the targets are."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] | int = (100,),
+        activation: str | Sequence[str] = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        optimizer: str | Optimizer | None = None,
+        schedule: str | Schedule = "constant",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        ema: float | None = None,
+        initializer: str | float = "xavier-uniform",
+        batch_norm: bool = False,
+        layer_norm: bool = False,
+        dropout: float | Sequence[float] = 0.0,
+        input_dropout: float = 0.0,
+        noise: float | Sequence[float] = 0.0,
+        input_noise: float = 0.0,
+        max_norm: float | None = None,
+        standardize: str | None = None,
+        scoring: str | Callable[..., float] | None = None,
+        callbacks: Sequence[Callable[..., Any]] | None = None,
+        progress_bar: bool = False,
+        dtype: str = "float32",
+        n_threads: int | None = 1,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.ema = ema
+        self.initializer = initializer
+        self.batch_norm = batch_norm
+        self.layer_norm = layer_norm
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.noise = noise
+        self.input_noise = input_noise
+        self.max_norm = max_norm
+        self.standardize = standardize
+        self.scoring = scoring
+        self.callbacks = callbacks
+        self.progress_bar = progress_bar
+        self.dtype = dtype
+        self.n_threads = n_threads
+
+    # What a subclass knows: its targets.
+
+    _classifies: ClassVar[bool]
+    n_outputs_: int
+
+    @abstractmethod
+    def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
+        """Set what is known of targets from the first fit on: classes, how many outputs."""
+
+    @abstractmethod
+    def _encode(self, y: Array) -> Array:
+        """`y` as the loss takes it; `_decode` is the way back."""
+
+    @abstractmethod
+    def _decode(self, t: Array) -> Array:
+        """Targets as the user knows them."""
+
+    @abstractmethod
+    def _loss(self) -> dict[str, Any]:
+        """Name, labels and options of the loss, as arguments of MultiLayerNet."""
+
+    @abstractmethod
+    def _decide(self, outputs: Array) -> Array:
+        """What to predict from network outputs (N, n_outputs_)."""
+
+    @abstractmethod
+    def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
+        """Accuracy or R2 of predictions."""
+
+    def _weigh(self, t: Array, weights: Array | None) -> Array | None:
+        """Sample weights, times class weights where there are any."""
+        return weights
+
+    # Training.
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        X_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Train on X (N, D) and y until nothing improves any more, or for max_iter epochs.
+
+        A sample of weight k counts exactly as k samples. `X_val` and `y_val` are validation data of
+        one's own, in the place of the fraction that early stopping holds out. With `warm_start` an
+        earlier fit is gone on with: weights, optimizer and epochs as they were left.
+        """
+        anew = not (self.warm_start and hasattr(self, "_network"))
+        samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew)
+        if anew:
+            self._begin(samples)
+        trainer = self._trainer(samples)
+        if isinstance(self._optimizer, LBFGS):
+            self._minimize(trainer)
+        else:
+            self._descend(trainer, validation)
+        return self
+
+    @available_if(_goes_by_batches)  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        classes: npt.ArrayLike | None = None,
+        *,
+        X_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Train for one epoch on X and y, going on from where the last call left off.
+
+        `classes` are all there will be; a classifier must know them at the first call. With early
+        stopping the score on `X_val`, `y_val`, or on the fraction held out of this call's data, is
+        watched from call to call; once n_iter_no_change calls have brought nothing better the best
+        weights are put back, `stopped_` is True, and further calls change nothing.
+        """
+        anew = not hasattr(self, "_network")
+        samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, True)
+        if anew:
+            self._begin(samples)
+        if not self.stopped_:
+            self._descend(self._trainer(samples), validation, 1)
+        return self
+
+    def _take_in(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+        anew: bool,
+        classes: Any = None,
+        partial: bool = False,
+    ) -> tuple[Samples, Samples | None]:
+        """Training samples, and those to validate with, if any; everything checked."""
+        check_dtype(self.dtype)
+        if anew:
+            self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        X, t = self._arrays(X, y, anew, classes, partial)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = self._weigh(t, weights)
+        samples = Samples(*merge_equal(X, t, weights))
+        if X_val is not None and y_val is not None:
+            return samples, Samples(*self._arrays(X_val, y_val, False, None, partial))
+        if X_val is not None or y_val is not None:
+            raise ValueError("X_val and y_val must come together, one is None; give both or none")
+        if not self.early_stopping:
+            return samples, None
+        check_share("validation_fraction", self.validation_fraction)
+        return samples.split(float(self.validation_fraction), self._seed)
+
+    def _arrays(
+        self, X: Any, y: Any, anew: bool, classes: Any, partial: bool
+    ) -> tuple[Array, Array]:
+        """X (N, D) and the targets as the loss takes them; raises what scikit-learn does."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            multi_output=True,
+            dtype="numeric",
+            y_numeric=not self._classifies,
+            reset=anew,
+        )
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        if anew:
+            self._learn_targets(y, classes, partial)
+        return X, self._encode(y)
+
+    def _begin(self, samples: Samples) -> None:
+        """Make the network and the optimizer, and forget what an earlier fit had learnt."""
+        if self.solver not in SOLVERS:
+            raise ParameterError(f"solver must be one of {', '.join(SOLVERS)}, got {self.solver!r}")
+        if self.learning_rate not in LEARNING_RATES:
+            words = ", ".join(LEARNING_RATES)
+            raise ParameterError(
+                f"learning_rate must be one of {words}, got {self.learning_rate!r}"
+            )
+        sizes = self.hidden_layer_sizes
+        hidden = list(sizes) if np.iterable(sizes) else [sizes]
+        names = [self.activation] if isinstance(self.activation, str) else list(self.activation)
+        names = ["sigmoid" if name == "logistic" else name for name in names]
+        self._network = MultiLayerNet(
+            samples.x.shape[1],
+            hidden,
+            self.n_outputs_,
+            names[0] if isinstance(self.activation, str) else names,
+            self.initializer,
+            seed=self._seed,
+            dtype=self.dtype,
+            batch_norm=self.batch_norm,
+            layer_norm=self.layer_norm,
+            noise=self.noise,
+            dropout=self.dropout,
+            input_noise=self.input_noise,
+            input_dropout=self.input_dropout,
+            max_norm=self.max_norm,
+            standardize=self.standardize,
+            **self._loss(),
+        )
+        self._best: tuple[float, float]  # the highest score, and the loss of the best epoch
+        self._best_state: Array | None
+        self._resume()
+        self._epochs = 0
+        self.n_layers_ = len(hidden) + 2
+        self.t_ = 0
+        self.stopped_ = False
+        self.loss_curve_: list[float] = []
+        self.validation_loss_curve_: list[float] = []
+        self.best_loss_: float | None = None if self.early_stopping else np.inf
+        self.validation_scores_: list[float] = []
+        self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+
+    def _make_optimizer(self) -> Optimizer:
+        """The optimizer that `optimizer`, or else `solver` and its arguments, ask for."""
+        around: dict[str, Any] = {"clip_norm": self.clip_norm, "clip_value": self.clip_value}
+        around = {name: value for name, value in around.items() if value is not None}
+        rate = self.learning_rate_init
+        made: Optimizer
+        if isinstance(self.optimizer, Optimizer):
+            made = copy.deepcopy(self.optimizer)
+        elif self.optimizer is not None:
+            made = make_optimizer(self.optimizer, rate, **around)
+        elif self.solver == "lbfgs":
+            return LBFGS(iterations=self.max_iter, tolerance=self.tol, evaluations=self.max_fun)
+        elif self.solver == "adam":
+            made = Adam(rate, self.beta_1, self.beta_2, self.epsilon, **around)
+        elif not self.momentum:
+            made = SGD(rate, **around)
+        else:
+            kind = Nesterov if self.nesterovs_momentum else Momentum
+            made = kind(rate, self.momentum, **around)
+        return made if self.ema is None else EMA(inner=made, decay=self.ema)
+
+    def _trainer(self, samples: Samples) -> Trainer:
+        """A Trainer on these samples, where training has got to."""
+        batch_size = len(samples)
+        if self.batch_size == "auto":
+            batch_size = min(200, batch_size)
+        elif check_integer("batch_size", self.batch_size, 1) > batch_size:
+            warnings.warn(
+                f"batch_size {self.batch_size} is more than the {len(samples)} different samples; "
+                "every update uses all of them",
+                stacklevel=4,
+            )
+        else:
+            batch_size = int(self.batch_size)
+        alpha = check_in_range("alpha", self.alpha, Range(at_least=0))
+        self._network.weight_decay = alpha / _count(samples)
+        with warnings.catch_warnings():  # bytes are taken as they are, as scikit-learn takes them
+            warnings.filterwarnings("ignore", "x holds integers up to")
+            trainer = Trainer(
+                self._network,
+                samples,
+                optimizer=self._optimizer,
+                schedule=make_schedule(self.schedule),
+                batch_size=None if self._optimizer.full_batch else batch_size,
+                seed=self._seed,
+                threads=self.n_threads,
+                shuffle=self.shuffle,
+            )
+        trainer.lr = self._rate
+        trainer.epochs = self._epochs
+        trainer.steps = self._epochs * len(trainer.batches)
+        return trainer
+
+    def _minimize(self, trainer: Trainer) -> None:
+        """L-BFGS on all samples at once."""
+        check_integer("max_iter", self.max_iter, 1)
+        epoch = next(iter(trainer.run(1)))
+        self._epochs = trainer.epochs
+        loss, _ = trainer.evaluate(trainer.train)
+        self.loss_ = self.best_loss_ = loss + epoch.penalty
+        self.t_ += _count(trainer.train)
+        self.n_iter_ = self._optimizer.iterated  # type: ignore[attr-defined]
+        if self.n_iter_ >= self.max_iter:
+            self._warn_of_end()
+
+    def _descend(
+        self, trainer: Trainer, validation: Samples | None, epochs: int | None = None
+    ) -> None:
+        """Epoch after epoch, until nothing improves; `epochs` is set for partial_fit."""
+        limit = check_integer("max_iter", self.max_iter, 1) if epochs is None else epochs
+        check_integer("n_iter_no_change", self.n_iter_no_change, 1)
+        self.stopped_ = False
+        try:
+            with self._bar(limit) as advance:
+                for epoch in trainer.run(limit):
+                    self._note(epoch, trainer, validation)
+                    advance(self.loss_)
+                    if self.stopped_:
+                        break
+                else:
+                    if epochs is None:
+                        self._warn_of_end()
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+        if self._best_state is not None and (self.stopped_ or epochs is None):
+            self._network.state_vector[:] = self._best_state
+
+    def _warn_of_end(self) -> None:
+        warnings.warn(
+            f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged "
+            "yet; raise max_iter",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    @contextmanager
+    def _bar(self, total: int) -> Iterator[Callable[[float], object]]:
+        """What to call with the loss after each epoch: it moves the bar, if there is to be one."""
+        if not self.progress_bar:
+            yield lambda loss: None
+            return
+        from tqdm.auto import tqdm
+
+        with tqdm(total=total, unit="epoch", dynamic_ncols=True) as bar:
+
+            def advance(loss: float) -> None:
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                bar.update()
+
+            yield advance
+
+    def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
+        """Note down what an epoch came to, and whether it was the last."""
+        self._epochs = epoch.number
+        self.t_ += _count(trainer.train)
+        self.loss_ = epoch.loss + epoch.penalty
+        self.loss_curve_.append(self.loss_)
+        self.n_iter_ = len(self.loss_curve_)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+        if validation is not None:
+            self._validate(trainer, validation)
+        if self.early_stopping and validation is not None:
+            self._watch_score()
+        else:
+            self._watch_loss()
+        if self.learning_rate == "invscaling" and self._has_rates():
+            self._rate = trainer.lr = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+        if self._waited > self.n_iter_no_change:
+            self._slow_down_or_stop(trainer)
+        asked = [callback(self, epoch) for callback in self.callbacks or ()]
+        self.stopped_ = self.stopped_ or any(answer is True for answer in asked)
+
+    def _has_rates(self) -> bool:
+        """Whether `learning_rate` applies: as in scikit-learn to the solver sgd alone."""
+        return self.solver == "sgd" and self.optimizer is None
+
+    def _slow_down_or_stop(self, trainer: Trainer) -> None:
+        """A fifth of the rate where it is adaptive and not yet at its lowest, else the end."""
+        if self.learning_rate == "adaptive" and self._has_rates() and self._rate > SLOWEST:
+            self._rate = trainer.lr = self._rate / 5
+            self._waited = 0
+            if self.best_loss_ is not None:
+                self.best_loss_ = np.inf  # so that one lucky epoch lowers the rate but once
+        else:
+            self.stopped_ = True
+
+    def _watch_loss(self) -> None:
+        best = np.inf if self.best_loss_ is None else self.best_loss_
+        self._waited = self._waited + 1 if self.loss_ > best - self.tol else 0
+        self.best_loss_ = min(best, self.loss_)
+
+    def _watch_score(self) -> None:
+        """Compare the last score with the highest, and keep the weights of a better epoch.
+
+        Of epochs within tol of the highest score, which on few samples are many, the one with the
+        lowest validation loss is best.
+        """
+        score, loss = self.validation_scores_[-1], self.validation_loss_curve_[-1]
+        highest, lowest = self._best
+        self._waited = self._waited + 1 if score < highest + self.tol else 0
+        if score > highest + self.tol or (score >= highest - self.tol and loss < lowest):
+            self.best_validation_score_ = score
+            self._best_state = self._network.state_vector.copy()
+            self._best = (max(score, highest), loss)
+        else:
+            self._best = (max(score, highest), lowest)
+
+    def _validate(self, trainer: Trainer, validation: Samples) -> None:
+        """Loss and score on the validation samples."""
+        loss, _ = trainer.evaluate(validation)
+        self.validation_loss_curve_.append(loss)
+        if self.scoring == "loss":
+            score = -loss
+        elif self.scoring is None:
+            outputs = self._outputs(validation.x, self._network)
+            score = self._score_of(
+                self._decide(outputs), self._decode(validation.t), validation.weights
+            )
+        else:
+            plain = copy.copy(self)  # these arrays have no column names to be missed
+            if hasattr(plain, "feature_names_in_"):
+                del plain.feature_names_in_
+            scorer = check_scoring(plain, self.scoring)
+            score = scorer(plain, validation.x, self._decode(validation.t))
+        self.validation_scores_.append(float(score))
+        if self.verbose:
+            print(f"Validation score: {score:.6f}")
+
+    # A file instead of a pickle.
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to a file of arrays and JSON, which runs no code when read.
+
+        Arguments that are objects, as callbacks or an Optimizer, are left out, and so is what the
+        optimizer remembers: training goes on anew from the weights. Raises NotFittedError before
+        `fit`, OutputError where it cannot be written.
+        """
+        check_is_fitted(self)
+        params = self.get_params(deep=False)
+        header = {
+            "format": FORMAT,
+            "class": type(self).__name__,
+            "params": {name: _plain(v) for name, v in params.items() if _is_plain(v)},
+            "network": self._network.config(),
+            "fitted": {
+                name: _plain(value)
+                for name, value in vars(self).items()
+                if name not in params and name not in NOT_SAVED and _is_plain(value)
+            },
+            "classes": _plain(getattr(self, "classes_", None)),
+        }
+        write_archive(path, {**self._network.params, **self._network.statistics}, header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The estimator in a file of `save`; raises DataError where it is damaged or another's."""
+        arrays, header = read_archive(path)
+        if (header.get("format"), header.get("class")) != (FORMAT, cls.__name__):
+            raise DataError(
+                f"{str(path)!r} must be a file of {cls.__name__}.save, its header says "
+                f"{header.get('format')!r}, {header.get('class')!r}"
+            )
+        try:
+            made = cls(**header["params"])
+            made.__dict__.update(header["fitted"])
+            if header["classes"] is not None:
+                made.classes_ = np.array(header["classes"])
+            if hasattr(made, "feature_names_in_"):
+                made.feature_names_in_ = np.array(made.feature_names_in_, dtype=object)
+            network = build_network(header["network"], sum(a.size for a in arrays.values()))
+            place_weights(str(path), arrays, network)
+            made._network = network
+            made._resume()
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{str(path)!r} does not fit: {error}; take another copy") from error
+        return made
+
+    def _resume(self) -> None:
+        """What training goes on with that is not in a file."""
+        self._optimizer = self._make_optimizer()
+        self._rate = self._optimizer.lr
+        self._waited = 0
+        self._best, self._best_state = (-np.inf, np.inf), None
+
+    # What a fitted estimator gives.
+
+    def _outputs(self, X: Array, network: MultiLayerNet) -> Array:
+        """What `network` puts out for X (N, D), (N, n_outputs_), converted batch by batch."""
+        made = np.empty((len(X), self.n_outputs_), network.dtype)
+        with limit_threads(self.n_threads):
+            for start in range(0, len(X), EVALUATION_ROWS):
+                rows = slice(start, start + EVALUATION_ROWS)
+                made[rows] = network.logits(np.asarray(X[rows], network.dtype))
+        return made
+
+    def _checked_outputs(self, X: npt.ArrayLike) -> Array:
+        """The outputs in float64, in which a row's do not depend on what other rows there are."""
+        check_is_fitted(self)
+        checked = validate_data(self, X, dtype="numeric", reset=False)
+        return self._outputs(checked, self._network.copy("float64"))
+
+    def predict(self, X: npt.ArrayLike) -> Array:
+        """Classes or values for X (N, D)."""
+        return self._decide(self._checked_outputs(X))
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """The weights W (n_in, n_out) of each layer: the memory of the network itself."""
+        return [layer.params["W"] for layer in self._affine()]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases of each layer; under batch normalization the beta that takes their place."""
+        names = {Affine: "b", BatchNorm: "beta"}
+        return [
+            layer.params[names[type(layer)]]
+            for layer in self._network_layers()
+            if names.get(type(layer)) in layer.shapes
+        ]
+
+    def _affine(self) -> list[Affine]:
+        return [layer for layer in self._network_layers() if isinstance(layer, Affine)]
+
+    def _network_layers(self) -> Sequence[Layer]:
+        if "_network" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet; call fit")
+        return self._network.layers

@@ -1,0 +1,55 @@
+"""Repeated samples: a sample that occurs k times and one of weight k are the same to training."""
+
+import numpy as np
+
+from scratchnet.errors import ParameterError
+from scratchnet.parameters import Array
+
+ROWS = 1024
+"""Rows looked at together, so that little memory is needed."""
+
+
+def merge_equal(
+    X: Array, t: Array, weights: Array | None
+) -> tuple[Array, Array, float, Array | None]:
+    """Samples (X, t, scale 1, weights) in which no sample occurs twice, none has the weight 0.
+
+    Equal rows with equal targets become one whose weight is the sum of theirs, in an order that
+    depends on the rows alone: so a sample of weight k is trained on exactly as k samples are, to
+    the bit, whatever the batch size. Without anything to merge all stays as it is, uncopied.
+    """
+    keys = row_keys(X) ^ (row_keys(t.reshape(len(t), -1)) * np.uint64(0x9E3779B97F4A7C15))
+    order = np.argsort(keys, kind="stable")
+    same = np.zeros(len(X), np.bool_)  # as the one before it, in this order
+    same[1:] = keys[order[1:]] == keys[order[:-1]]
+    alike = weights is None or bool((weights == weights[0]).all())
+    if alike and not same.any():
+        return X, t, 1.0, None
+    w = np.ones(len(X)) if weights is None else np.asarray(weights, np.float64)
+    starts = np.flatnonzero(~same)
+    sums = np.add.reduceat(w[order], starts)
+    kept = sums > 0
+    if not kept.any():
+        raise ParameterError("sample weights must not all be 0, they are; leave them out")
+    first = order[starts][kept]
+    return X[first], t[first], 1.0, sums[kept]
+
+
+def row_keys(x: Array) -> Array:
+    """64 bits for each row of x (N, D), equal for equal rows and hardly ever otherwise.
+
+    sum_j r_j bits(x_j) modulo 2^64 with odd random r: the same wherever a row stands.
+    """
+    words = np.uint32 if x.dtype.itemsize == 4 else np.uint64 if x.dtype.itemsize == 8 else np.uint8
+    r = (
+        np.random.default_rng(0).integers(0, 2**63, x.shape[1] * x.dtype.itemsize, np.uint64) * 2
+        + 1
+    )
+    keys = np.empty(len(x), np.uint64)
+    for start in range(0, len(x), ROWS):
+        rows = np.ascontiguousarray(x[start : start + ROWS]).view(words).astype(np.uint64)
+        rows ^= rows >> np.uint64(29)  # or rows of small whole numbers would differ in few bits
+        rows *= np.uint64(0xBF58476D1CE4E5B9)
+        rows ^= rows >> np.uint64(32)
+        keys[start : start + len(rows)] = np.einsum("ij,j->i", rows, r[: rows.shape[1]])
+    return keys
