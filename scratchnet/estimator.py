@@ -170,7 +170,10 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         return tags
 
     def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except TypeError as error:
+            raise TypeError(f"labels must all be of one kind: {error}; convert them") from error
         if partial and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         kind = type_of_target(y, input_name="y")

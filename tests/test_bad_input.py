@@ -61,12 +61,12 @@ ELSEWHERE = {
     2: "accepted: test_what_is_fine_is_accepted",
     22: "test_cli.py: the reader of a pipe that goes away",
     23: "test_cli.py: no terminal, a dumb one, a narrow one",
-    37: "the estimator comes with a later issue; a network is told how many classes there are",
-    38: "the estimator comes with a later issue; labels of other kinds are row 29's answer",
-    39: "sample weights come with the estimator",
-    40: "the estimator comes with a later issue; another number of columns is here under 40",
-    41: "column names come with the estimator",
-    42: "partial_fit comes with the estimator",
+    37: "test_estimator.py: one class, by scikit-learn's check classifiers_one_label",
+    38: "test_estimator.py: labels of other kinds; here in row 29 for a network",
+    39: "test_estimator.py: weights that cannot be",
+    40: "test_estimator.py: predict before fit, other columns; here in row 40 for a network",
+    41: "test_estimator.py: other column names",
+    42: "test_estimator.py: partial_fit with an unseen class or without classes",
     61: "test_download.py: the network; nothing is fetched from OpenML",
     78: "training by several processes comes with a later issue",
 }
@@ -536,10 +536,10 @@ def test_memory_that_runs_out_in_training_leaves_the_last_checkpoint(monkeypatch
     begun("whole")(Path())
     step = Trainer.step
 
-    def hungry(self: Trainer, x: np.ndarray, t: np.ndarray) -> tuple[float, int]:
+    def hungry(self: Trainer, *batch: np.ndarray | None) -> tuple[float, int]:
         if self.steps == 4:
             np.empty(2**50, dtype=np.float64)
-        return step(self, x, t)
+        return step(self, *batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", hungry)
@@ -1012,7 +1012,9 @@ CALLS: list[tuple[int, Callable[[], object], type[ScratchnetError], str]] = [
     (34, lambda: net().accuracy(GOOD, with_label(3)), ShapeError, "from 0 to 2.* got 3 at row 5"),
     (35, lambda: Samples(GOOD, RIGHT[:, None]), ShapeError, r"got \(6, 1\); try t.ravel\(\)"),
     (35, lambda: net().loss(GOOD, RIGHT[:, None]), ShapeError, r"got \(6, 1\); use t.ravel\(\)"),
-    (36, lambda: Samples(GOOD, np.eye(3)[RIGHT]), ShapeError,
+    (36, lambda: Trainer(net(), (GOOD, np.eye(3)[RIGHT])), ShapeError,
+     r"got \(6, 3\); use SoftmaxWithLoss\(labels='onehot'\)"),
+    (36, lambda: Samples(GOOD, np.eye(3, dtype=int)[RIGHT]), ShapeError,
      r"t must have the shape \(samples,\), got \(6, 3\); try t.argmax\(axis=1\)"),
     (36, lambda: net().loss(GOOD, np.eye(3)[RIGHT]), ShapeError,
      r"got \(6, 3\); use SoftmaxWithLoss\(labels='onehot'\)"),

@@ -504,6 +504,20 @@ def test_rows_38_40_labels_and_columns_that_do_not_fit_are_refused():
         MLPRegressor("absolute").fit(IRIS, KIND)
 
 
+def test_rows_37_to_41_one_class_mixed_labels_no_fit_and_other_columns():
+    alone = classify().fit(IRIS, np.full(len(IRIS), "only"))
+    assert set(alone.predict(IRIS)) == {"only"}
+    assert alone.predict_proba(IRIS).shape == (len(IRIS), 1)
+    for labels in (["a"] * 75 + [1] * 75, [None] * 150, ["a"] * 149 + [np.nan]):
+        with pytest.raises((TypeError, ValueError), match=r"(?i)label|NaN|type"):
+            classify().fit(IRIS, np.array(labels, dtype=object))
+    with pytest.raises(NotFittedError):
+        classify().predict(IRIS)
+    frame = pd.DataFrame(IRIS, columns=list("abcd"))
+    with pytest.raises(ValueError, match="feature names should match"):
+        classify().fit(frame, KIND).predict(frame.rename(columns={"a": "e"}))
+
+
 def test_a_large_batch_size_is_warned_of():
     with pytest.warns(UserWarning, match="batch_size 1000 is more than the 149 different samples"):
         classify(batch_size=1000).fit(IRIS, KIND)  # two of the 150 flowers are the same
