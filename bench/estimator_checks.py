@@ -58,16 +58,14 @@ OURS: list[dict[str, Any]] = [
     ),
 ]
 CONTRADICTED: dict[str, Any] = {"max_iter": 100, "warm_start": True}
-"""Two checks fit one estimator twice and expect what warm_start rules out: a forgotten first fit."""
+"""Two checks fit one estimator twice and expect what warm_start rules out: a forgotten fit."""
 REGRESSORS: list[dict[str, Any]] = [
     {"max_iter": 100},
     {"max_iter": 100, "solver": "lbfgs"},
     {"max_iter": 100, "early_stopping": True},
     {"max_iter": 100, "batch_size": 8},
 ]
-OUR_CONTRADICTED: dict[str, Any] = {"max_iter": 100, "warm_start": True}
-"""Two checks fit one estimator twice and expect what warm_start rules out: a forgotten first fit."""
-REGRESSORS: list[dict[str, Any]] = [
+OUR_REGRESSORS: list[dict[str, Any]] = [
     {"max_iter": 100, "dtype": "float64", "batch_norm": True},
     {"max_iter": 100, "dropout": 0.1, "optimizer": "lion"},
 ]

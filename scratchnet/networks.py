@@ -478,8 +478,11 @@ def make_loss(
     kind = pick(LOSSES, name, "loss")
     if kind is SoftmaxWithLoss:
         return SoftmaxWithLoss(labels, label_smoothing=label_smoothing, class_weight=class_weight)
-    for option, value in (("label_smoothing", label_smoothing), ("class_weight", class_weight)):
-        if value:
+    for option, given in (
+        ("label_smoothing", bool(label_smoothing)),
+        ("class_weight", class_weight is not None),
+    ):
+        if given:
             raise ParameterError(f"{option} is an option of the loss softmax, not of {name}")
     return kind(labels)
 

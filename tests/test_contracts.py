@@ -20,7 +20,9 @@ from scratchnet.layers import (
     BinaryCrossEntropy,
     Dropout,
     Layer,
+    LayerNorm,
     MeanSquaredError,
+    PoissonLoss,
     PReLU,
     SoftmaxWithLoss,
     Standardize,
@@ -57,6 +59,7 @@ LAYERS = {
     "affine-without-bias": lambda n, dtype: Affine(n, 4, dtype=dtype, bias=False),
     "batch-without-scale": lambda n, dtype: BatchNorm(n, scale=False, dtype=dtype),
     "dropout-0.2": lambda n, dtype: Dropout(0.2),
+    "layer-without-scale": lambda n, dtype: LayerNorm(n, scale=False, dtype=dtype),
     "prelu-each": PReLU,
     "standardize": standardize,
 }
@@ -152,7 +155,7 @@ def test_in_a_network_a_short_batch_after_a_long_one_is_computed_on_its_own_rows
 @pytest.mark.parametrize("name", sorted(set(LAYERS) - CONSTANT_SLOPE))
 def test_b16_backward_before_forward_says_so(name):
     with pytest.raises(CallOrderError, match="call forward"):
-        make_layer(name).backward(np.ones((2, 4), "float32"))
+        make_layer(name, n_in=4).backward(np.ones((2, 4), "float32"))
 
 
 @pytest.mark.parametrize("name", sorted(CONSTANT_SLOPE))
@@ -179,20 +182,21 @@ def test_a_copied_layer_behaves_the_same_and_shares_nothing(name, copied):
             assert not np.shares_memory(value, others[key])
 
 
+@pytest.mark.parametrize("copied", [Network.copy, *COPIES.values()], ids=["copy", *COPIES])
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_copied_network_goes_on_to_the_same_bits(name):
+def test_a_copied_network_goes_on_to_the_same_bits(name, copied):
     size = make_layer(name).output_size(5)
     network = Network([make_layer(name), Affine(size, 3, rng=1)])
     x, t = inputs(), np.arange(7) % 3
     network.gradient(x, t)
-    for other in (network.copy(), *(copied(network) for copied in COPIES.values())):
-        np.testing.assert_array_equal(other.predict(x), network.predict(x))
-        for each in (network, other):
-            each.set_rng(np.random.default_rng(4))
-            each.gradient(x, t)
-        np.testing.assert_array_equal(other.gradient_vector, network.gradient_vector)
-        np.testing.assert_array_equal(other.state_vector, network.state_vector)
-        assert not np.shares_memory(other.state_vector, network.state_vector)
+    other = copied(network)
+    np.testing.assert_array_equal(other.predict(x), network.predict(x))
+    for each in (network, other):
+        each.set_rng(np.random.default_rng(4))
+        each.gradient(x, t)
+    np.testing.assert_array_equal(other.gradient_vector, network.gradient_vector)
+    np.testing.assert_array_equal(other.state_vector, network.state_vector)
+    assert not np.shares_memory(other.state_vector, network.state_vector)
 
 
 # Losses
@@ -218,6 +222,8 @@ LOSS_CASES = {
     "squares-integer": (lambda: MeanSquaredError("integer"), CLASSES),
     "binary": (lambda: BinaryCrossEntropy(), SOFT),
     "binary-integer": (lambda: BinaryCrossEntropy("integer"), CLASSES),
+    "poisson": (lambda: PoissonLoss(), np.floor(SOFT * 8)),
+    "poisson-integer": (lambda: PoissonLoss("integer"), CLASSES),
     "squares-single": (lambda: MeanSquaredError("integer"), CLASSES % 2),
     "binary-single": (lambda: BinaryCrossEntropy("integer"), CLASSES % 2),
 }
@@ -286,11 +292,25 @@ def test_a_loss_is_a_mean_over_rows(name):
     np.testing.assert_allclose(dy, np.concatenate([g for _, g in rows]) / 7, rtol=1e-13, atol=1e-16)
 
 
+@LOSS_NAMES
+def test_a_row_of_weight_2_counts_as_if_it_stood_there_twice_and_one_of_0_not_at_all(name):
+    loss, y, t = make_loss_case(name, "float64")
+    w = np.array([2.0, 1, 0, 2, 1, 0, 1])  # of mean 1
+    twice = np.repeat(np.arange(7), w.astype(int))
+    expected, dy = loss.forward(y[twice], t[twice]), loss.backward()
+    assert loss.compute(y, loss.check_targets(t, *y.shape), w) == pytest.approx(expected, rel=1e-13)
+    for row, slope in enumerate(loss.backward()):
+        np.testing.assert_allclose(slope, dy[twice == row].sum(axis=0), rtol=1e-12, atol=1e-16)
+    assert loss.compute(y, loss.check_targets(t, *y.shape), 0 * w) == 0
+    assert not loss.backward().any()
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_of_float32_outputs_is_summed_in_float64(name):
     n = 10_000
     y, t = np.zeros((n + 1, 2), "float32"), np.ones(n + 1, int)
-    y[0, 0] = 2.0**27  # beside it a float32 has steps of 16, and 10,000 small losses are lost
+    # Beside a loss of 1e8 a float32 has steps of 8, and 10,000 small ones are lost.
+    y[0, 0] = 18.5 if name == "poisson" else 2.0**27
     y[1:] = (0.25, 0.5)
     loss = LOSSES[name]("integer")
     first, small = loss.forward(y[:1], t[:1]), loss.forward(y[1:2], t[1:2])
@@ -588,6 +608,7 @@ def test_a_network_has_the_right_gradient_at_the_start_and_after_training(
 OPTIONS = {
     "batch norm": {"batch_norm": True},
     "layer norm": {"layer_norm": True},
+    "norm without gamma": {"batch_norm": True, "gamma": False},
     "noise": {"noise": 0.2, "input_noise": 0.1},
     "dropout": {"dropout": [0.2, 0.3], "input_dropout": 0.1},
     "standardize": {"standardize": "features"},
@@ -596,6 +617,7 @@ OPTIONS = {
     "class weights": {"class_weight": [1.0, 0.5, 3.0, 2.0]},
     "squares": {"loss": "mean-squared-error"},
     "binary": {"loss": "binary-cross-entropy"},
+    "counts": {"loss": "poisson"},
     "all": {
         "activation": ["prelu", "gelu"],
         "batch_norm": True,

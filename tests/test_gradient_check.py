@@ -19,7 +19,7 @@ from scratchnet.errors import (
     InconclusiveCheckError,
     ParameterError,
 )
-from scratchnet.layers import Layer
+from scratchnet.layers import BatchNorm, Dropout, GaussianNoise, Layer, Standardize
 
 X = np.random.default_rng(0).normal(size=(4, 5))
 T = np.array([0, 1, 2, 0])
@@ -121,6 +121,79 @@ def test_b06_a_single_sample_through_a_batch_statistic_proves_nothing():
     assert check_gradients(network, X, T, raises=False).arrays[0].status == "passed"
     with pytest.raises(InconclusiveCheckError):
         check_gradients(network, X[:1], T[:1])
+
+
+NORMALIZED = {
+    "layer": BatchNorm(5),
+    "network": Network([Affine(5, 6, bias=False), BatchNorm(6), Tanh(), Affine(6, 3, rng=1)]),
+    "multi-layer": MultiLayerNet(5, [6, 6], 3, "tanh", batch_norm=True, dropout=0.2, noise=0.1),
+}
+ROWS = np.random.default_rng(8).normal(size=(8, 5))
+LABELS = np.arange(8) % 3
+
+
+@pytest.mark.parametrize("subject", NORMALIZED.values(), ids=NORMALIZED)
+def test_b06_batch_norm_of_a_single_sample_is_inconclusive_and_of_eight_right(subject):
+    with pytest.raises(InconclusiveCheckError, match="a batch of one row with constants; try x"):
+        check_gradients(subject, ROWS[:1], LABELS[:1])
+    report = check_gradients(subject, ROWS, LABELS)
+    assert report.status == "passed"
+    assert max(check.error for check in report.arrays) <= 1e-9
+    # In evaluation the statistics are constants, and one row is as good as eight.
+    assert check_gradients(subject, ROWS[:1], LABELS[:1], train=False).status == "passed"
+
+
+def test_b06_a_bias_that_batch_norm_cancels_is_inconclusive_not_wrong():
+    network = Network([Affine(6, 5), BatchNorm(5), ReLU(), Affine(5, 3, rng=1)])
+    x = np.random.default_rng(0).normal(size=(8, 6))
+    report = check_gradients(network, x, LABELS, raises=False)
+    assert report.status == "inconclusive"
+    found = {check.name: check for check in report.arrays}
+    assert found["b1"].status == "inconclusive"
+    assert "every gradient is 0" in found["b1"].reason
+    assert {check.status for name, check in found.items() if name != "b1"} == {"passed"}
+    # In evaluation it has its effect.
+    assert check_gradients(network, x, LABELS, train=False).status == "passed"
+
+
+def test_a_wrong_gradient_of_one_row_through_batch_norm_is_wrong_not_inconclusive():
+    network = Network([Affine(5, 4), BatchNorm(4), wrong(Affine, "param_grads", one_off)(4, 3)])
+    assert check_gradients(network, ROWS[:1], LABELS[:1], raises=False).status == "failed"
+
+
+class ForgetsTheMean(BatchNorm):
+    def input_grad(self, dout):
+        return super().input_grad(dout) + dout.mean(axis=0) * self._slope()
+
+
+class RedrawsTheMask(Dropout):
+    def input_grad(self, dout):
+        self.forward(dout, train=True)
+        return super().input_grad(dout)
+
+
+class PassesEverything(Dropout):
+    def input_grad(self, dout):
+        return dout
+
+
+@pytest.mark.parametrize("layer", [ForgetsTheMean(5), RedrawsTheMask(), PassesEverything()])
+def test_a_wrong_layer_of_training_fails(layer):
+    with pytest.raises(GradientCheckError, match="gradient check: failed"):
+        check_gradients(layer, ROWS)
+
+
+def test_the_check_leaves_statistics_and_random_numbers_as_they_were():
+    layers = [Standardize(5), GaussianNoise(), BatchNorm(5), Dropout(), Affine(5, 3)]
+    network = Network(layers)
+    network.observe(ROWS, LABELS)
+    network.gradient(ROWS, LABELS)
+    before, state = network.state_vector.copy(), layers[1].rng.bit_generator.state
+    check_gradients(network, ROWS, LABELS)
+    for layer in layers[:-1]:
+        check_gradients(layer, ROWS)
+    np.testing.assert_array_equal(network.state_vector, before)
+    assert layers[1].rng.bit_generator.state == state
 
 
 def test_b06_points_on_a_kink_are_left_out_and_counted():

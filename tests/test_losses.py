@@ -1,4 +1,4 @@
-"""Softmax with cross-entropy: exact from the logits, and strict about labels."""
+"""Losses: exact from the outputs, strict about targets, and what their options mean."""
 
 import math
 
@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchnet import SoftmaxWithLoss, functions
+from scratchnet import MultiLayerNet, SoftmaxWithLoss, functions
 from scratchnet.errors import DtypeError, ParameterError, ScratchnetError, ShapeError
+from scratchnet.layers import BinaryCrossEntropy, MeanSquaredError, PoissonLoss
 
 T = np.array([0, 2, 1])
 Y = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0], [-1.0, 3.0, 5.0]])
 
 
 def exact(y, t):
-    """The mean cross-entropy with 60 digits."""
-    with mpmath.workdps(60):
+    """The mean cross-entropy with 400 digits: 60 of a loss of exp(-700) must be left of 1 + it."""
+    with mpmath.workdps(400):
         rows = [
             mpmath.log(
                 mpmath.fsum(mpmath.exp(mpmath.mpf(float(v)) - mpmath.mpf(float(r[k]))) for v in r)
@@ -145,3 +146,213 @@ def test_labels_are_never_guessed_from_their_shape():
     with pytest.raises(ParameterError, match="integer, onehot, soft, got 'auto'"):
         SoftmaxWithLoss(labels="auto")
     assert repr(SoftmaxWithLoss()) == "SoftmaxWithLoss(labels='integer')"
+
+
+# Label smoothing
+
+
+def smoothed(t, e, k):
+    return (1 - e) * np.eye(k)[t] + e / k
+
+
+@pytest.mark.parametrize("e", [0.1, 0.5, 0.99])
+def test_label_smoothing_is_the_loss_of_labels_smoothed_by_hand(e):
+    loss, by_hand = SoftmaxWithLoss(label_smoothing=e), SoftmaxWithLoss("soft")
+    value, dy = loss.forward(Y, T), loss.backward()
+    assert value == pytest.approx(by_hand.forward(Y, smoothed(T, e, 3)), rel=1e-14)
+    np.testing.assert_allclose(dy, by_hand.backward(), rtol=1e-12, atol=1e-16)
+    one_hot = SoftmaxWithLoss("onehot", label_smoothing=e)
+    assert one_hot.forward(Y, np.eye(3)[T]) == value
+    soft = SoftmaxWithLoss("soft", label_smoothing=e)
+    assert soft.forward(Y, np.eye(3)[T]) == pytest.approx(value, rel=1e-14)
+
+
+def test_smoothing_of_0_is_no_smoothing_to_the_bit():
+    assert SoftmaxWithLoss(label_smoothing=0.0).forward(Y, T) == SoftmaxWithLoss().forward(Y, T)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shift", [0.0, 1e4, -1e6, 2.0**23])
+def test_with_smoothing_too_a_common_shift_of_the_logits_changes_nothing(shift, dtype):
+    y = np.array([[0.0, 1.0, 2.0], [3.0, 3.0, 3.0]])
+    shifted = (y + shift).astype(dtype)
+    assert (shifted - np.dtype(dtype).type(shift) == y).all()  # the shift itself loses no digit
+    t = np.array([0, 2])
+    expected = SoftmaxWithLoss("soft").forward(y, smoothed(t, 0.1, 3))
+    found = SoftmaxWithLoss(label_smoothing=0.1).forward(shifted, t)
+    assert found == pytest.approx(expected, rel=1e-6 if dtype == "float32" else 1e-14)
+
+
+@pytest.mark.parametrize("row", [[1e4, -1e4, 0.0], [1e30, -1e30, 1e30], [800.0, 0.0, 0.0]])
+def test_smoothed_losses_of_extreme_logits_are_exact(row):
+    y, e = np.array([row]), 0.1
+    loss = SoftmaxWithLoss(label_smoothing=e)
+    with np.errstate(all="raise", under="ignore"):
+        value, dy = loss.forward(y, np.array([1])), loss.backward()
+    with mpmath.workdps(60):
+        logits = [mpmath.mpf(v) for v in row]
+        top = max(logits)
+        total = top + mpmath.log(mpmath.fsum(mpmath.exp(v - top) for v in logits))
+        targets = [mpmath.mpf(e) / 3 + (1 - mpmath.mpf(e)) * (k == 1) for k in range(3)]
+        true = mpmath.fsum(t * (total - v) for t, v in zip(targets, logits, strict=True))
+    assert value == pytest.approx(float(true), rel=1e-14)
+    assert np.isfinite(dy).all()
+
+
+@pytest.mark.parametrize("value", [1.0, -0.1, "0.1"])
+def test_label_smoothing_is_from_0_to_below_1(value):
+    with pytest.raises(ParameterError, match="label_smoothing must be"):
+        SoftmaxWithLoss(label_smoothing=value)
+
+
+# Class weights
+
+
+def test_class_weights_multiply_the_loss_of_a_row_and_the_mean_is_over_rows():
+    w = np.array([2.0, 0.5, 3.0])
+    loss = SoftmaxWithLoss(class_weight=w)
+    rows = -functions.log_softmax(Y)[np.arange(3), T]
+    assert loss.forward(Y, T) == pytest.approx((w[T] * rows).sum() / 3, rel=1e-14)
+    expected = w[T][:, np.newaxis] * (functions.softmax(Y) - np.eye(3)[T]) / 3
+    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-12, atol=1e-16)
+    half = SoftmaxWithLoss("soft", class_weight=w)
+    t = np.array([[0.5, 0.5, 0.0]])
+    plain = SoftmaxWithLoss("soft").forward(Y[:1], t)
+    assert half.forward(Y[:1], t) == pytest.approx(1.25 * plain, rel=1e-14)
+
+
+def test_balanced_weights_wait_for_the_training_labels_and_are_counted_once():
+    loss = SoftmaxWithLoss(class_weight="balanced")
+    assert loss.config()["class_weight"] == "balanced"
+    loss.observe(np.array([0, 0, 0, 2]), 3)
+    assert loss.config()["class_weight"] == [
+        4 / 9,
+        4 / 3,
+        4 / 3,
+    ]  # as if the absent stood there once
+    loss.observe(np.array([1, 1, 1, 1]), 3)
+    assert loss.config()["class_weight"] == [4 / 9, 4 / 3, 4 / 3]
+    assert SoftmaxWithLoss(**loss.config()).forward(Y, T) == loss.forward(Y, T)
+
+
+BAD_WEIGHTS = [
+    ([1.0, -1.0, 1.0], "class_weight.1. must be"),
+    ([1.0, float("nan"), 1.0], "class_weight.1. must be"),
+    (["1", "2", "3"], "class_weight.0. must be"),
+    ("even", "class_weight must be one of balanced, got 'even'"),
+    (2.0, "class_weight must be"),
+    ({0: 5.0, 1: 1.0}, "class_weight must be"),
+]
+
+
+@pytest.mark.parametrize(("weights", "message"), BAD_WEIGHTS)
+def test_class_weights_are_a_number_for_each_class(weights, message):
+    with pytest.raises(ParameterError, match=message):
+        SoftmaxWithLoss(class_weight=weights)
+
+
+def test_class_weights_of_another_number_of_classes_are_refused():
+    with pytest.raises(ShapeError, match="one number for each of the 3 outputs, got 2"):
+        SoftmaxWithLoss(class_weight=[1.0, 2.0]).forward(Y, T)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0, 3.0], np.ones(3), "balanced"])
+def test_class_weights_and_smoothing_are_options_of_softmax_alone(weights):
+    with pytest.raises(ParameterError, match="class_weight is an option of the loss softmax"):
+        MultiLayerNet(4, [], 3, loss="mean-squared-error", class_weight=weights)
+    with pytest.raises(ParameterError, match="label_smoothing is an option of the loss softmax"):
+        MultiLayerNet(4, [], 3, loss="binary-cross-entropy", label_smoothing=0.1)
+
+
+# Losses of each output by itself
+
+
+def test_the_mean_squared_error_is_the_book_s_sum_of_squares_a_row():
+    loss, t = MeanSquaredError(), np.eye(3)[T]
+    assert loss.forward(Y, t) == pytest.approx(0.5 * ((Y - t) ** 2).sum() / 3, rel=1e-15)
+    np.testing.assert_allclose(loss.backward(), (Y - t) / 3, rtol=1e-15)
+    labels = MeanSquaredError("integer")
+    assert labels.forward(Y, T) == loss.forward(Y, t)
+    np.testing.assert_array_equal(labels.backward(), loss.backward())
+
+
+def test_binary_cross_entropy_of_two_classes_is_softmax_with_the_other_logit_at_0():
+    y, t = np.array([[2.0], [-1.0], [0.0]]), np.array([1, 1, 0])
+    loss, softmax = BinaryCrossEntropy("integer"), SoftmaxWithLoss()
+    pairs = np.hstack([np.zeros((3, 1)), y])
+    assert loss.forward(y, t) == pytest.approx(softmax.forward(pairs, t), rel=1e-14)
+    np.testing.assert_allclose(loss.backward()[:, 0], softmax.backward()[:, 1], rtol=1e-13)
+
+
+@pytest.mark.parametrize("t", [0.0, 1.0, 0.25])
+@pytest.mark.parametrize("y", [-1e4, -745.0, -40.0, -1e-9, 0.0, 3.0, 40.0, 745.0, 1e4])
+def test_b29_binary_cross_entropy_is_exact_for_extreme_logits(y, t):
+    loss = BinaryCrossEntropy()
+    with np.errstate(all="raise", under="ignore"):
+        value, dy = loss.forward(np.array([[y]]), [[t]]), loss.backward()
+    with mpmath.workdps(5000):
+        p = 1 / (1 + mpmath.exp(-mpmath.mpf(y)))
+        true = -(t * mpmath.log(p) + (1 - t) * mpmath.log(1 - p))
+        slope = float(p - t)
+    assert value == pytest.approx(float(true), rel=1e-13, abs=1e-300)
+    assert dy[0, 0] == pytest.approx(slope, rel=1e-13, abs=1e-16)
+
+
+def test_the_poisson_loss_is_half_the_deviance_and_0_where_the_mean_is_the_count():
+    from sklearn.metrics import mean_poisson_deviance
+
+    y, t = np.array([[0.3], [-1.0], [2.0]]), np.array([[0.0], [2.0], [7.0]])
+    loss = PoissonLoss()
+    expected = mean_poisson_deviance(t, np.exp(y)) / 2
+    assert loss.forward(y, t) == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(loss.backward(), (np.exp(y) - t) / 3, rtol=1e-14)
+    assert loss.forward(np.log(t[1:]), t[1:]) == pytest.approx(0, abs=1e-14)
+
+
+BAD_TARGETS = [
+    (MeanSquaredError(), np.ones((3, 2)), ShapeError, r"targets must have the shape \(3, 3\)"),
+    (MeanSquaredError(), [["a"] * 3] * 3, DtypeError, "targets must be numbers"),
+    (MeanSquaredError(), [[0, 0, 0], [0, np.inf, 0], [0, 0, 0]], ShapeError, "row 1, column 1"),
+    (MeanSquaredError("integer"), [0, 3, 1], ShapeError, "from 0 to 2, .* got 3 at row 1"),
+    (MeanSquaredError("integer"), np.eye(3), ShapeError, r"shape \(N,\)"),
+    (BinaryCrossEntropy(), [[0, 0, 0], [0, 0, 1.5], [0, 0, 0]], ShapeError, "from 0 to 1, got 1.5"),
+    (BinaryCrossEntropy(), [[0, 0, 0], [0, 0, 0], [-1, 0, 0]], ShapeError, "row 2, column 0"),
+    (PoissonLoss(), [[0, 0, 0], [0, -1, 0], [0, 0, 0]], ShapeError, "got -1 at row 1, column 1"),
+]
+
+
+@pytest.mark.parametrize(("loss", "t", "error", "message"), BAD_TARGETS)
+def test_b09_targets_that_do_not_fit_are_named_with_row_and_column(loss, t, error, message):
+    with pytest.raises(error, match=message):
+        loss.forward(Y, t)
+
+
+def test_targets_without_their_column_are_told_how_to_get_it():
+    with pytest.raises(ShapeError, match=r"use t\[:, np.newaxis\]"):
+        MeanSquaredError().forward(Y[:, :1], np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "t", "right"),
+    [
+        (MeanSquaredError(), Y, np.eye(3)[T], 1),
+        (MeanSquaredError("integer"), Y, T, 1),
+        (MeanSquaredError("integer"), Y[:, :1] / 3, np.array([1, 0, 1]), 2),
+        (BinaryCrossEntropy("integer"), Y, T, 1),
+        (BinaryCrossEntropy("integer"), Y[:, :1], np.array([1, 1, 0]), 2),
+        (BinaryCrossEntropy(), Y, (Y > 0).astype(float), 3),
+        (BinaryCrossEntropy(), Y, np.eye(3)[T], 0),
+        (PoissonLoss(), Y, np.eye(3)[T], 1),
+    ],
+)
+def test_rows_of_an_elementwise_loss_are_right_by_the_largest_output_or_its_side(loss, y, t, right):
+    loss.forward(y, t)
+    assert loss.count_correct() == right
+
+
+def test_losses_say_what_they_are():
+    loss = SoftmaxWithLoss("onehot", label_smoothing=0.1, class_weight=[1, 2])
+    assert repr(loss) == (
+        "SoftmaxWithLoss(labels='onehot', label_smoothing=0.1, class_weight=[1.0, 2.0])"
+    )
+    assert repr(BinaryCrossEntropy()) == "BinaryCrossEntropy(labels='values')"

@@ -264,7 +264,8 @@ class GELU(Layer):
         """Return dout (P(x) + x N(x)), N being the density of the normal distribution."""
         x, p = remembered(self.x), remembered(self.p)
         dx = self.keep("dx", dout.shape, dout.dtype)
-        np.square(x, out=dx)
+        np.clip(x, -40.0, 40.0, out=dx)  # beyond, N(x) is 0, and the square may overflow
+        np.square(dx, out=dx)
         np.multiply(dx, -0.5, out=dx)
         np.exp(dx, out=dx)
         np.multiply(dx, 1.0 / math.sqrt(2.0 * math.pi), out=dx)  # N(x)

@@ -9,8 +9,6 @@ from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array
 
-TINY = np.finfo(np.float32).tiny  # keeps a column of zeros from a division by 0
-
 
 class Affine(Layer):
     """y = x W + b for x (N, n_in), W (n_in, n_out), b (n_out,); returns y (N, n_out).
@@ -84,7 +82,7 @@ class Affine(Layer):
         W = self.params["W"]
         lengths = np.sqrt(np.einsum("ij,ij->j", W, W))
         if lengths.max() > self.max_norm:
-            np.multiply(W, np.minimum(1.0, self.max_norm / np.maximum(lengths, TINY)), out=W)
+            np.multiply(W, self.max_norm / np.maximum(lengths, self.max_norm), out=W)
 
     def output_size(self, n_in: int) -> int:
         """n_out; raises ShapeError where the layer before has another size."""

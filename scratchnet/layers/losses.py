@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_not_negative, check_share, check_word
-from scratchnet.errors import DtypeError, ShapeError
+from scratchnet.errors import DtypeError, ParameterError, ShapeError
 from scratchnet.functions import sigmoid
 from scratchnet.layers.layer import remembered
 from scratchnet.parameters import Array
@@ -129,6 +129,11 @@ class SoftmaxWithLoss(Loss):
             check_word("class_weight", class_weight, ("balanced",))
         self.class_weight: Array | None = None  # (K,)
         if class_weight is not None and not self.balanced:
+            if isinstance(class_weight, Mapping) or not np.iterable(class_weight):
+                raise ParameterError(
+                    "class_weight must be a list with a number for each class, 'balanced' or None, "
+                    f"got {class_weight!r}"
+                )
             each = enumerate(class_weight)
             self.class_weight = np.array(
                 [check_not_negative(f"class_weight[{k}]", weight) for k, weight in each]
@@ -179,20 +184,21 @@ class SoftmaxWithLoss(Loss):
         rest = e.sum(axis=1)  # r
         e[rows, self.first] = 1.0
         self.p = np.divide(e, (1.0 + rest)[:, np.newaxis], out=e)
-        gap = np.subtract(largest, self._target_logit(y, rows), dtype=np.float64)  # m - y_t
+        gap = self._gap(y, largest, rows)  # m - y_t
         losses = gap + np.log1p(rest)
         if self.class_weight is not None:
             self.w = (self.class_weight[t] if t.ndim == 1 else t @ self.class_weight)[:, np.newaxis]
             losses *= self.w[:, 0]
         return np.asarray(losses)
 
-    def _target_logit(self, y: Array, rows: Array) -> Array:
-        """y_t, or its mean under soft or smoothed labels (N,)."""
+    def _gap(self, y: Array, largest: Array, rows: Array) -> Array:
+        """m - y_t, or its mean under soft or smoothed labels, in float64 (N,); never below 0."""
         t, e = remembered(self.t), self.label_smoothing
-        at_label = y[rows, t] if t.ndim == 1 else (y * t).sum(axis=1, dtype=np.float64)
-        if e:
-            at_label = (1.0 - e) * at_label + e * y.mean(axis=1, dtype=np.float64)
-        return np.asarray(at_label)
+        if t.ndim == 1 and not e:
+            return np.subtract(largest, y[rows, t], dtype=np.float64)
+        gaps = np.subtract(largest[:, np.newaxis], y, dtype=np.float64)
+        gap = gaps[rows, t] if t.ndim == 1 else (gaps * t).sum(axis=1)
+        return np.asarray((1.0 - e) * gap + e * gaps.mean(axis=1))
 
     def observe(self, t: Array, n_outputs: int) -> None:
         """Count the classes among the labels of all training samples, for balanced weights."""

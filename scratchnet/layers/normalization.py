@@ -211,7 +211,10 @@ class Standardize(Layer):
                 np.full_like(var, (var + (mean - total) ** 2).mean()),
             )
         self.statistics["input_mean"] = mean
-        self.statistics["input_std"] = np.where(var > 0, np.sqrt(var), 1.0)
+        std = np.sqrt(var).astype(self.statistics["input_std"].dtype)
+        # What rounding leaves of a column that never varies is no deviation.
+        varies = std > len(x) * np.finfo(np.float64).eps * np.abs(mean)
+        self.statistics["input_std"] = np.where(varies, std, 1.0)
         self.statistics["input_rows"] = np.full(1, len(x))
 
     def forward(self, x: Array, *, train: bool = False) -> Array:

@@ -32,7 +32,8 @@ class Dropout(Layer):
         super().__init__()
         self.rate = check_share("dropout", rate)
         self.rng: np.random.Generator = np.random.default_rng(rng)
-        self.dropped = round(self.rate * LEVELS)  # of LEVELS values, how many mean "off"
+        # Of LEVELS values, how many mean "off": never all, which would leave nothing to scale up.
+        self.dropped = min(round(self.rate * LEVELS), LEVELS - 1)
         self.factor: Array | None = None  # m / (1 - p) (N, n), of the last pass that disturbed
         self.disturbed: bool | None = None  # whether the last forward pass did anything
 
@@ -95,6 +96,8 @@ class GaussianNoise(Layer):
 
 def random_bits(rng: np.random.Generator, n: int) -> Array:
     """n random numbers of 16 bits, four from each raw 64-bit word: the cheapest there are."""
+    if isinstance(rng.bit_generator, np.random.MT19937):  # the one whose raw words have 32 bits
+        return rng.integers(0, LEVELS, n, np.uint16)
     return rng.bit_generator.random_raw(-(-n // 4)).view(np.uint16)[:n]
 
 

@@ -147,4 +147,4 @@ def load(name: str) -> Reference:
 
 def names() -> list[str]:
     """Every trajectory there is."""
-    return sorted(path.stem for path in FOLDER.glob("*.npz"))
+    return sorted(path.stem for path in FOLDER.glob("*.npz") if path.stem != "layers")
