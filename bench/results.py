@@ -265,8 +265,11 @@ def _sklearn(options: Mapping[str, Any], x: Any, t: Any, x_test: Any, t_test: An
     """Test accuracy in per cent of scikit-learn's network, trained until it converges."""
     from sklearn.neural_network import MLPClassifier
 
+    from scratchnet.environment import limit_threads
+
     network = MLPClassifier(**options, max_iter=500)
-    network.fit(x.reshape(len(x), -1), t)
+    with limit_threads(1):
+        network.fit(x.reshape(len(x), -1), t)
     return 100 * float(network.score(x_test.reshape(len(x_test), -1), t_test))
 
 
