@@ -61,14 +61,14 @@ def inject(where: Path, site: str, value: float, at: int, kind: int) -> str | No
     path = where / f"run-{site}-{value}-{at}-{kind}"
     visit = TheTrainer.step
 
-    def step(self: Trainer, x: Any, t: Any) -> tuple[float, int]:
+    def step(self: Trainer, x: Any, t: Any, w: Any = None) -> tuple[float, int]:
         if self.steps + 1 != at:
-            return visit(self, x, t)
+            return visit(self, x, t, w)
         if site == "input":
             x = np.full_like(x, value)
         trap = poison(self, site, value)
         try:
-            return visit(self, x, t)
+            return visit(self, x, t, w)
         finally:
             trap()
 
