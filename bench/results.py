@@ -25,7 +25,7 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-from report import BLAS_VARIABLES, THREAD_VARIABLES, machine, machine_lines, parser, table
+from report import BLAS_VARIABLES, THREAD_VARIABLES, machine, parser, table
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / "docs" / "results.json"
@@ -298,20 +298,22 @@ def _page(store: Store) -> str:
         "## Batch normalization over 16 scales of weights (the book's chapter 6)",
         _normalized(store),
     ]
-    wrapped = [part if "|" in part or "\n" in part else fill(part, 100) for part in parts]
+    blocks = [block for part in parts for block in part.split("\n\n")]
+    wrapped = [block if block[0] in "|-#" else fill(block, 100) for block in blocks]
     return "\n\n".join(wrapped) + "\n"
 
 
 def _machines(store: Store) -> str:
-    """Where the runs were made; the load is that of each time, and left out."""
+    """Where the runs were made, and the kernel of BLAS that they ran with."""
     found = {
-        machine_lines({**entry["machine"], "load": []}).replace("; load ", "")
-        for entry in store.found.values()
+        f"- {m['cpu']}, {m['cores']} cores, {m['system']}; Python {m['python']}, NumPy "
+        f"{m['numpy']}, {m['blas'][0]['internal_api']} {m['blas'][0]['version']}"
+        for m in (entry["machine"] for entry in store.found.values())
     }
     kernels = {run.get("kernel") for e in store.found.values() for run in e["runs"].values()}
     named = ", ".join(sorted(kernel for kernel in kernels if kernel))
-    note = "The runs themselves have these variables removed"
-    return "\n\n".join([*sorted(found), f"{note}; the BLAS kernel they ran with: {named}."])
+    removed = ", ".join(BLAS_VARIABLES)
+    return "\n".join([*sorted(found), f"- BLAS kernel of the runs, {removed} unset: {named}"])
 
 
 def _tests(store: Store, entry: Entry) -> list[float]:

@@ -39,18 +39,18 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
       epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
     - `warm_start` goes on with everything, the optimizer's memory and the order of epochs too:
       `fit` with max_iter 10 twice is `fit` with 20, to the bit, and n_iter_ counts on;
-    - biases start at 0, weights as `initializer` says, Glorot's uniform ones by default;
     - of epochs within `tol` of the highest validation score early stopping keeps the one with the
       lowest validation loss;
     - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
 
     What there is besides: `optimizer`, a name of OPTIMIZERS with learning_rate_init as its rate, or
-    an Optimizer, in the place of `solver`; `schedule`, `clip_norm`, `clip_value`, `ema` (decay);
-    an `activation` for each hidden layer; `batch_norm`, `layer_norm`, `dropout`, `input_dropout`,
-    `noise`, `input_noise`, `max_norm`, `standardize`, as MultiLayerNet has them; `scoring`, "loss"
-    or a scorer of scikit-learn's, for early stopping; `callbacks`, called with the estimator and
-    the Epoch, of which one that returns True ends the training; `progress_bar`; `dtype`;
-    `n_threads` of BLAS. `fit` takes validation data of one's own, `X_val` and `y_val`.
+    an Optimizer, in the place of `solver`; `schedule`, `clip_norm`, `clip_value`, `ema` (decay); an
+    `activation` for each hidden layer; `initializer`, None for scikit-learn's; `batch_norm`,
+    `layer_norm`, `dropout`, `input_dropout`, `noise`, `input_noise`, `max_norm`, `standardize`, as
+    MultiLayerNet has them; `scoring`, "loss" or a scorer of scikit-learn's, for early stopping;
+    `callbacks`, called with the estimator and the Epoch, of which one that returns True ends the
+    training; `progress_bar`; `dtype`; `n_threads` of BLAS. `fit` takes validation data of one's
+    own, `X_val` and `y_val`.
 
     Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
     `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
@@ -102,7 +102,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         clip_norm: float | None = None,
         clip_value: float | None = None,
         ema: float | None = None,
-        initializer: str | float = "xavier-uniform",
+        initializer: str | float | None = None,
         batch_norm: bool = False,
         layer_norm: bool = False,
         dropout: float | Sequence[float] = 0.0,
@@ -269,18 +269,18 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
       epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
     - `warm_start` goes on with everything, the optimizer's memory and the order of epochs too:
       `fit` with max_iter 10 twice is `fit` with 20, to the bit, and n_iter_ counts on;
-    - biases start at 0, weights as `initializer` says, Glorot's uniform ones by default;
     - of epochs within `tol` of the highest validation score early stopping keeps the one with the
       lowest validation loss;
     - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
 
     What there is besides: `optimizer`, a name of OPTIMIZERS with learning_rate_init as its rate, or
-    an Optimizer, in the place of `solver`; `schedule`, `clip_norm`, `clip_value`, `ema` (decay);
-    an `activation` for each hidden layer; `batch_norm`, `layer_norm`, `dropout`, `input_dropout`,
-    `noise`, `input_noise`, `max_norm`, `standardize`, as MultiLayerNet has them; `scoring`, "loss"
-    or a scorer of scikit-learn's, for early stopping; `callbacks`, called with the estimator and
-    the Epoch, of which one that returns True ends the training; `progress_bar`; `dtype`;
-    `n_threads` of BLAS. `fit` takes validation data of one's own, `X_val` and `y_val`.
+    an Optimizer, in the place of `solver`; `schedule`, `clip_norm`, `clip_value`, `ema` (decay); an
+    `activation` for each hidden layer; `initializer`, None for scikit-learn's; `batch_norm`,
+    `layer_norm`, `dropout`, `input_dropout`, `noise`, `input_noise`, `max_norm`, `standardize`, as
+    MultiLayerNet has them; `scoring`, "loss" or a scorer of scikit-learn's, for early stopping;
+    `callbacks`, called with the estimator and the Epoch, of which one that returns True ends the
+    training; `progress_bar`; `dtype`; `n_threads` of BLAS. `fit` takes validation data of one's
+    own, `X_val` and `y_val`.
 
     Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
     `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
@@ -324,7 +324,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         clip_norm: float | None = None,
         clip_value: float | None = None,
         ema: float | None = None,
-        initializer: str | float = "xavier-uniform",
+        initializer: str | float | None = None,
         batch_norm: bool = False,
         layer_norm: bool = False,
         dropout: float | Sequence[float] = 0.0,

@@ -37,6 +37,7 @@ from scratchnet.optimizers import (
     make_optimizer,
 )
 from scratchnet.parameters import Array
+from scratchnet.randomness import generator
 from scratchnet.repetitions import merge_equal
 from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.trainer import Epoch, Trainer
@@ -120,7 +121,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         clip_norm: float | None = None,
         clip_value: float | None = None,
         ema: float | None = None,
-        initializer: str | float = "xavier-uniform",
+        initializer: str | float | None = None,
         batch_norm: bool = False,
         layer_norm: bool = False,
         dropout: float | Sequence[float] = 0.0,
@@ -234,7 +235,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             self._begin(samples)
         trainer = self._trainer(samples)
         if isinstance(self._optimizer, LBFGS):
-            self._minimize(trainer)
+            with limit_threads(self.n_threads):
+                self._minimize(trainer)
         else:
             self._descend(trainer, validation)
         return self
@@ -331,7 +333,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             hidden,
             self.n_outputs_,
             names[0] if isinstance(self.activation, str) else names,
-            self.initializer,
+            "xavier-uniform" if self.initializer is None else self.initializer,
             seed=self._seed,
             dtype=self.dtype,
             batch_norm=self.batch_norm,
@@ -344,6 +346,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             standardize=self.standardize,
             **self._loss(),
         )
+        if self.initializer is None:
+            self._draw_as_scikit_learn()
         self._best: tuple[float, float]  # the highest score, and the loss of the best epoch
         self._best_state: Array | None
         self._resume()
@@ -356,6 +360,15 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self.best_loss_: float | None = None if self.early_stopping else np.inf
         self.validation_scores_: list[float] = []
         self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+
+    def _draw_as_scikit_learn(self) -> None:
+        """Weights and biases from U(-a, a), a^2 = 6 / (n_in + n_out), or 2 / ... under logistic."""
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        for k, layer in enumerate(self._affine()):
+            rng = generator(self._seed, "initialize", k)
+            limit = math.sqrt(factor / (layer.n_in + layer.n_out))
+            for name, array in layer.params.items():
+                layer.params[name] = rng.uniform(-limit, limit, array.shape)
 
     def _make_optimizer(self) -> Optimizer:
         """The optimizer that `optimizer`, or else `solver` and its arguments, ask for."""
@@ -402,7 +415,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                 schedule=make_schedule(self.schedule),
                 batch_size=None if self._optimizer.full_batch else batch_size,
                 seed=self._seed,
-                threads=self.n_threads,
+                threads=None,
                 shuffle=self.shuffle,
             )
         trainer.lr = self._rate
@@ -430,7 +443,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
         self.stopped_ = False
         try:
-            with self._bar(limit) as advance:
+            # Here and not in the Trainer: to ask for it every epoch takes a fifth of a small one.
+            with limit_threads(self.n_threads), self._bar(limit) as advance:
                 for epoch in trainer.run(limit):
                     self._note(epoch, trainer, validation)
                     advance(self.loss_)
