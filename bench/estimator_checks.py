@@ -86,9 +86,9 @@ def main() -> None:
         "classifier skips wants a `decision_function`, which neither class has.\n\n"
         + table(["setting", "scratchnet", "scikit-learn", "what fails there"], rows)
         + "\n\nTwo checks fit one estimator twice and compare. With `warm_start` the second fit "
-        "goes on from the first, so they can only pass where the first has found the one optimum, as in "
-        "the setting above. With a hidden layer they contradict what the argument is for, in both "
-        "classes:\n\n"
+        "goes on from the first, so they can only pass where the first has found the one optimum, "
+        "as in the setting above. With a hidden layer they contradict what the argument is for, in "
+        "both classes:\n\n"
         + table(
             ["setting", "scratchnet", "scikit-learn", "what fails there"],
             [_row("classifier", CONTRADICTED, MLPClassifier, TheirClassifier)],

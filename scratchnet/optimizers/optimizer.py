@@ -136,6 +136,8 @@ class Optimizer(ABC):
 
     def to_training(self, params: Params) -> None:
         """Put the weights that training goes on from back into `params`."""
+        if not self._training:
+            return
         for name, w, _ in walk(params, params, self.whole):
             if name in self._training:
                 w[...] = self._training.pop(name)
