@@ -282,10 +282,12 @@ def save_npz(**arrays: Any) -> Callable[[Path], object]:
 SET, NPZ = ["--dataset", "./set"], ["--dataset", "set.npz"]
 PACKED = gzip.compress(header(IMAGES.shape) + IMAGES.tobytes(), mtime=0)
 BAD_CRC = PACKED[:-8] + bytes(4) + PACKED[-4:]
-DECLARES = {n: gzip.compress(header(n) + bytes(2560)) for n in [(2_000_000, 28, 28), (0, 4, 4)]}
-HUGE = gzip.compress(header((2**32 - 1,) * 3))
-DOUBLES = gzip.compress(b"\0\0\x0e\x03" + bytes(20))
-UNKNOWN = gzip.compress(b"\0\0\x0a\x03" + bytes(20))
+DECLARES = {
+    n: gzip.compress(header(n) + bytes(2560), mtime=0) for n in [(2_000_000, 28, 28), (0, 4, 4)]
+}
+HUGE = gzip.compress(header((2**32 - 1,) * 3), mtime=0)
+DOUBLES = gzip.compress(b"\0\0\x0e\x03" + bytes(20), mtime=0)
+UNKNOWN = gzip.compress(b"\0\0\x0a\x03" + bytes(20), mtime=0)
 
 FILES = [
     Row(52, ["--dataset", "mnist", "--data-dir", "empty"], 3,
