@@ -18,6 +18,8 @@ def merge_equal(
     depends on the rows alone: so a sample of weight k is trained on exactly as k samples are, to
     the bit, whatever the batch size. Without anything to merge all stays as it is, uncopied.
     """
+    if weights is not None and not (weights.min() >= 0 and weights.any()):
+        raise ParameterError("sample weights must be >= 0 and not all 0; leave out what is not")
     keys = row_keys(X) ^ (row_keys(t.reshape(len(t), -1)) * np.uint64(0x9E3779B97F4A7C15))
     order = np.argsort(keys, kind="stable")
     same = np.zeros(len(X), np.bool_)  # as the one before it, in this order
@@ -29,8 +31,6 @@ def merge_equal(
     starts = np.flatnonzero(~same)
     sums = np.add.reduceat(w[order], starts)
     kept = sums > 0
-    if not kept.any():
-        raise ParameterError("sample weights must not all be 0, they are; leave them out")
     first = order[starts][kept]
     return X[first], t[first], 1.0, sums[kept]
 

@@ -553,6 +553,12 @@ def test_without_repetitions_nothing_is_copied_or_put_in_another_order():
     assert merged[3] is None
 
 
+@pytest.mark.parametrize("weights", [np.zeros(3), np.array([1.0, -1.0, 1.0]), -np.ones(3)])
+def test_weights_below_0_and_none_above_it_are_refused(weights):
+    with pytest.raises(ParameterError, match="must be >= 0 and not all 0"):
+        merge_equal(np.arange(6.0).reshape(3, 2), np.arange(3), weights)
+
+
 def test_equal_rows_with_other_targets_stay_apart():
     x, t, _, w = merge_equal(np.ones((4, 2)), np.array([0, 0, 1, 1]), np.array([1, 2, 3, 0]))
     assert sorted(zip(t.tolist(), w.tolist(), strict=True)) == [(0, 3.0), (1, 3.0)]
