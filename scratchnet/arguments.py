@@ -90,6 +90,20 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+class _Switch(argparse.BooleanOptionalAction):
+    """--flag and --no-flag, so that either can overrule a file; noted as given like a value."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        vars(namespace).setdefault("given", set()).add(self.dest)
+        super().__call__(parser, namespace, values, option_string)
+
+
 def make_parser(prog: str) -> Parser:
     """The parser with every argument, in groups; `prog` opens its errors."""
     parser = Parser(
@@ -212,12 +226,12 @@ def _add_regularization(group: Any) -> None:
     )
     for flag, what in (("--batch-norm", "column over its batch"), ("--layer-norm", "row")):
         text = f"normalise each {what} before every activation"
-        group.add_argument(flag, action="store_true", default=False, help=text)
+        group.add_argument(flag, action=_Switch, default=False, help=text)
     group.add_argument(
-        "--no-gamma",
-        action="store_true",
-        default=False,
-        help="leave the learnt scale out of normalization, as is best with noise behind it",
+        "--gamma",
+        action=_Switch,
+        default=True,
+        help="the learnt scale of normalization, best left out where noise comes behind it",
     )
     group.add_argument(
         "--remeasure",
@@ -516,7 +530,12 @@ def _is_float(text: str) -> bool:
 def _read_config(parser: Parser, path: str) -> dict[str, Any]:
     """The arguments in a TOML file, checked as if they had been typed; exits where they are bad."""
     parser.source = f"--config {path!r}: "
-    known = {action.option_strings[-1][2:]: action for action in parser._actions}
+    known = {
+        flag.removeprefix("--"): action
+        for action in parser._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    }
     for name in ("help", "version", "config"):
         del known[name]
     typed: list[str] = []
@@ -554,6 +573,8 @@ def _as_typed(flag: str, action: argparse.Action, value: Any) -> list[str]:
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise ParameterError(f"must be true or false, got {value!r}")
+        if isinstance(action, _Switch):
+            return [flag if value else flag.replace("--", "--no-", 1).replace("--no-no-", "--")]
         return [flag] if value else []
     items = value if isinstance(value, list) else [value]
     if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in items):

@@ -228,7 +228,7 @@ def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer
         arguments.dtype,
         batch_norm=arguments.batch_norm,
         layer_norm=arguments.layer_norm,
-        gamma=not arguments.no_gamma,
+        gamma=arguments.gamma,
         noise=_one_or_each(arguments.noise),
         dropout=_one_or_each(arguments.dropout),
         input_noise=arguments.input_noise,

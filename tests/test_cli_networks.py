@@ -242,6 +242,26 @@ def test_a_last_batch_of_one_row_leaves_batch_norm_well(small):
     assert network.statistics["batches1"][0] == 10  # of 12: those of one row do not count
 
 
+def test_a_switch_of_a_file_is_overruled_by_a_flag_either_way(small, tmp_path):
+    Path("on.toml").write_text("batch-norm = true\nno-gamma = true\n")
+    Path("off.toml").write_text("batch-norm = false\ngamma = false\n")
+    for text, flags, expected in (
+        ("on", [], (True, False)),
+        ("on", ["--no-batch-norm", "--gamma"], (False, True)),
+        ("off", [], (False, False)),
+        ("off", ["--batch-norm"], (True, False)),
+    ):
+        arguments = parse(["--config", f"{text}.toml", *flags])
+        assert (arguments.batch_norm, arguments.gamma) == expected
+
+
+def test_a_run_goes_on_as_it_began_switches_too(small, capsys):
+    train(small, "--batch-norm")
+    assert cli.main(["--resume", "run", "--no-batch-norm", "--epochs", "3"]) == 2
+    assert "--batch-norm: the run has True, here is False" in capsys.readouterr().err
+    assert cli.main(["--resume", "run", "--batch-norm", "--epochs", "3", "-q"]) == 0
+
+
 # The recipes
 
 
