@@ -28,6 +28,11 @@ from scratchnet.trainer import EarlyStopping, Trainer
 EPOCHS = 3
 N_TRAIN, N_VALIDATION, N_IN, N_OUT = 40, 12, 6, 3
 HIDDEN = (8, 5)
+DISTURBED: dict[str, Any] = {
+    **{"batch_norm": True, "noise": 0.1, "dropout": 0.1, "standardize": "features"},
+    **{"input_noise": 0.1, "max_norm": 3.0},
+}
+"""Everything of a network that draws random numbers in training, or measures."""
 SETTINGS = ("one-cycle", "plateau", "ema")
 
 
@@ -39,6 +44,7 @@ class Case:
     setting: str
     dtype: str
     patience: int | None = None
+    disturbed: bool = True
 
     def make(self, seed: int = 0) -> tuple[Trainer, EarlyStopping]:
         """Fresh objects, as a new process would make them."""
@@ -56,7 +62,10 @@ class Case:
             "slow plateau": lambda: make_schedule("plateau", patience=2, factor=0.5),
             "ema": lambda: make_schedule("cosine", 0.1),
         }[self.setting]()
-        network = MultiLayerNet(N_IN, HIDDEN, N_OUT, "tanh", "xavier", 1e-3, seed, self.dtype)
+        options = DISTURBED if self.disturbed else {}
+        network = MultiLayerNet(
+            N_IN, HIDDEN, N_OUT, "tanh", "xavier", 1e-3, seed, self.dtype, **options
+        )
         trainer = Trainer(
             network,
             Samples(x[:N_TRAIN], t[:N_TRAIN]),
@@ -160,11 +169,11 @@ def controls() -> list[Control]:
 
     With four steps an epoch the cuts are 0; 1, 2, 3, 4 steps; the epoch; 5, 6, 7, 8; the epoch.
     """
-    adam = Case("adam", "one-cycle", "float64")
-    plateau = Case("adam", "plateau", "float32")
-    slow = Case("adam", "slow plateau", "float32")
-    ema = Case("adam", "ema", "float32")
-    stops = Case("momentum", "one-cycle", "float64", patience=1)
+    adam = Case("adam", "one-cycle", "float64", disturbed=False)
+    plateau = Case("adam", "plateau", "float32", disturbed=False)
+    slow = Case("adam", "slow plateau", "float32", disturbed=False)
+    ema = Case("adam", "ema", "float32", disturbed=False)
+    stops = Case("momentum", "one-cycle", "float64", patience=1, disturbed=False)
 
     def zero(array: str) -> Callable[..., None]:
         return lambda trainer, _: trainer.optimizer.memory["vector"][array].fill(0)
@@ -180,25 +189,25 @@ def controls() -> list[Control]:
         Control("optimizer's steps", adam, 2, lambda t, s: t.optimizer.steps.clear()),
         Control(
             "optimizer's numbers",
-            Case("nadam", "one-cycle", "float64"),
+            Case("nadam", "one-cycle", "float64", disturbed=False),
             2,
             lambda t, s: t.optimizer.numbers.clear(),
         ),
         Control(
             "numbers of schedule-free SGD",
-            Case("schedule-free-sgd", "one-cycle", "float32"),
+            Case("schedule-free-sgd", "one-cycle", "float32", disturbed=False),
             2,
             lambda t, s: t.optimizer.numbers.clear(),
         ),
         Control(
             "Rprop's step sizes",
-            Case("rprop", "one-cycle", "float32"),
+            Case("rprop", "one-cycle", "float32", disturbed=False),
             1,
             lambda t, s: t.optimizer.memory["vector"]["step_size"].fill(t.lr),
         ),
         Control(
             "Lookahead's steps",
-            Case("lookahead", "one-cycle", "float32"),
+            Case("lookahead", "one-cycle", "float32", disturbed=False),
             4,
             lambda t, s: t.optimizer.steps.clear(),
         ),

@@ -29,6 +29,17 @@ CASES: tuple[tuple[str, ...], ...] = (
     ("--optimizer", "adam", "--ema", "0.9", "--schedule", "one-cycle"),
     ("--optimizer", "schedule-free-sgd", "--lr", "0.1"),
     ("--optimizer", "nadam", "--schedule", "plateau", "--schedule-set", "patience=1"),
+    (
+        "--optimizer",
+        "adam",
+        "--batch-norm",
+        "--dropout",
+        "0.3",
+        "--noise",
+        "0.2",
+        "--remeasure",
+        "99",
+    ),
     ("--optimizer", "lookahead", "--patience", "2", "--dtype", "float64"),
 )
 COMMON = ("--dataset", "set.npz", "--hidden", "30,20", "--batch-size", "20", "--epochs", "3")

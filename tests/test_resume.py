@@ -38,7 +38,7 @@ def test_an_average_with_a_schedule_is_gone_on_with_too(optimizer, tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["momentum", "rprop"])
 def test_patience_ends_a_resumed_run_at_the_same_epoch(optimizer, tmp_path):
-    case = resume.Case(optimizer, "one-cycle", "float64", patience=1)
+    case = resume.Case(optimizer, "one-cycle", "float64", patience=1, disturbed=False)
     trainer, stopping = case.make()
     resume.finish(trainer, stopping)
     assert trainer.epochs < resume.EPOCHS
