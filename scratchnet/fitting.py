@@ -29,6 +29,7 @@ from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet
 from scratchnet.optimizers import (
     EMA,
     LBFGS,
+    OPTIMIZERS,
     SGD,
     Adam,
     Momentum,
@@ -38,6 +39,7 @@ from scratchnet.optimizers import (
 )
 from scratchnet.parameters import Array
 from scratchnet.randomness import generator
+from scratchnet.registry import canonical
 from scratchnet.repetitions import merge_equal
 from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.trainer import Epoch, Trainer
@@ -254,8 +256,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     ) -> Self:
         """Train for one epoch on X and y, going on from where the last call left off.
 
-        `classes` are all there will be; a classifier must know them at the first call. With early
-        stopping the score on `X_val`, `y_val`, or on the fraction held out of this call's data, is
+        A schedule runs over max_iter calls. `classes` are all there will be; a classifier must know
+        them at the first call. With early stopping the score on `X_val`, `y_val`, or on the fraction held out of this call's data, is
         watched from call to call; once n_iter_no_change calls have brought nothing better the best
         weights are put back, `stopped_` is True, and further calls change nothing.
         """
@@ -379,7 +381,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         if isinstance(self.optimizer, Optimizer):
             made = copy.deepcopy(self.optimizer)
         elif self.optimizer is not None:
-            made = make_optimizer(self.optimizer, rate, **around)
+            has_rate = canonical(OPTIMIZERS, self.optimizer, "optimizer") != "lbfgs"
+            made = make_optimizer(self.optimizer, rate if has_rate else None, **around)
         elif self.solver == "lbfgs":
             return LBFGS(iterations=self.max_iter, tolerance=self.tol, evaluations=self.max_fun)
         elif self.solver == "adam":
@@ -445,7 +448,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         try:
             # Here and not in the Trainer: to ask for it every epoch takes a fifth of a small one.
             with limit_threads(self.n_threads), self._bar(limit) as advance:
-                for epoch in trainer.run(limit):
+                for epoch in trainer.run(limit, self.max_iter if epochs else None):
                     self._note(epoch, trainer, validation)
                     advance(self.loss_)
                     if self.stopped_:

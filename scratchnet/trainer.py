@@ -99,6 +99,8 @@ class Trainer:
     ) -> None:
         self.network = network
         self.train = _fit(network, "train", train)
+        if self.train.scale == 1.0:
+            hint_at_scale(self.train.x)
         network.observe(self.train.x, self.train.t, self.train.scale)
         self.validation = None if validation is None else _fit(network, "validation", validation)
         self.optimizer = make_optimizer(optimizer, lr, **options)
@@ -120,14 +122,19 @@ class Trainer:
         self.history: list[Epoch] = []
         self._loss_sum, self._right = 0.0, 0  # over the samples of the epoch visited so far
 
-    def run(self, epochs: int) -> Iterator[Epoch]:
+    def run(self, epochs: int, planned: int | None = None) -> Iterator[Epoch]:
         """Train for that many epochs more, giving each as it ends; stop by leaving the loop.
+
+        The schedule runs over all epochs from the first on: to the last of these, or where there
+        will be others later over the number `planned`.
 
         An epoch that was broken off, by an exception or a checkpoint, is gone on with and counts as
         the first of them. Raises ParameterError unless epochs is an integer >= 1, and, while it
         runs, DivergenceError at the first step whose loss or gradient is not finite.
         """
         last = self.epochs + check_integer("epochs", epochs, 1)
+        if planned is not None:
+            last = max(last, check_integer("planned", planned, 1))
         return (self._run_epoch(last * len(self.batches)) for _ in range(epochs))
 
     def _batch_size(self, given: int | None) -> int:
@@ -429,8 +436,6 @@ class EarlyStopping:
 def _fit(network: Network, name: str, data: Data) -> Samples:
     """`data` as Samples whose shape and labels fit the network; raises ShapeError."""
     samples = data if isinstance(data, Samples) else Samples(*data)
-    if samples.scale == 1.0:
-        hint_at_scale(samples.x)
     n_in, n_out = network.input_size, network.output_sizes[-1]
     if samples.x.shape[1] != n_in:
         raise ShapeError(

@@ -296,6 +296,23 @@ def test_6091_13656_warm_start_goes_on_so_that_fit_10_twice_is_fit_20(solver):
     assert twice.n_iter_ == once.n_iter_ == 20
 
 
+def test_partial_fit_follows_a_schedule_over_max_iter_calls_as_fit_does():
+    whole = classify(max_iter=6, schedule="linear", n_iter_no_change=99).fit(X[:200], Y[:200])
+    parts = classify(max_iter=6, schedule="linear")
+    for _ in range(6):
+        parts.partial_fit(X[:200], Y[:200], classes=np.arange(10))
+    np.testing.assert_array_equal(weights_of(parts), weights_of(whole))
+
+
+def test_bytes_are_taken_without_a_word_in_validation_too():
+    pixels = (X[:300] * 16).astype("uint8")
+    assert classify(early_stopping=True).fit(pixels, Y[:300]).n_iter_ == 5
+
+
+def test_lbfgs_by_name_needs_no_rate():
+    assert classify(optimizer="lbfgs").fit(IRIS, KIND).score(IRIS, KIND) > 0.9
+
+
 def test_6780_10477_the_penalty_does_not_depend_on_the_batch_size():
     for batch_size in (10, 100):
         fitted = classify(alpha=2.0, batch_size=batch_size).fit(X[:400], Y[:400])
