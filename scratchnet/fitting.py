@@ -257,9 +257,10 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         """Train for one epoch on X and y, going on from where the last call left off.
 
         A schedule runs over max_iter calls. `classes` are all there will be; a classifier must know
-        them at the first call. With early stopping the score on `X_val`, `y_val`, or on the fraction held out of this call's data, is
-        watched from call to call; once n_iter_no_change calls have brought nothing better the best
-        weights are put back, `stopped_` is True, and further calls change nothing.
+        them at the first call. With early stopping the score on `X_val`, `y_val`, or on the
+        fraction held out of this call's data, is watched from call to call; once n_iter_no_change
+        calls have brought nothing better the best weights are put back, `stopped_` is True, and
+        further calls change nothing.
         """
         anew = not hasattr(self, "_network")
         samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, True)
