@@ -127,6 +127,8 @@ class Optimizer(ABC):
 
         For most optimizers these are the weights themselves, and nothing happens.
         """
+        if type(self).evaluation_weights is Optimizer.evaluation_weights:
+            return
         for name, w, _ in walk(params, params, self.whole):
             if name in self.memory and name not in self._training:
                 averaged = self.evaluation_weights(w, *self.memory[name].values())
