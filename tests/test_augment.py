@@ -1,5 +1,6 @@
 """Augmentation: each distortion against SciPy's of the same matrix, or its own statistics."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from scipy import ndimage
 
 from scratchnet.data import AUGMENTATIONS, Augmentation, make_augmentation
 from scratchnet.data import augment as module
-from scratchnet.errors import ParameterError, ShapeError
+from scratchnet.errors import DtypeError, ParameterError, ShapeError
 
 SHAPE = (9, 7)
 SOME = {"shift": 1, "rotate": 30, "scale": 0.2, "shear": 0.3, "elastic": [5, 2], "erase": 0.5}
@@ -85,6 +86,26 @@ def test_a_shift_moves_whole_pixels_to_the_bit_and_fills_with_0(dtype):
     assert len(seen) == 25  # all of them occur
 
 
+def test_a_shift_farther_than_the_image_leaves_the_background_alone():
+    found = fixed(offset=(10**6, -(10**6)))(images(), rng())
+    np.testing.assert_array_equal(found, 0)
+
+
+def test_a_shift_by_itself_is_what_interpolation_makes_of_it():
+    x = images(200)
+    alone = make_augmentation(SHAPE, shift=3)(x, rng())
+    np.testing.assert_array_equal(alone, make_augmentation(SHAPE, shift=3, rotate=0)(x, rng()))
+
+
+def test_the_images_of_a_batch_are_interpolated_alike_however_many_go_at_a_time(monkeypatch):
+    x, found = images(50), []
+    for pixels in (1, 200, 10**6):
+        monkeypatch.setattr(module, "CHUNK", pixels)
+        found.append(make_augmentation(SHAPE, **SOME)(x, rng()))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_rotations_stay_within_their_range_and_keep_lengths():
     matrices = AUGMENTATIONS["rotate"](30).matrix(1000, rng())
     angles = np.degrees(np.arctan2(matrices[:, 0, 1], matrices[:, 0, 0]))
@@ -107,7 +128,7 @@ def test_scale_and_shear_draw_from_their_ranges():
     assert (shear[:, 0] == [1, 0]).all()
 
 
-@pytest.mark.parametrize(("alpha", "sigma"), [(34, 4), (10, 2.5)])
+@pytest.mark.parametrize(("alpha", "sigma"), [(34, 4), (10, 2.5), (2, 0.3)])
 def test_the_elastic_field_has_the_statistics_of_blurred_uniform_noise(alpha, sigma):
     field = AUGMENTATIONS["elastic"](alpha, sigma).field(500, (20, 16), rng())
     noise = rng(1).uniform(-1, 1, (1000, 20, 16))
@@ -164,9 +185,25 @@ def test_every_distortion_changes_images_keeps_their_dtype_and_leaves_the_argume
 
 def test_the_same_generator_gives_the_same_bits_and_another_gives_others():
     augment = make_augmentation(SHAPE, **SOME)
-    first, again, other = (augment(images(), rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (augment(images(), rng(seed)).copy() for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+@pytest.mark.parametrize("name", [*SOME, None])
+def test_memory_is_kept_and_a_short_batch_after_a_long_one_is_its_first_rows(name):
+    amounts = {} if name is None else {name: SOME[name]}
+    augment, x = make_augmentation(SHAPE, **amounts), images(12)
+    long = augment(x, rng())
+    expected = make_augmentation(SHAPE, **amounts)(x[:5], rng(1))
+    short = augment(x[:5], rng(1))
+    assert np.shares_memory(long, short)
+    assert not np.shares_memory(long, x)
+    np.testing.assert_array_equal(short, expected)
+    np.testing.assert_array_equal(long[:5], expected)
+    assert augment(images(30), rng()).shape == (30, 63)
+    assert augment(x.astype("float64"), rng()).dtype == "float64"
+    assert augment(x[:0], rng()).shape == (0, 63)
 
 
 def test_each_image_is_distorted_in_its_own_way():
@@ -182,6 +219,20 @@ def test_what_is_configured_can_be_made_again():
     assert repr(again) == repr(augment)
     assert "Rotate(degrees=30)" in repr(augment)
     np.testing.assert_array_equal(augment(images(), rng()), again(images(), rng()))
+
+
+def test_the_configuration_is_plain_json_whatever_kind_the_amounts_had():
+    augment = make_augmentation(SHAPE, shift=np.int64(2), elastic=(np.float32(34), 4))
+    assert json.loads(json.dumps(augment.config())) == {"shift": 2, "elastic": [34, 4]}
+
+
+def test_a_distortion_of_ones_own_is_configured_by_its_class():
+    assert fixed(offset=(1, 0)).config() == {"Fixed": []}
+
+
+def test_the_same_distortion_twice_is_refused():
+    with pytest.raises(ParameterError, match="may be given once, got Shift 2 times; keep one"):
+        make_augmentation(SHAPE, shift=1, Shift=2)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +257,7 @@ def test_amounts_that_cannot_be_are_refused(amounts, words):
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", [None, (784,), (8, 8, 3)])
+@pytest.mark.parametrize("shape", [None, 28, "ab", (784,), (8, 8, 3), (0, 5), (-4, 7), (4.5, 7)])
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ParameterError, match=r"needs images of shape \(height, width\)"):
         make_augmentation(shape, shift=1)
@@ -215,6 +266,11 @@ def test_what_is_no_image_is_refused(shape):
 def test_images_of_another_size_are_refused():
     with pytest.raises(ShapeError, match=r"must have the shape \(N, 63\), got \(5, 64\)"):
         make_augmentation(SHAPE, shift=1)(np.zeros((5, 64)), rng())
+
+
+def test_images_that_are_no_floats_are_refused():
+    with pytest.raises(DtypeError, match="x must be float32 or float64, got uint8; convert"):
+        make_augmentation(SHAPE, shift=1)(np.zeros((5, 63), "uint8"), rng())
 
 
 def test_the_table_holds_every_distortion_and_cannot_be_changed():

@@ -8,6 +8,7 @@ place (bilinear); beyond the edge it is 0.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +22,12 @@ from scratchnet.checks import (
     check_not_negative,
     check_share,
 )
-from scratchnet.errors import ParameterError, ShapeError
+from scratchnet.errors import DtypeError, ParameterError, ShapeError
 from scratchnet.parameters import Array
 from scratchnet.registry import canonical
+
+CHUNK = 2**14
+"""Pixels whose places are computed at a time; fewer cost more calls, more leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class Elastic(Distortion):
     first few s are not 0, so z is 10 by 10 where u was 28 by 28.
     """
 
-    alpha: float
+    alpha: float = 34.0
     sigma: float = 4.0
 
     def __post_init__(self) -> None:
@@ -172,56 +176,91 @@ class Augmentation:
     >>> augment = make_augmentation((28, 28), shift=2, rotate=10, elastic=[34, 4])
     >>> x_distorted = augment(x_batch, np.random.default_rng(0))
 
-    Raises ParameterError unless `image_shape` is (height, width).
+    Everything random is drawn for the whole batch at once; places are computed for a few images at
+    a time, so that they stay in the cache. Raises ParameterError unless `image_shape` is (height,
+    width), and where one kind of distortion is given twice.
     """
 
     def __init__(self, image_shape: Sequence[int] | None, *distortions: Distortion) -> None:
-        if image_shape is None or len(image_shape) != 2:
-            raise ParameterError(
-                "augmentation needs images of shape (height, width), the data set has "
-                f"{'no images' if image_shape is None else tuple(image_shape)}; leave it out"
-            )
-        self.shape = (int(image_shape[0]), int(image_shape[1]))
+        self.shape = _height_and_width(image_shape)
         self.distortions = distortions
+        kinds = [type(distortion).__name__ for distortion in distortions]
+        for kind in kinds:
+            if kinds.count(kind) > 1:
+                raise ParameterError(
+                    f"each distortion may be given once, got {kind} {kinds.count(kind)} times; "
+                    "keep one of them"
+                )
         rows, columns = (np.arange(size) - (size - 1) / 2 for size in self.shape)
         grid = np.meshgrid(rows, columns, indexing="ij")
         self._grid = np.stack(grid).reshape(2, -1).astype(np.float32)  # p from the centre (2, D)
+        self._kept = np.empty((0, math.prod(self.shape)), np.float32)
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Distorted images (n, D) in the dtype of x (n, D), which is left as it is.
 
-        Raises ShapeError where the images have another size.
+        They are the first n rows of kept memory: the next call overwrites them. Raises ShapeError
+        where the images have another size, DtypeError where x is not float32 or float64.
         """
         if x.ndim != 2 or x.shape[1] != math.prod(self.shape):
             raise ShapeError(f"x must have the shape (N, {math.prod(self.shape)}), got {x.shape}")
-        where = self._where(len(x), rng)
-        images = x.copy() if where is None else self._look_up(x, where)
-        for distortion in self.distortions:
-            distortion.paint(images.reshape(-1, *self.shape), rng)
+        if x.dtype not in (np.float32, np.float64):
+            raise DtypeError(f"x must be float32 or float64, got {x.dtype}; convert it with astype")
+        if len(x) > len(self._kept) or x.dtype != self._kept.dtype:
+            self._kept = np.empty_like(x, order="C")
+        images = self._kept[: len(x)]
+        if len(x):  # of no images there is nothing to draw
+            self._move(x, images, rng)
+            for distortion in self.distortions:
+                distortion.paint(images.reshape(-1, *self.shape), rng)
         return images
 
-    def _where(self, n: int, rng: np.random.Generator) -> Array | None:
-        """Where each pixel comes from, (n, 2, D) from the top left; None for where it is."""
-        A, b, moved = np.eye(2), np.zeros(2), False
-        fields = []
-        for distortion in self.distortions:
-            matrix, offset = distortion.matrix(n, rng), distortion.offset(n, rng)
-            field = distortion.field(n, self.shape, rng)
-            A = A if matrix is None else A @ matrix
-            b = b if offset is None else b + offset
-            fields += [] if field is None else [field.reshape(n, 2, -1)]
-            moved = moved or not (matrix is None and offset is None and field is None)
-        if not moved:
-            return None
-        centre = (np.array(self.shape) - 1) / 2
-        where = np.broadcast_to(A, (n, 2, 2)).astype(np.float32) @ self._grid
-        where += np.broadcast_to(b + centre, (n, 2)).astype(np.float32)[:, :, np.newaxis]
-        for field in fields:
-            where += field
-        return where
+    def _move(self, x: Array, out: Array, rng: np.random.Generator) -> None:
+        """Write into out (n, D) what the distortions of shape make of x (n, D)."""
+        drawn = [
+            (one.matrix(len(x), rng), one.offset(len(x), rng), one.field(len(x), self.shape, rng))
+            for one in self.distortions
+        ]
+        matrices = [A for A, _, _ in drawn if A is not None]
+        offsets = [b for _, b, _ in drawn if b is not None]
+        displacements = [d for _, _, d in drawn if d is not None]
+        if not (matrices or offsets or displacements):
+            out[:] = x
+        elif not (matrices or displacements) and all(b.dtype.kind == "i" for b in offsets):
+            self._shift(x, sum(offsets[1:], offsets[0]), out)
+        else:
+            A = reduce(np.matmul, matrices, np.eye(2))
+            self._interpolate(x, A, sum(offsets, np.zeros(2)), displacements, out)
 
-    def _look_up(self, x: Array, where: Array) -> Array:
-        """The values of images x (n, D) at the places `where` (n, 2, D), between pixels in line."""
+    def _shift(self, x: Array, b: Array, out: Array) -> None:
+        """Move images x (n, D) by whole pixels b (n, 2): windows of images with a border of 0."""
+        n, (high, wide) = len(x), self.shape
+        b = np.clip(b, -np.array(self.shape), self.shape)  # farther out there is nothing but 0
+        border = int(np.abs(b).max())
+        padded = np.zeros((n, high + 2 * border, wide + 2 * border), x.dtype)
+        padded[:, border : border + high, border : border + wide] = x.reshape(n, high, wide)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.shape, axis=(1, 2))
+        row, column = (border + b).T
+        out.reshape(n, high, wide)[:] = windows[np.arange(n), row, column]
+
+    def _interpolate(
+        self, x: Array, A: Array, b: Array, displacements: Sequence[Array], out: Array
+    ) -> None:
+        """Write into out (n, D) what images x (n, D) hold at A p + b + d(p), d the sum of these."""
+        n = len(x)
+        A = np.broadcast_to(A, (n, 2, 2)).astype(np.float32)
+        b = np.broadcast_to(b + (np.array(self.shape) - 1) / 2, (n, 2)).astype(np.float32)
+        step = max(1, CHUNK // x.shape[1])
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            where = A[part] @ self._grid
+            where += b[part, :, np.newaxis]
+            for d in displacements:
+                where += d[part].reshape(where.shape)
+            self._look_up(x[part], where, out[part])
+
+    def _look_up(self, x: Array, where: Array, out: Array) -> None:
+        """Values of images x (n, D) at the places `where` (n, 2, D), between pixels in line."""
         n, (high, wide) = len(x), self.shape
         # Beyond the edge there is a border of 0; on the far sides two, a place and the next of it.
         padded = np.zeros((n, high + 3, wide + 3), x.dtype)
@@ -238,16 +277,19 @@ class Augmentation:
         y, lower = flat.take(index), flat.take(index + across)
         y += column * (flat.take(index + 1) - y)
         lower += column * (flat.take(index + across + 1) - lower)
-        y += row * (lower - y)
-        return np.asarray(y)
+        np.add(y, row * (lower - y), out=out)
 
     def config(self) -> dict[str, Any]:
         """The amounts by name, as `make_augmentation` takes them and JSON can hold them."""
         names = {kind: name for name, kind in AUGMENTATIONS.items()}
         found = {}
         for distortion in self.distortions:
-            amounts = list(asdict(distortion).values())
-            found[names[type(distortion)]] = amounts if len(amounts) > 1 else amounts[0]
+            kind = type(distortion)
+            amounts = [
+                value.item() if isinstance(value, np.generic) else value
+                for value in asdict(distortion).values()
+            ]
+            found[names.get(kind, kind.__name__)] = amounts[0] if len(amounts) == 1 else amounts
         return found
 
     def __repr__(self) -> str:
@@ -271,12 +313,23 @@ def make_augmentation(image_shape: Sequence[int] | None, **amounts: Any) -> Augm
     return Augmentation(image_shape, *distortions)
 
 
+def _height_and_width(image_shape: Sequence[int] | None) -> tuple[int, int]:
+    """`image_shape` as two integers; raises ParameterError unless it holds two of 1 or more."""
+    sizes = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
+    if len(sizes) != 2 or any(size not in Range(at_least=1, integer=True) for size in sizes):
+        raise ParameterError(
+            "augmentation needs images of shape (height, width), the data set has "
+            f"{'no images' if image_shape is None else image_shape}; leave it out"
+        )
+    return int(sizes[0]), int(sizes[1])
+
+
 def _blur_factor(size: int, sigma: float) -> Array:
     """U s of the blur along an axis, (size, r): those of its r directions that are not 0."""
     k = np.arange(size)
-    blur = np.exp(-((k[:, np.newaxis] - k) ** 2) / (2 * sigma**2)) / (
-        sigma * math.sqrt(2 * math.pi)
-    )
+    far = np.arange(-math.ceil(8 * sigma), math.ceil(8 * sigma) + 1)
+    total = np.exp(-(far**2) / (2 * sigma**2)).sum()  # sigma sqrt(2 pi), unless sigma is small
+    blur = np.exp(-((k[:, np.newaxis] - k) ** 2) / (2 * sigma**2)) / total
     u, s, _ = np.linalg.svd(blur)
     return np.asarray((u * s)[:, s > 1e-4 * s[0]], np.float32)
 
