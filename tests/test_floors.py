@@ -62,6 +62,7 @@ FLOORS = {
     "trainer": 9,
     "interrupts": 3,
     "repetitions": 2,
+    "compare": 10,
     "fitting": 10,
     "estimator": 11,
     "runs": 10,
