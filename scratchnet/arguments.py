@@ -100,7 +100,10 @@ class _Switch(argparse.BooleanOptionalAction):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        vars(namespace).setdefault("given", set()).add(self.dest)
+        given = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            parser.error(f"{option_string} must be given once, it came twice; remove one")
+        given.add(self.dest)
         super().__call__(parser, namespace, values, option_string)
 
 

@@ -40,7 +40,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     - `warm_start` goes on with everything, the optimizer's memory and the order of epochs too:
       `fit` with max_iter 10 twice is `fit` with 20, to the bit, and n_iter_ counts on;
     - of epochs within `tol` of the highest validation score early stopping keeps the one with the
-      lowest validation loss;
+      lowest validation loss, and waits while that still falls by `tol`;
     - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
 
     What there is besides: `optimizer`, a name of OPTIMIZERS with learning_rate_init as its rate, or
@@ -111,6 +111,8 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         input_noise: float = 0.0,
         max_norm: float | None = None,
         standardize: str | None = None,
+        gamma: bool = True,
+        remeasure: int = 0,
         scoring: str | Callable[..., float] | None = None,
         callbacks: Sequence[Callable[..., Any]] | None = None,
         progress_bar: bool = False,
@@ -155,6 +157,8 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
             input_noise=input_noise,
             max_norm=max_norm,
             standardize=standardize,
+            gamma=gamma,
+            remeasure=remeasure,
             scoring=scoring,
             callbacks=callbacks,
             progress_bar=progress_bar,
@@ -210,9 +214,24 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     def _decode(self, t: Array) -> Array:
         return t.astype(int) if self._multilabel else self.classes_[t]
 
-    def _weigh(self, t: Array, weights: Array | None) -> Array | None:
+    def _compare_targets(self, classes: Any) -> None:
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_}, got {classes}"
+            )
+
+    def _weigh(self, t: Array, weights: Array | None, partial: bool) -> Array | None:
         if self.class_weight is None:
             return weights
+        if self.class_weight == "balanced" and not self._multilabel:
+            if partial:
+                raise ValueError(
+                    "class_weight 'balanced' needs all samples at once; give partial_fit a "
+                    "dictionary of weights"
+                )
+            w = np.ones(len(t)) if weights is None else weights
+            totals = np.bincount(t, w, len(self.classes_))
+            return np.asarray(w * w.sum() / (np.count_nonzero(totals) * totals[t]))
         of_classes = compute_sample_weight(self.class_weight, self._decode(t))
         return np.asarray(of_classes if weights is None else of_classes * weights)
 
@@ -270,7 +289,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     - `warm_start` goes on with everything, the optimizer's memory and the order of epochs too:
       `fit` with max_iter 10 twice is `fit` with 20, to the bit, and n_iter_ counts on;
     - of epochs within `tol` of the highest validation score early stopping keeps the one with the
-      lowest validation loss;
+      lowest validation loss, and waits while that still falls by `tol`;
     - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
 
     What there is besides: `optimizer`, a name of OPTIMIZERS with learning_rate_init as its rate, or
@@ -333,6 +352,8 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         input_noise: float = 0.0,
         max_norm: float | None = None,
         standardize: str | None = None,
+        gamma: bool = True,
+        remeasure: int = 0,
         scoring: str | Callable[..., float] | None = None,
         callbacks: Sequence[Callable[..., Any]] | None = None,
         progress_bar: bool = False,
@@ -377,6 +398,8 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
             input_noise=input_noise,
             max_norm=max_norm,
             standardize=standardize,
+            gamma=gamma,
+            remeasure=remeasure,
             scoring=scoring,
             callbacks=callbacks,
             progress_bar=progress_bar,

@@ -4,13 +4,14 @@ import copy
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
@@ -20,10 +21,17 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from scratchnet.archive import read_archive, write_archive
 from scratchnet.checkpoint import build_network, place_weights
-from scratchnet.checks import Range, check_dtype, check_in_range, check_integer, check_share
+from scratchnet.checks import (
+    Range,
+    check_above_zero,
+    check_dtype,
+    check_in_range,
+    check_integer,
+    check_word,
+)
 from scratchnet.data import Samples
 from scratchnet.environment import limit_threads
-from scratchnet.errors import DataError, ParameterError
+from scratchnet.errors import DataError
 from scratchnet.layers import Affine, BatchNorm, Layer
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet
 from scratchnet.optimizers import (
@@ -51,38 +59,55 @@ SLOWEST = 1e-6
 """An adaptive rate that has fallen to this ends the training."""
 
 
-def _count(samples: Samples) -> int:
-    """How many samples there are, those of weight k counted k times."""
-    return len(samples) if samples.weights is None else max(1, round(samples.weights.sum()))
+MAKES = (
+    *("hidden_layer_sizes", "activation", "solver", "learning_rate_init", "momentum"),
+    *("nesterovs_momentum", "beta_1", "beta_2", "epsilon", "optimizer", "clip_norm", "clip_value"),
+    *("ema", "initializer", "batch_norm", "layer_norm", "gamma", "dropout", "input_dropout"),
+    *("noise", "input_noise", "max_norm", "standardize", "dtype"),
+)
+"""The arguments that the network and its optimizer are made with."""
+
+NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with"})
 
 
-NOT_SAVED = frozenset({"classes_", "_rate", "_waited", "_best", "_best_state"})
+def is_plain(value: Any) -> bool:
+    """Whether JSON can hold it once `to_plain`: numbers, words, None, lists and tables of them."""
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    if isinstance(value, Mapping):
+        return all(is_plain(v) for pair in value.items() for v in pair)
+    if isinstance(value, np.ndarray):
+        return is_plain(value.tolist())
+    return value is None or isinstance(value, str | bool | int | float | np.generic)
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether JSON can hold it: a finite number, a word, None, or lists and tables of these."""
-    value = _plain(value)
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    return (
-        value is None
-        or isinstance(value, str | bool | int)
-        or (isinstance(value, float) and math.isfinite(value))
-    )
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays as Python's; a tuple as a list."""
+def to_plain(value: Any) -> Any:
+    """As JSON can hold it: a table as pairs, a number that is not finite as its name."""
     if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
+        return to_plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {"pairs": [[to_plain(k), to_plain(v)] for k, v in value.items()]}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def from_plain(value: Any) -> Any:
+    """What `to_plain` was given; tuples come back as lists."""
+    if isinstance(value, list):
+        return [from_plain(v) for v in value]
+    if isinstance(value, dict) and set(value) == {"pairs"}:
+        return {from_plain(k): from_plain(v) for k, v in value["pairs"]}
+    if isinstance(value, dict) and set(value) == {"float"}:
+        return float(value["float"])
+    return {k: from_plain(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _goes_by_batches(estimator: Any) -> bool:
     """Whether there is a partial_fit; raises AttributeError where there is none."""
-    if estimator.optimizer is None and estimator.solver == "lbfgs":
+    if estimator._minimizes():
         raise AttributeError(
             "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
         )
@@ -132,6 +157,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         input_noise: float = 0.0,
         max_norm: float | None = None,
         standardize: str | None = None,
+        gamma: bool = True,
+        remeasure: int = 0,
         scoring: str | Callable[..., float] | None = None,
         callbacks: Sequence[Callable[..., Any]] | None = None,
         progress_bar: bool = False,
@@ -175,6 +202,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self.input_noise = input_noise
         self.max_norm = max_norm
         self.standardize = standardize
+        self.gamma = gamma
+        self.remeasure = remeasure
         self.scoring = scoring
         self.callbacks = callbacks
         self.progress_bar = progress_bar
@@ -185,6 +214,11 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     _classifies: ClassVar[bool]
     n_outputs_: int
+    _best: tuple[float, float]
+    """The highest validation score, and the validation loss of the best epoch."""
+    _best_state: Array | None
+    _validated_with: str | None
+    """The digest of the validation samples that these are of."""
 
     @abstractmethod
     def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
@@ -210,7 +244,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
         """Accuracy or R2 of predictions."""
 
-    def _weigh(self, t: Array, weights: Array | None) -> Array | None:
+    def _weigh(self, t: Array, weights: Array | None, partial: bool) -> Array | None:
         """Sample weights, times class weights where there are any."""
         return weights
 
@@ -235,10 +269,14 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew)
         if anew:
             self._begin(samples)
-        trainer = self._trainer(samples)
-        if isinstance(self._optimizer, LBFGS):
+        self._frozen = False
+        seen = None if validation is None else validation.digest()
+        if seen != self._validated_with:  # what was best on other data is not so on these
+            self._best, self._best_state, self._validated_with = (-np.inf, np.inf), None, seen
+        trainer = self._trainer(samples, validation)
+        if self._minimizes():
             with limit_threads(self.n_threads):
-                self._minimize(trainer)
+                self._minimize(trainer, validation)
         else:
             self._descend(trainer, validation)
         return self
@@ -266,8 +304,9 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, True)
         if anew:
             self._begin(samples)
-        if not self.stopped_:
-            self._descend(self._trainer(samples), validation, 1)
+        if not self._frozen:
+            self._descend(self._trainer(samples, validation), validation, 1)
+            self._frozen = self.early_stopping and self.stopped_
         return self
 
     def _take_in(
@@ -282,22 +321,27 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         partial: bool = False,
     ) -> tuple[Samples, Samples | None]:
         """Training samples, and those to validate with, if any; everything checked."""
-        check_dtype(self.dtype)
+        self._check_arguments(partial)
         if anew:
+            self.__dict__.pop("_network", None)  # a refit that is refused leaves nothing half made
             self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         X, t = self._arrays(X, y, anew, classes, partial)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        weights = self._weigh(t, weights)
-        samples = Samples(*merge_equal(X, t, weights))
+        X, t, weights, n = merge_equal(X, t, weights)
+        weights = self._weigh(t, weights, partial)
+        if weights is not None:
+            # Of one call of partial_fit the mean says nothing: others may have other classes.
+            weights = weights / (n / len(t) if partial else weights.mean())
+        samples = Samples(X, t, weights=weights)
+        self._repeated = n / len(samples)  # how many samples a row stands for, in the mean
         if X_val is not None and y_val is not None:
             return samples, Samples(*self._arrays(X_val, y_val, False, None, partial))
         if X_val is not None or y_val is not None:
             raise ValueError("X_val and y_val must come together, one is None; give both or none")
-        if not self.early_stopping:
+        if not self.early_stopping or self._minimizes():
             return samples, None
-        check_share("validation_fraction", self.validation_fraction)
         return samples.split(float(self.validation_fraction), self._seed)
 
     def _arrays(
@@ -313,20 +357,32 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             y_numeric=not self._classifies,
             reset=anew,
         )
+        y = y.toarray() if issparse(y) else y
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if anew:
             self._learn_targets(y, classes, partial)
+        else:
+            self._compare_targets(classes)
         return X, self._encode(y)
+
+    def _compare_targets(self, classes: Any) -> None:
+        """Raise ValueError where a later call says other `classes` than the first."""
+
+    def _check_arguments(self, partial: bool) -> None:
+        """Raise ParameterError for an argument that can be checked before anything is looked at."""
+        check_dtype(self.dtype)
+        check_word("solver", self.solver, SOLVERS)
+        check_word("learning_rate", self.learning_rate, LEARNING_RATES)
+        check_above_zero("learning_rate_init", self.learning_rate_init)
+        check_in_range("alpha", self.alpha, Range(at_least=0))
+        check_in_range("tol", self.tol, Range(at_least=0))
+        if self.n_iter_no_change != np.inf:
+            check_integer("n_iter_no_change", self.n_iter_no_change, 1)
+        if self.early_stopping:
+            check_in_range("validation_fraction", self.validation_fraction, Range(above=0, below=1))
 
     def _begin(self, samples: Samples) -> None:
         """Make the network and the optimizer, and forget what an earlier fit had learnt."""
-        if self.solver not in SOLVERS:
-            raise ParameterError(f"solver must be one of {', '.join(SOLVERS)}, got {self.solver!r}")
-        if self.learning_rate not in LEARNING_RATES:
-            words = ", ".join(LEARNING_RATES)
-            raise ParameterError(
-                f"learning_rate must be one of {words}, got {self.learning_rate!r}"
-            )
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if np.iterable(sizes) else [sizes]
         names = [self.activation] if isinstance(self.activation, str) else list(self.activation)
@@ -345,16 +401,17 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             dropout=self.dropout,
             input_noise=self.input_noise,
             input_dropout=self.input_dropout,
+            gamma=self.gamma,
             max_norm=self.max_norm,
             standardize=self.standardize,
             **self._loss(),
         )
         if self.initializer is None:
             self._draw_as_scikit_learn()
-        self._best: tuple[float, float]  # the highest score, and the loss of the best epoch
-        self._best_state: Array | None
         self._resume()
         self._epochs = 0
+        self.n_iter_ = 0
+        self.loss_ = np.inf
         self.n_layers_ = len(hidden) + 2
         self.t_ = 0
         self.stopped_ = False
@@ -395,48 +452,76 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             made = kind(rate, self.momentum, **around)
         return made if self.ema is None else EMA(inner=made, decay=self.ema)
 
-    def _trainer(self, samples: Samples) -> Trainer:
-        """A Trainer on these samples, where training has got to."""
-        batch_size = len(samples)
-        if self.batch_size == "auto":
-            batch_size = min(200, batch_size)
-        elif check_integer("batch_size", self.batch_size, 1) > batch_size:
+    def _follow_arguments(self) -> None:
+        """Take over what has changed since the network was made, and warn of what cannot be."""
+        changed = [name for name in MAKES if getattr(self, name) is not self._made_with[name]]
+        changed = [name for name in changed if getattr(self, name) != self._made_with[name]]
+        if "learning_rate_init" in changed:
+            self._rate = self._made_with["learning_rate_init"] = self.learning_rate_init
+            changed.remove("learning_rate_init")
+        if changed:
             warnings.warn(
-                f"batch_size {self.batch_size} is more than the {len(samples)} different samples; "
-                "every update uses all of them",
+                f"training goes on with the network as it was made; {', '.join(changed)} changed "
+                "since, and has no effect; use warm_start=False",
+                stacklevel=5,
+            )
+
+    def _trainer(self, samples: Samples, validation: Samples | None) -> Trainer:
+        """A Trainer on these samples, where training has got to."""
+        n = max(1, round(self._repeated * len(samples)))
+        if self.batch_size == "auto":
+            batch_size = min(200, n)
+        elif check_integer("batch_size", self.batch_size, 1) > n:
+            warnings.warn(
+                f"batch_size {self.batch_size} is more than the {n} samples; every update uses all "
+                "of them",
                 stacklevel=4,
             )
+            batch_size = n
         else:
             batch_size = int(self.batch_size)
-        alpha = check_in_range("alpha", self.alpha, Range(at_least=0))
-        self._network.weight_decay = alpha / _count(samples)
+        self._follow_arguments()
+        self._count = n
+        # As many updates in an epoch as without the merging of equal samples.
+        batch_size = max(1, round(batch_size * len(samples) / n))
+        self._network.weight_decay = self.alpha / n
+        if self._minimizes() and self.optimizer is None:
+            self._optimizer = self._make_optimizer()  # as max_iter, tol and max_fun are now
         with warnings.catch_warnings():  # bytes are taken as they are, as scikit-learn takes them
             warnings.filterwarnings("ignore", "x holds integers up to")
             trainer = Trainer(
                 self._network,
                 samples,
+                validation,
                 optimizer=self._optimizer,
                 schedule=make_schedule(self.schedule),
                 batch_size=None if self._optimizer.full_batch else batch_size,
                 seed=self._seed,
                 threads=None,
                 shuffle=self.shuffle,
+                remeasure=self.remeasure,
             )
         trainer.lr = self._rate
         trainer.epochs = self._epochs
         trainer.steps = self._epochs * len(trainer.batches)
         return trainer
 
-    def _minimize(self, trainer: Trainer) -> None:
+    def _minimizes(self) -> bool:
+        """Whether it is L-BFGS that trains, by all samples at once."""
+        which = self.solver if self.optimizer is None else self.optimizer
+        return isinstance(which, LBFGS) or (isinstance(which, str) and which.lower() == "lbfgs")
+
+    def _minimize(self, trainer: Trainer, validation: Samples | None) -> None:
         """L-BFGS on all samples at once."""
-        check_integer("max_iter", self.max_iter, 1)
         epoch = next(iter(trainer.run(1)))
         self._epochs = trainer.epochs
         loss, _ = trainer.evaluate(trainer.train)
         self.loss_ = self.best_loss_ = loss + epoch.penalty
-        self.t_ += _count(trainer.train)
-        self.n_iter_ = self._optimizer.iterated  # type: ignore[attr-defined]
-        if self.n_iter_ >= self.max_iter:
+        self.t_ += self._count
+        self.n_iter_ += self._optimizer.iterated  # type: ignore[attr-defined]
+        if validation is not None:
+            self._validate(epoch, validation)
+        if self._optimizer.iterated >= self.max_iter:  # type: ignore[attr-defined]
             self._warn_of_end()
 
     def _descend(
@@ -444,7 +529,6 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     ) -> None:
         """Epoch after epoch, until nothing improves; `epochs` is set for partial_fit."""
         limit = check_integer("max_iter", self.max_iter, 1) if epochs is None else epochs
-        check_integer("n_iter_no_change", self.n_iter_no_change, 1)
         self.stopped_ = False
         try:
             # Here and not in the Trainer: to ask for it every epoch takes a fifth of a small one.
@@ -458,6 +542,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                     if epochs is None:
                         self._warn_of_end()
         except KeyboardInterrupt:
+            self._optimizer.to_evaluation(self._network.params)
             warnings.warn("Training interrupted by user.", stacklevel=3)
         if self._best_state is not None and (self.stopped_ or epochs is None):
             self._network.state_vector[:] = self._best_state
@@ -489,14 +574,14 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
         """Note down what an epoch came to, and whether it was the last."""
         self._epochs = epoch.number
-        self.t_ += _count(trainer.train)
+        self.t_ += self._count
         self.loss_ = epoch.loss + epoch.penalty
         self.loss_curve_.append(self.loss_)
         self.n_iter_ = len(self.loss_curve_)
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
         if validation is not None:
-            self._validate(trainer, validation)
+            self._validate(epoch, validation)
         if self.early_stopping and validation is not None:
             self._watch_score()
         else:
@@ -506,7 +591,9 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         if self._waited > self.n_iter_no_change:
             self._slow_down_or_stop(trainer)
         asked = [callback(self, epoch) for callback in self.callbacks or ()]
-        self.stopped_ = self.stopped_ or any(answer is True for answer in asked)
+        self.stopped_ = self.stopped_ or any(
+            isinstance(answer, bool | np.bool_) and answer for answer in asked
+        )
 
     def _has_rates(self) -> bool:
         """Whether `learning_rate` applies: as in scikit-learn to the solver sgd alone."""
@@ -531,21 +618,23 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         """Compare the last score with the highest, and keep the weights of a better epoch.
 
         Of epochs within tol of the highest score, which on few samples are many, the one with the
-        lowest validation loss is best.
+        lowest validation loss is best; while that still falls by tol training waits.
         """
         score, loss = self.validation_scores_[-1], self.validation_loss_curve_[-1]
         highest, lowest = self._best
-        self._waited = self._waited + 1 if score < highest + self.tol else 0
-        if score > highest + self.tol or (score >= highest - self.tol and loss < lowest):
+        level = score >= highest - self.tol
+        improved = score >= highest + self.tol or (level and loss < lowest - self.tol)
+        self._waited = 0 if improved else self._waited + 1
+        if improved or (level and loss < lowest):
             self.best_validation_score_ = score
             self._best_state = self._network.state_vector.copy()
             self._best = (max(score, highest), loss)
         else:
             self._best = (max(score, highest), lowest)
 
-    def _validate(self, trainer: Trainer, validation: Samples) -> None:
+    def _validate(self, epoch: Epoch, validation: Samples) -> None:
         """Loss and score on the validation samples."""
-        loss, _ = trainer.evaluate(validation)
+        loss = np.inf if epoch.val_loss is None else epoch.val_loss
         self.validation_loss_curve_.append(loss)
         if self.scoring == "loss":
             score = -loss
@@ -560,6 +649,13 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                 del plain.feature_names_in_
             scorer = check_scoring(plain, self.scoring)
             score = scorer(plain, validation.x, self._decode(validation.t))
+        if not math.isfinite(score):
+            warnings.warn(
+                f"the validation score is {score}, which can be no best one; validate with more "
+                "samples",
+                stacklevel=6,
+            )
+            score = -np.inf
         self.validation_scores_.append(float(score))
         if self.verbose:
             print(f"Validation score: {score:.6f}")
@@ -574,18 +670,16 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         `fit`, OutputError where it cannot be written.
         """
         check_is_fitted(self)
-        params = self.get_params(deep=False)
+        params = {**self.get_params(deep=False), "dtype": np.dtype(self.dtype).name}
+        fitted = {n: v for n, v in vars(self).items() if n not in params and n not in NOT_SAVED}
         header = {
             "format": FORMAT,
             "class": type(self).__name__,
-            "params": {name: _plain(v) for name, v in params.items() if _is_plain(v)},
+            "params": {name: to_plain(v) for name, v in params.items() if is_plain(v)},
             "network": self._network.config(),
-            "fitted": {
-                name: _plain(value)
-                for name, value in vars(self).items()
-                if name not in params and name not in NOT_SAVED and _is_plain(value)
-            },
-            "classes": _plain(getattr(self, "classes_", None)),
+            "fitted": {name: to_plain(v) for name, v in fitted.items() if is_plain(v)},
+            "classes": to_plain(getattr(self, "classes_", None)),
+            "dtype of classes": getattr(self, "classes_", np.empty(0)).dtype.str,
         }
         write_archive(path, {**self._network.params, **self._network.statistics}, header)
 
@@ -599,28 +693,38 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                 f"{header.get('format')!r}, {header.get('class')!r}"
             )
         try:
-            made = cls(**header["params"])
-            made.__dict__.update(header["fitted"])
+            made = cls(**from_plain(header["params"]))
+            made._resume()
+            made.__dict__.update(from_plain(header["fitted"]))
             if header["classes"] is not None:
-                made.classes_ = np.array(header["classes"])
+                made.classes_ = np.array(header["classes"], header["dtype of classes"])
             if hasattr(made, "feature_names_in_"):
                 made.feature_names_in_ = np.array(made.feature_names_in_, dtype=object)
             network = build_network(header["network"], sum(a.size for a in arrays.values()))
             place_weights(str(path), arrays, network)
             made._network = network
-            made._resume()
+            made._best = (made._best[0], made._best[1])
+            if np.isfinite(made._best[0]):
+                made._best_state = network.state_vector.copy()
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{str(path)!r} does not fit: {error}; take another copy") from error
         return made
 
     def _resume(self) -> None:
         """What training goes on with that is not in a file."""
+        self._made_with = {name: getattr(self, name) for name in MAKES}
         self._optimizer = self._make_optimizer()
         self._rate = self._optimizer.lr
         self._waited = 0
         self._best, self._best_state = (-np.inf, np.inf), None
+        self._frozen = False
+        self._validated_with = None
 
     # What a fitted estimator gives.
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a network, which a refit that was refused leaves none of."""
+        return "_network" in vars(self)
 
     def _outputs(self, X: Array, network: MultiLayerNet) -> Array:
         """What `network` puts out for X (N, D), (N, n_outputs_), converted batch by batch."""

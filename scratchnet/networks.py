@@ -203,10 +203,10 @@ class Network:
             if layer.rng is not None:
                 layer.rng = rng
 
-    def observe(self, x: Array, t: Array, scale: float = 1.0) -> None:
+    def observe(self, x: Array, t: Array, scale: float = 1.0, weights: Array | None = None) -> None:
         """Let layers and loss see all training samples, x * scale (N, D) with labels t, once."""
         for layer in self.layers:
-            layer.observe(x, scale)
+            layer.observe(x, scale, weights)
         self.loss_layer.observe(t, self.output_sizes[-1])
 
     def measure(self, batches: Iterable[Array]) -> None:

@@ -11,28 +11,34 @@ ROWS = 1024
 
 def merge_equal(
     X: Array, t: Array, weights: Array | None
-) -> tuple[Array, Array, float, Array | None]:
-    """Samples (X, t, scale 1, weights) in which no sample occurs twice, none has the weight 0.
+) -> tuple[Array, Array, Array | None, int]:
+    """Samples (X, t, weights) in which none occurs twice or has the weight 0, and their number.
 
     Equal rows with equal targets become one whose weight is the sum of theirs, in an order that
     depends on the rows alone: so a sample of weight k is trained on exactly as k samples are, to
-    the bit, whatever the batch size. Without anything to merge all stays as it is, uncopied.
+    the bit, whatever the batch size. The number is that of samples before: whole weights are taken
+    for repetitions, others for shares of the rows that came. Without anything to merge all stays as
+    it is, uncopied. Raises ParameterError for weights below 0, or all 0.
     """
-    if weights is not None and not (weights.min() >= 0 and weights.any()):
-        raise ParameterError("sample weights must be >= 0 and not all 0; leave out what is not")
+    n, w = len(X), np.ones(len(X))
+    if weights is not None:
+        w = np.asarray(weights, np.float64)
+        if not (w.min() >= 0 and w.any()):
+            raise ParameterError("sample weights must be >= 0 and not all 0; leave out what is not")
+        whole = bool((w == np.rint(w)).all())
+        n = int(w.sum()) if whole else len(X)
+        w = w if whole else w * (len(X) / w.sum())
     keys = row_keys(X) ^ (row_keys(t.reshape(len(t), -1)) * np.uint64(0x9E3779B97F4A7C15))
     order = np.argsort(keys, kind="stable")
     same = np.zeros(len(X), np.bool_)  # as the one before it, in this order
     same[1:] = keys[order[1:]] == keys[order[:-1]]
-    alike = weights is None or bool((weights == weights[0]).all())
-    if alike and not same.any():
-        return X, t, 1.0, None
-    w = np.ones(len(X)) if weights is None else np.asarray(weights, np.float64)
+    if not same.any() and np.allclose(w, 1.0, rtol=1e-12):
+        return X, t, None, n
     starts = np.flatnonzero(~same)
     sums = np.add.reduceat(w[order], starts)
     kept = sums > 0
     first = order[starts][kept]
-    return X[first], t[first], 1.0, sums[kept]
+    return X[first], t[first], sums[kept], n
 
 
 def row_keys(x: Array) -> Array:

@@ -101,7 +101,7 @@ class Trainer:
         self.train = _fit(network, "train", train)
         if self.train.scale == 1.0:
             hint_at_scale(self.train.x)
-        network.observe(self.train.x, self.train.t, self.train.scale)
+        network.observe(self.train.x, self.train.t, self.train.scale, self.train.weights)
         self.validation = None if validation is None else _fit(network, "validation", validation)
         self.optimizer = make_optimizer(optimizer, lr, **options)
         self.lr = self.optimizer.lr  # what the schedule multiplies
@@ -116,6 +116,8 @@ class Trainer:
         self.shuffle = shuffle
         self.augment = augment
         self.remeasure = check_integer("remeasure", remeasure, 0)
+        if self.remeasure == 1:
+            raise ParameterError("remeasure must be 0, or 2 samples or more, which have a variance")
         self.on_step = on_step
         self.epochs = 0  # completed
         self.steps = 0
@@ -158,7 +160,8 @@ class Trainer:
             self.optimizer.to_evaluation(params)
             if self.remeasure:
                 samples = self.train.first(min(self.remeasure, len(self.train)))
-                batches = Batches(samples, EVALUATION_ROWS, self.network.dtype)
+                pieces = -(-len(samples) // EVALUATION_ROWS)  # of one size, as all count alike
+                batches = Batches(samples, -(-len(samples) // pieces), self.network.dtype)
                 self.network.measure(x for x, _ in batches.in_order())
             self.epochs += 1
             validation = self.validation
@@ -267,7 +270,8 @@ class Trainer:
                 total += self.network.forward(x, t, w) * len(t)
                 correct += self.network.loss_layer.count_correct()
         self._require_finite("loss", total)
-        return total / len(samples), correct / len(samples)
+        count = len(samples) if samples.weights is None else float(samples.weights.sum())
+        return total / count, correct / len(samples)
 
     def _require_finite(self, name: str, value: float) -> None:
         """Raise DivergenceError where it is not a step but its outcome that is not finite."""

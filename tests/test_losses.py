@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchnet import MultiLayerNet, SoftmaxWithLoss, functions
-from scratchnet.errors import DtypeError, ParameterError, ScratchnetError, ShapeError
+from scratchnet.errors import (
+    CallOrderError,
+    DtypeError,
+    ParameterError,
+    ScratchnetError,
+    ShapeError,
+)
 from scratchnet.layers import BinaryCrossEntropy, MeanSquaredError, PoissonLoss
 
 T = np.array([0, 2, 1])
@@ -225,13 +231,11 @@ def test_balanced_weights_wait_for_the_training_labels_and_are_counted_once():
     loss = SoftmaxWithLoss(class_weight="balanced")
     assert loss.config()["class_weight"] == "balanced"
     loss.observe(np.array([0, 0, 0, 2]), 3)
-    assert loss.config()["class_weight"] == [
-        4 / 9,
-        4 / 3,
-        4 / 3,
-    ]  # as if the absent stood there once
+    assert loss.config()["class_weight"] == [4 / 6, 2, 2]  # of the two classes that there are
     loss.observe(np.array([1, 1, 1, 1]), 3)
-    assert loss.config()["class_weight"] == [4 / 9, 4 / 3, 4 / 3]
+    assert loss.config()["class_weight"] == [4 / 6, 2, 2]
+    with pytest.raises(CallOrderError, match="make a Trainer, or call"):
+        SoftmaxWithLoss(class_weight="balanced").forward(Y, T)
     assert SoftmaxWithLoss(**loss.config()).forward(Y, T) == loss.forward(Y, T)
 
 

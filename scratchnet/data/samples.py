@@ -28,7 +28,7 @@ class Samples:
     """N samples `x` (N, D) with targets `t`; as floats they are `x * scale`.
 
     `t` are integer labels (N,), or floats (N, K), the values that K outputs should have. `weights`
-    (N,) >= 0 say how much each sample counts in the loss, None that all count alike.
+    (N,) >= 0 say how much each sample counts in the loss, 1 as much as one of them without weights.
 
     `x` may be any numbers of shape (N, D) or, as images, (N, H, W, ...), which are flattened. Bytes
     stay bytes (uint8, as booleans become too); float16 and 16-bit integers become float32, wider
@@ -159,8 +159,6 @@ class Batches:
         self._x = np.empty((rows, samples.x.shape[1]), self.dtype)
         self._t = np.empty((rows, *samples.t.shape[1:]), samples.t.dtype)
         self._scale = self.dtype.type(samples.scale)
-        weights = samples.weights
-        self._weights = None if weights is None else weights / weights.mean()
         # Floats that need no factor are gathered straight into the batch.
         self._ready = samples.scale == 1.0 and samples.x.dtype == self.dtype
         self._raw = self._x if self._ready else np.empty_like(self._x, dtype=samples.x.dtype)
@@ -192,8 +190,8 @@ class Batches:
         return x, t
 
     def weights(self, index: Indices | slice) -> Array | None:
-        """How much each of these samples counts (n,), 1 in the mean of all; None if all alike."""
-        return None if self._weights is None else self._weights[index]
+        """How much each of these samples counts (n,); None where all count alike."""
+        return None if self.samples.weights is None else self.samples.weights[index]
 
     def slices(self, order: Indices) -> Iterator[Labels]:
         """Cut `order`, a permutation of 0..N-1, into len(self) pieces; the last may be shorter."""

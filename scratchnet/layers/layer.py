@@ -90,10 +90,11 @@ class Layer(ABC):
         """Why a gradient check in training mode with so many rows would prove nothing, if so."""
         return None
 
-    def observe(self, x: Array, scale: float) -> None:
+    def observe(self, x: Array, scale: float, weights: Array | None = None) -> None:
         """Take what it needs to know of all training inputs, x * scale (N, D); most need nothing.
 
-        The Trainer calls it for each layer before the first step.
+        `weights` (N,) say how much each row counts. The Trainer calls it for each layer before the
+        first step.
         """
 
     def forget(self) -> None:

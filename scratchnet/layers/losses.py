@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_not_negative, check_share, check_word
-from scratchnet.errors import DtypeError, ParameterError, ShapeError
+from scratchnet.errors import CallOrderError, DtypeError, ParameterError, ShapeError
 from scratchnet.functions import sigmoid
 from scratchnet.layers.layer import remembered
 from scratchnet.parameters import Array
@@ -56,7 +56,7 @@ class Loss(ABC):
         """L for outputs y (N, K) and targets t that `check_targets` has passed.
 
         The mean over rows of L_n, or of w_n L_n with weights w (N,) >= 0: not over weights, which
-        would cancel in a batch of one. The Trainer brings them to a mean of 1 over all samples.
+        would cancel in a batch of one.
         """
         losses = self.of_rows(y, t)
         if w is None:
@@ -108,7 +108,8 @@ class SoftmaxWithLoss(Loss):
     logit gains from growing without end (Szegedy et al. 2016, section 7). `class_weight` holds a
     factor >= 0 for each class: L = mean_n w_n L_n with w_n that of the label (its mean under soft
     labels); the mean is over rows, not over weights. "balanced" means N / (K N_k) for a class of
-    N_k of the N training samples, whose mean over them is 1. Both hold in evaluation too.
+    N_k of the N training samples, of which K classes have any, and is known once a Trainer is made
+    or `Network.observe` called. Both hold in evaluation too.
 
     Raises ParameterError for an option out of its range.
     """
@@ -175,6 +176,11 @@ class SoftmaxWithLoss(Loss):
 
     def of_rows(self, y: Array, t: Array) -> Array:
         """L_n for finite logits y (N, K) and targets t as `check_targets` returned them."""
+        if self.balanced and self.class_weight is None:
+            raise CallOrderError(
+                "balanced class weights need the training labels; make a Trainer, or call "
+                "network.observe(x, t)"
+            )
         rows = np.arange(len(y))
         self.t, self.first = t, y.argmax(axis=1)
         largest = y[rows, self.first]
@@ -204,7 +210,7 @@ class SoftmaxWithLoss(Loss):
         """Count the classes among the labels of all training samples, for balanced weights."""
         if self.balanced and self.class_weight is None:
             counts = np.bincount(t, minlength=n_outputs) if t.ndim == 1 else t.sum(axis=0)
-            self.class_weight = len(t) / (n_outputs * np.maximum(counts, 1.0))
+            self.class_weight = len(t) / (np.count_nonzero(counts) * np.maximum(counts, 1.0))
 
     def config(self) -> dict[str, Any]:
         """The options that make a loss like this one; balanced weights as the numbers they are."""

@@ -199,11 +199,11 @@ class Standardize(Layer):
         self.over = check_word("standardize", over, STANDARDIZATIONS)
         self.statistics["input_std"] = np.ones(n)
 
-    def observe(self, x: Array, scale: float) -> None:
+    def observe(self, x: Array, scale: float, weights: Array | None = None) -> None:
         """Take mean and std of x * scale (N, n), unless they have been taken before."""
         if self.statistics["input_rows"][0]:
             return
-        mean, var = column_moments(x, scale)
+        mean, var = column_moments(x, scale, weights)
         if self.over == "all":
             total = mean.mean()
             mean, var = (
@@ -238,15 +238,20 @@ def column_sums(x: Array, y: Array | None = None) -> Array:
     return np.ones(len(x), x.dtype) @ x if y is None else np.einsum("ij,ij->j", x, y)
 
 
-def column_moments(x: Array, scale: float) -> tuple[Array, Array]:
-    """Mean and mean squared deviation of each column of x * scale (N, n), in float64 (n,)."""
+def column_moments(x: Array, scale: float, weights: Array | None = None) -> tuple[Array, Array]:
+    """Mean and mean squared deviation of each column of x * scale (N, n), in float64 (n,).
+
+    `weights` (N,) say how much each row counts.
+    """
+    w = None if weights is None else weights[:, np.newaxis] / weights.sum()
     mean, var = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    blocks = [x[start : start + ROWS] for start in range(0, len(x), ROWS)]
-    for block in blocks:
-        mean += column_sums(block.astype(np.float64)) / len(x)
-    for block in blocks:
-        deviation = block - mean
-        var += column_sums(deviation, deviation) / len(x)
+    blocks = [slice(start, start + ROWS) for start in range(0, len(x), ROWS)]
+    for rows in blocks:
+        block = x[rows].astype(np.float64)
+        mean += column_sums(block) / len(x) if w is None else column_sums(block * w[rows])
+    for rows in blocks:
+        d = x[rows] - mean
+        var += column_sums(d, d) / len(x) if w is None else column_sums(d * w[rows], d)
     return mean * scale, var * scale**2
 
 
