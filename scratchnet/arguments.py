@@ -176,7 +176,7 @@ def _add_data(group: Any) -> None:
     )
     group.add_argument(
         "--augment",
-        type=_options,
+        type=lambda text: {} if text.strip().lower() == "none" else _options(text),
         default={},
         metavar="NAME=AMOUNT",
         help="distort each image anew in every epoch, as shift=2,rotate=10,elastic=34:4; "
@@ -223,9 +223,10 @@ def _add_regularization(group: Any) -> None:
     strength = _number("a finite number >= 0", lambda v: v >= 0)
     group.add_argument(
         "--standardize",
-        choices=STANDARDIZATIONS,
-        help="bring the inputs to mean 0 and variance 1 by the training samples, each feature by "
-        "itself or all alike (default: leave them)",
+        type=_or_none(_checked(lambda text: _word(text, STANDARDIZATIONS))),
+        metavar="OVER",
+        help=f"{' or '.join(STANDARDIZATIONS)}: bring the inputs to mean 0 and variance 1 by the "
+        "training samples, each feature by itself or all alike (default: leave them)",
     )
     for flag, what in (("--batch-norm", "column over its batch"), ("--layer-norm", "row")):
         text = f"normalise each {what} before every activation"
@@ -272,7 +273,7 @@ def _add_regularization(group: Any) -> None:
     )
     group.add_argument(
         "--max-norm",
-        type=_number("a finite number > 0", lambda v: v > 0),
+        type=_or_none(_number("a finite number > 0", lambda v: v > 0)),
         metavar="LENGTH",
         help="limit the length of the weights into each hidden unit (default: none)",
     )
@@ -286,7 +287,7 @@ def _add_regularization(group: Any) -> None:
     )
     group.add_argument(
         "--class-weight",
-        type=_class_weight,
+        type=_or_none(_class_weight),
         metavar="WEIGHTS",
         help="balanced, or a number for each class with commas (default: all alike)",
     )
@@ -306,7 +307,7 @@ def _add_optimizer(group: Any) -> None:
         "--clip-value": ("VALUE", positive, "limit every value of the gradient (default: none)"),
         "--ema": (
             "DECAY",
-            _number("a number from 0 to below 1", lambda v: 0 <= v < 1),
+            _or_none(_number("a number from 0 to below 1", lambda v: 0 <= v < 1)),
             "evaluate with the moving average of the weights, as 0.999 (default: none)",
         ),
         "--warmup": (
@@ -441,6 +442,18 @@ def _number(rule: str, allowed: Callable[[float], bool]) -> Callable[[str], floa
 def _each(convert: Callable[[str], T]) -> Callable[[str], list[T]]:
     """The type of values with commas between them, each of which `convert` takes."""
     return _checked(lambda text: [convert(part) for part in text.split(",")])
+
+
+def _or_none(convert: Callable[[str], T]) -> Callable[[str], T | None]:
+    """The type of what `convert` takes, or of the word none, which overrules a file."""
+    return lambda text: None if text.strip().lower() == "none" else convert(text)
+
+
+def _word(text: str, words: Sequence[str]) -> str:
+    """One of the words."""
+    if text not in words:
+        raise ParameterError(f"must be none or one of {', '.join(words)}, got {text!r}")
+    return text
 
 
 @_checked

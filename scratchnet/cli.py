@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -253,12 +253,32 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
             f"--batch-size {arguments.batch_size} is more than the {len(trainer.train)} training "
             "samples; every update uses all of them"
         )
+    layers = ["noise", "dropout", "max_norm", "batch_norm", "layer_norm"]
+    idle = [name for name in layers if arguments.hidden == [] and any(_listed(arguments, name))]
+    if not (arguments.batch_norm or arguments.layer_norm) and not arguments.gamma:
+        idle.append("no_gamma")
+    if not arguments.batch_norm and arguments.remeasure:
+        idle.append("remeasure")
+    if idle:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        screen.note(f"{flags} has no effect without the layers it is for")
+    if arguments.ema is not None and arguments.batch_norm and not arguments.remeasure:
+        screen.note(
+            "--ema averages weights, not the statistics of batch normalization; --remeasure 10000 "
+            "measures these at the averaged weights"
+        )
     processors = os.cpu_count() or 1
     if arguments.threads > processors:
         screen.note(
             f"--threads {arguments.threads} is more than the {processors} processors there are; "
             "that many are used"
         )
+
+
+def _listed(arguments: argparse.Namespace, name: str) -> list[Any]:
+    """The value or values of an argument."""
+    value = getattr(arguments, name)
+    return value if isinstance(value, list) else [value]
 
 
 def _reopen(

@@ -38,7 +38,7 @@ class Screen:
         lines = {
             "data": f"{_shown(dataset.name)}: {parts}; {'x'.join(map(str, shape))}, "
             f"{dataset.classes} classes",
-            "network": f"{' '.join([sizes, *dict.fromkeys(network.activation)])}"
+            "network": f"{' '.join([sizes, *_alike(network.activation)])}"
             f"{''.join(f', {text}' for text in _extras(network, trainer))}, "
             f"{network.vector.size:,} parameters, {network.dtype}",
             "optimizer": f"{trainer.optimizer}, {_described(trainer.schedule)}"
@@ -145,16 +145,24 @@ def _shown(path: str) -> str:
 def _extras(network: MultiLayerNet, trainer: Trainer) -> list[str]:
     """What the network and its training have beyond affine layers and activations."""
     found = {**network.options, "loss": network.loss_name, **network.loss_layer.config()}
+    if getattr(network.loss_layer, "balanced", False):
+        found["class_weight"] = "balanced"
     found["no gamma"] = network.options["gamma"] is False
     found["remeasure"] = trainer.remeasure
     found["augment"] = trainer.augment and trainer.augment.config()
     texts = []
     for name, value in found.items():
-        values = list(dict.fromkeys(value)) if isinstance(value, list) else [value]
+        values = value if isinstance(value, list) else [value]
+        values = values[:1] if len(set(map(str, values))) == 1 else values
         if name not in {"labels", "gamma"} and any(values) and value != "softmax":
             shown = "" if value is True else f" {_amounts(values)}"
             texts.append(f"{name.replace('_', ' ')}{shown}")
     return texts
+
+
+def _alike(values: Sequence[str]) -> Sequence[str]:
+    """The value where all are the same, else each of them."""
+    return values[:1] if len(set(values)) == 1 else values
 
 
 def _amounts(values: Sequence[Any]) -> str:
@@ -162,9 +170,10 @@ def _amounts(values: Sequence[Any]) -> str:
     texts = []
     for value in values:
         if isinstance(value, Mapping):
-            texts += [f"{name}={_amounts(np.atleast_1d(v).tolist())}" for name, v in value.items()]
+            each = {name: _amounts(np.atleast_1d(v).tolist()) for name, v in value.items()}
+            texts += [f"{name}={amount.replace(' ', ':')}" for name, amount in each.items()]
         else:
-            texts.append(value if isinstance(value, str) else f"{value:.3g}")
+            texts.append(f"{value:.3g}" if isinstance(value, float) else str(value))
     return " ".join(texts)
 
 

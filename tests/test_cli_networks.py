@@ -172,7 +172,7 @@ def test_augmentation_distorts_training_and_nothing_else(small):
         (["--noise=-1"], "--noise: must be a finite number >= 0, got -1"),
         (["--max-norm", "0"], "--max-norm: must be a finite number > 0, got 0"),
         (["--class-weight", "even"], "must be balanced or finite numbers >= 0, got 'even'"),
-        (["--standardize", "rows"], "invalid choice: 'rows'"),
+        (["--standardize", "rows"], "must be none or one of features, all, got 'rows'"),
         (["--loss", "softmx"], "did you mean 'softmax'?"),
         (
             ["--loss", "mean-squared-error", "--label-smoothing", "0.1"],
@@ -209,7 +209,7 @@ def test_the_header_says_what_the_network_has(small, capsys):
     argv = ["--dataset", small, "--hidden", "6,5", "--dry-run", "--augment", "elastic=34:4", *flags]
     assert cli.main(argv) == 0
     text = capsys.readouterr().out
-    assert "batch norm, dropout 0.2 0.5, label smoothing 0.1, augment elastic=34 4" in text
+    assert "batch norm, dropout 0.2 0.5, label smoothing 0.1, augment elastic=34:4" in text
 
 
 @pytest.mark.parametrize("stop", [1, 3, 6])
@@ -253,6 +253,63 @@ def test_a_switch_of_a_file_is_overruled_by_a_flag_either_way(small, tmp_path):
     ):
         arguments = parse(["--config", f"{text}.toml", *flags])
         assert (arguments.batch_norm, arguments.gamma) == expected
+
+
+def test_what_a_file_turns_on_can_be_turned_off():
+    Path("on.toml").write_text(
+        'augment = "shift=1"\nstandardize = "all"\nclass-weight = "balanced"\n'
+        "max-norm = 2\nema = 0.9\n"
+    )
+    flags = ["--augment", "none", "--standardize", "none", "--class-weight", "none"]
+    arguments = parse(["--config", "on.toml", *flags, "--max-norm", "none", "--ema", "none"])
+    names = ("standardize", "class_weight", "max_norm", "ema")
+    assert [getattr(arguments, name) for name in names] == [None] * 4
+    assert arguments.augment == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ["--hidden", "none", "--dropout", "0.5", "--batch-norm"],
+            "--dropout, --batch-norm has no",
+        ),
+        (["--no-gamma"], "--no-gamma has no effect"),
+        (["--remeasure", "100"], "--remeasure has no effect"),
+        (["--batch-norm", "--ema", "0.9"], "--remeasure 10000 measures these"),
+    ],
+)
+def test_what_has_no_effect_is_noted(small, capsys, flags, words):
+    assert cli.main(["--dataset", small, "--dry-run", *flags]) == 0
+    assert words in capsys.readouterr().err
+
+
+def test_the_header_says_what_each_layer_has(small, capsys):
+    flags = [
+        "--hidden",
+        "6,5,4",
+        "--activation",
+        "relu",
+        "gelu",
+        "relu",
+        "--dropout",
+        "0.1,0.2,0.1",
+    ]
+    assert cli.main(["--dataset", small, "--dry-run", *flags, "--class-weight", "balanced"]) == 0
+    text = capsys.readouterr().out
+    assert "20-6-5-4-4 relu gelu relu, dropout 0.1 0.2 0.1, class weight balanced" in text
+
+
+def test_a_short_last_piece_does_not_outweigh_the_others(small):
+    samples = load(small).train
+    x = np.concatenate([samples[:][0]] * 6)[:1003]
+    big = Samples(x, np.arange(1003) % 4)
+    network = MultiLayerNet(20, [6], 4, batch_norm=True)
+    list(Trainer(network, big, remeasure=1003).run(1))
+    expected = network.layers[0].forward(x).mean(axis=0)
+    np.testing.assert_allclose(network.statistics["running_mean1"], expected, atol=0.05)
+    with pytest.raises(ValueError, match="remeasure must be 0, or 2"):
+        Trainer(network, big, remeasure=1)
 
 
 def test_a_run_goes_on_as_it_began_switches_too(small, capsys):
