@@ -256,7 +256,7 @@ MUTATIONS = [
     Mutation(
         "standardize looks at the samples held out",
         "trainer.py",
-        "network.observe(self.train.x, self.train.t, self.train.scale)",
+        "network.observe(self.train.x, self.train.t, self.train.scale, self.train.weights)",
         'seen = _fit(network, "seen", validation or train)\n'
         "        network.observe(seen.x, seen.t, seen.scale)",
         "test_normalization.py -k standard_scaler",
