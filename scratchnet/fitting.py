@@ -329,20 +329,44 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        X, t, weights, n = merge_equal(X, t, weights)
-        weights = self._weigh(t, weights, partial)
+        X, t, repeats, n = merge_equal(X, t, weights)
+        weights = self._weigh(t, repeats, partial)
         if weights is not None:
             # Of one call of partial_fit the mean says nothing: others may have other classes.
             weights = weights / (n / len(t) if partial else weights.mean())
-        samples = Samples(X, t, weights=weights)
-        self._repeated = n / len(samples)  # how many samples a row stands for, in the mean
+        self._count = n  # samples to train with, repetitions counted
         if X_val is not None and y_val is not None:
-            return samples, Samples(*self._arrays(X_val, y_val, False, None, partial))
+            held_out = Samples(*self._arrays(X_val, y_val, False, None, partial))
+            return Samples(X, t, weights=weights), held_out
         if X_val is not None or y_val is not None:
             raise ValueError("X_val and y_val must come together, one is None; give both or none")
-        if not self.early_stopping or self._minimizes():
-            return samples, None
-        return samples.split(float(self.validation_fraction), self._seed)
+        if self.early_stopping and not self._minimizes():
+            return self._split(X, t, repeats, weights)
+        return Samples(X, t, weights=weights), None
+
+    def _split(
+        self, X: Array, t: Array, repeats: Array | None, weights: Array | None
+    ) -> tuple[Samples, Samples]:
+        """What to train with and what to validate with, by class: repetitions part ways too."""
+        times = np.ones(len(t)) if repeats is None else repeats
+        whole = bool((times == np.rint(times)).all())
+        rows = np.repeat(np.arange(len(t)), times.astype(int) if whole else 1)
+        numbered = Samples(rows[:, np.newaxis], t[rows])
+        kept, held = numbered.split(float(self.validation_fraction), self._seed)
+        self._count = round(self._count * len(kept) / len(rows))
+        return (
+            self._part(X, t, weights, times if whole else np.ones(len(t)), kept),
+            self._part(X, t, weights, times if whole else np.ones(len(t)), held),
+        )
+
+    def _part(
+        self, X: Array, t: Array, weights: Array | None, times: Array, numbers: Samples
+    ) -> Samples:
+        """The samples of these numbers, each row with the share of its weight that is there."""
+        found = np.bincount(numbers.x[:, 0].astype(int), minlength=len(t))
+        chosen = found > 0
+        w = None if weights is None else (weights * found / times)[chosen]
+        return Samples(X[chosen], t[chosen], weights=w)
 
     def _arrays(
         self, X: Any, y: Any, anew: bool, classes: Any, partial: bool
@@ -468,7 +492,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _trainer(self, samples: Samples, validation: Samples | None) -> Trainer:
         """A Trainer on these samples, where training has got to."""
-        n = max(1, round(self._repeated * len(samples)))
+        n = self._count
         if self.batch_size == "auto":
             batch_size = min(200, n)
         elif check_integer("batch_size", self.batch_size, 1) > n:
@@ -481,7 +505,6 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         else:
             batch_size = int(self.batch_size)
         self._follow_arguments()
-        self._count = n
         # As many updates in an epoch as without the merging of equal samples.
         batch_size = max(1, round(batch_size * len(samples) / n))
         self._network.weight_decay = self.alpha / n
