@@ -595,7 +595,8 @@ def test_data_of_many_repetitions_gets_as_many_updates_as_without_merging():
     x = rng.integers(0, 2, (4000, 6)).astype(float)
     y = (x[:, :4].sum(axis=1) % 2) != (rng.random(4000) < 0.1)
     for stops, n in ((False, 4000), (True, 3600)):
-        fitted = MLPClassifier(max_iter=150, random_state=0, early_stopping=stops).fit(x, y)
+        network = MLPClassifier(max_iter=150, random_state=0, n_iter_no_change=150)
+        fitted = network.set_params(early_stopping=stops).fit(x, y)
         assert fitted.score(x, y) > 0.87
         assert fitted.t_ == n * fitted.n_iter_
     features = MLPClassifier(max_iter=1, standardize="features").fit(x[:, [0, 0]] + 9, y)
