@@ -214,7 +214,7 @@ MUTATIONS = [
     Mutation(
         "batch norm's gradient forgets that the mean moves",
         "layers/normalization.py",
-        "np.subtract(dx, column_sums(dout) / n, out=dx)",
+        "np.subtract(dx, of_dout / n, out=dx)",
         "np.subtract(dx, 0, out=dx)",
         "test_layer_references.py -k batch_norm",
     ),

@@ -55,6 +55,7 @@ class BatchNorm(Layer):
         self.statistics["running_var"] = np.ones(n)
         self.centred: Array | None = None  # x - mean (N, n)
         self.inverse: Array | None = None  # 1 / sqrt(var + eps) (n,)
+        self.sums: tuple[Array, Array] | None = None  # of dout, and of dout (x - mean), (n,) each
         self.own_batch = True  # whether mean and var are those of the batch itself
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
@@ -93,20 +94,24 @@ class BatchNorm(Layer):
     def param_grads(self, dout: Array) -> None:
         """Write dgamma = sum of dout xhat over the batch, and dbeta = sum of dout."""
         centred, inverse = remembered(self.centred), remembered(self.inverse)
+        self.sums = column_sums(dout), column_sums(dout, centred)
+        self.grads["beta"] = self.sums[0]
         if self.scale:
-            np.multiply(column_sums(dout, centred), inverse, out=self.grads["gamma"])
-        self.grads["beta"] = column_sums(dout)
+            np.multiply(self.sums[1], inverse, out=self.grads["gamma"])
 
     def input_grad(self, dout: Array) -> Array:
-        """Return dx (N, n); in evaluation mean and var are constants, and it is gamma dout / s."""
+        """Return dx (N, n), from the sums that `param_grads` has taken of the same dout.
+
+        In evaluation mean and var are constants, and it is gamma dout / sqrt(var + eps).
+        """
         centred, inverse = remembered(self.centred), remembered(self.inverse)
         dx = self.keep("dx", dout.shape, dout.dtype)
         if not self.own_batch:
             return np.multiply(dout, self._slope(), out=dx)
-        n = len(dout)
-        np.multiply(centred, column_sums(dout, centred) * inverse**2 / n, out=dx)
+        n, (of_dout, with_centred) = len(dout), remembered(self.sums)
+        np.multiply(centred, with_centred * inverse**2 / n, out=dx)
         np.subtract(dout, dx, out=dx)  # dout - xhat dgamma / N
-        np.subtract(dx, column_sums(dout) / n, out=dx)  # ... - dbeta / N
+        np.subtract(dx, of_dout / n, out=dx)  # ... - dbeta / N
         return np.multiply(dx, self._slope(), out=dx)
 
     def proves_nothing(self, n_rows: int) -> str | None:
