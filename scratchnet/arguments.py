@@ -71,6 +71,16 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
         return super()._get_help_string(action) if shows else action.help
 
 
+def _note_given(
+    parser: argparse.ArgumentParser, namespace: argparse.Namespace, dest: str, flag: str | None
+) -> None:
+    """Note in `given` that the flag came; exits where it had come before, as either may be meant."""
+    given = vars(namespace).setdefault("given", set())
+    if dest in given:
+        parser.error(f"{flag} must be given once, it came twice; remove one")
+    given.add(dest)
+
+
 class _Once(argparse.Action):
     """Store the value, and refuse a second one: which of the two was meant is not ours to guess."""
 
@@ -81,10 +91,7 @@ class _Once(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        given = vars(namespace).setdefault("given", set())
-        if self.dest in given:
-            parser.error(f"{option_string} must be given once, it came twice; remove one")
-        given.add(self.dest)
+        _note_given(parser, namespace, self.dest, option_string)
         if self.nargs == "+":  # each of the values may be several with commas
             values = [value for part in values for value in part]
         setattr(namespace, self.dest, values)
@@ -100,10 +107,7 @@ class _Switch(argparse.BooleanOptionalAction):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        given = vars(namespace).setdefault("given", set())
-        if self.dest in given:
-            parser.error(f"{option_string} must be given once, it came twice; remove one")
-        given.add(self.dest)
+        _note_given(parser, namespace, self.dest, option_string)
         super().__call__(parser, namespace, values, option_string)
 
 
