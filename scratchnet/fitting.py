@@ -321,7 +321,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         partial: bool = False,
     ) -> tuple[Samples, Samples | None]:
         """Training samples, and those to validate with, if any; everything checked."""
-        self._check_arguments(partial)
+        self._check_arguments()
         if anew:
             self.__dict__.pop("_network", None)  # a refit that is refused leaves nothing half made
             self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -349,14 +349,15 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     ) -> tuple[Samples, Samples]:
         """What to train with and what to validate with, by class: repetitions part ways too."""
         times = np.ones(len(t)) if repeats is None else repeats
-        whole = bool((times == np.rint(times)).all())
-        rows = np.repeat(np.arange(len(t)), times.astype(int) if whole else 1)
+        if (times != np.rint(times)).any():  # shares, no repetitions
+            times = np.ones(len(t))
+        rows = np.repeat(np.arange(len(t)), times.astype(int))
         numbered = Samples(rows[:, np.newaxis], t[rows])
         kept, held = numbered.split(float(self.validation_fraction), self._seed)
         self._count = round(self._count * len(kept) / len(rows))
         return (
-            self._part(X, t, weights, times if whole else np.ones(len(t)), kept),
-            self._part(X, t, weights, times if whole else np.ones(len(t)), held),
+            self._part(X, t, weights, times, kept),
+            self._part(X, t, weights, times, held),
         )
 
     def _part(
@@ -392,7 +393,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _compare_targets(self, classes: Any) -> None:
         """Raise ValueError where a later call says other `classes` than the first."""
 
-    def _check_arguments(self, partial: bool) -> None:
+    def _check_arguments(self) -> None:
         """Raise ParameterError for an argument that can be checked before anything is looked at."""
         check_dtype(self.dtype)
         check_word("solver", self.solver, SOLVERS)
