@@ -1,9 +1,36 @@
-"""For every test: one thread for BLAS, before NumPy is imported.
+"""For every test one thread of BLAS; for those of the command line data and a place to be.
 
-On a machine that is busy with anything else a second one makes the small products of tests many
-times slower.
+The thread is set before NumPy is imported: on a machine that is busy with anything else a second
+one makes the small products of tests many times slower.
 """
 
 import os
+import sys
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """An .npz of images that a network learns at once: a bright row for each class."""
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    rng, arrays = np.random.default_rng(0), {}
+    for part, n in {"train": 201, "test": 40}.items():
+        labels = (np.arange(n) % 4).astype(np.uint8)
+        images = rng.integers(0, 80, (n, 4, 5), dtype=np.uint8)
+        images[np.arange(n), labels] += 120
+        arrays |= {f"x_{part}": images, f"t_{part}": labels}
+    np.savez(path, **arrays)
+    return str(path)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to be in, as a user of train.py."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.delenv("SCRATCHNET_DATA", raising=False)
+    return tmp_path

@@ -1,10 +1,8 @@
 """Optimizers, their options, averages and schedules, asked for on the command line."""
 
 import json
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from scratchnet import MultiLayerNet, Trainer, cli, environment, load
@@ -12,27 +10,7 @@ from scratchnet.checkpoint import load_weights
 from scratchnet.optimizers import EMA, OPTIMIZERS, Adam, make_optimizer
 from scratchnet.schedules import SCHEDULES, Schedule, make_schedule
 
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """An .npz of images that a network learns at once: a bright row for each class."""
-    path = tmp_path_factory.mktemp("data") / "bars.npz"
-    rng, arrays = np.random.default_rng(0), {}
-    for part, n in {"train": 200, "test": 40}.items():
-        labels = (np.arange(n) % 4).astype(np.uint8)
-        images = rng.integers(0, 80, (n, 4, 5), dtype=np.uint8)
-        images[np.arange(n), labels] += 120
-        arrays |= {f"x_{part}": images, f"t_{part}": labels}
-    np.savez(path, **arrays)
-    return str(path)
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-    monkeypatch.delenv("SCRATCHNET_DATA", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def train(small, *argv, epochs="2", out="run"):
