@@ -74,7 +74,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 def _note_given(
     parser: argparse.ArgumentParser, namespace: argparse.Namespace, dest: str, flag: str | None
 ) -> None:
-    """Note in `given` that the flag came; exits where it had come before, as either may be meant."""
+    """Note in `given` that the flag came; exits where it had come before."""
     given = vars(namespace).setdefault("given", set())
     if dest in given:
         parser.error(f"{flag} must be given once, it came twice; remove one")
