@@ -1,0 +1,110 @@
+"""Run a command in a fresh process, and say how long it took and how much memory it had at most.
+
+A process counts its parent's memory at the moment of its birth into its own peak. So a small
+launcher, this file run as a script, stands between: it starts the command and nothing else.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from report import BLAS_VARIABLES, THREAD_VARIABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+"""No graphics processor, and no messages about there being none."""
+PIECE = 1 << (20 if sys.platform == "darwin" else 10)
+"""ru_maxrss divided by this is MiB: it is counted in bytes on macOS, in KiB elsewhere."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command came to: exit status, wall seconds, peak memory in MiB, what it printed."""
+
+    status: int
+    seconds: float
+    peak: float
+    output: str
+    errors: str
+
+    @property
+    def reason(self) -> str:
+        """The last line of what it complained about."""
+        lines = [line for line in self.errors.strip().splitlines() if line.strip()]
+        return lines[-1].strip()[:200] if lines else f"exit status {self.status}"
+
+
+def run(
+    command: Sequence[str], threads: int | None = None, extra: Mapping[str, str] | None = None
+) -> Finished:
+    """Run it to its end, whatever that is.
+
+    With `threads` it may use so many processors, and BLAS and the like are told to use so many
+    threads; without, all is as a user finds it. Variables that change the kernel of BLAS are
+    removed either way.
+    """
+    variables = _variables(threads) | dict(extra or {})
+    spec = {"command": list(command), "variables": variables, "processors": threads}
+    launcher = [sys.executable, "-S", str(Path(__file__))]
+    done = subprocess.run(
+        launcher, input=json.dumps(spec), stdout=subprocess.PIPE, text=True, check=True
+    )
+    return Finished(**json.loads(done.stdout))
+
+
+def run_json(command: Sequence[str], threads: int | None = None, **extra: str) -> Any:
+    """What the command printed, as JSON; raises SystemExit with its last words where it fails."""
+    done = run(command, threads, extra)
+    if done.status:
+        raise SystemExit(f"{Path(command[1]).name} failed: {done.reason}")
+    return json.loads(done.output)
+
+
+def machine_of_children(threads: int | None = None) -> dict[str, Any]:
+    """`report.machine()` as a child sees it: the kernel of BLAS that is measured with."""
+    code = "import json, report; print(json.dumps(report.machine()))"
+    home = str(Path(__file__).parent)
+    paths = os.pathsep.join([home, *_paths()])
+    found: dict[str, Any] = run_json([sys.executable, "-c", code], threads, PYTHONPATH=paths)
+    return found
+
+
+def _paths() -> list[str]:
+    """Where children look for modules: in this checkout, then where this process was told to."""
+    return [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+
+
+def _variables(threads: int | None) -> dict[str, str]:
+    """The environment of a child."""
+    hidden = BLAS_VARIABLES + THREAD_VARIABLES
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    told = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return kept | QUIET | told | {"PYTHONPATH": os.pathsep.join(_paths())}
+
+
+def _launch(spec: Mapping[str, Any]) -> Finished:
+    """Start the command on the first of the processors that there are, and wait for it."""
+    if spec["processors"] and hasattr(os, "sched_setaffinity"):  # JAX counts these, not variables
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[: spec["processors"]])
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(
+            spec["command"], env=spec["variables"], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        return Finished(127, 0.0, 0.0, "", str(error))
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / PIECE
+    return Finished(done.returncode, seconds, peak, done.stdout, done.stderr)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_launch(json.load(sys.stdin)))))

@@ -1,0 +1,168 @@
+"""One self-contained HTML page: text, figures that plotly.js draws, and nothing from elsewhere.
+
+A figure is plain data, a dict with "data" and "layout" as plotly.js takes them; its colours, but
+for those of the curves, come from `assets/page.css`, in light and dark.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from scratchnet.errors import ParameterError
+from scratchnet.parameters import Array
+
+Figure = dict[str, Any]
+
+HINT = "pip install 'scratchnet[report]'"
+COLOURS = ("#0077bb", "#e06c1f", "#009988", "#d6409f", "#808080", "#2a9fd6")
+"""Told apart by colour-blind readers too (after Tol 2021), and on light and dark."""
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+_PAGE = Template("""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>$title</title>
+<style>
+$style</style>
+</head>
+<body>
+$body
+<script type="application/json" id="data">$data</script>
+<script type="application/json" id="figures">$figures</script>
+<script>$plotly</script>
+$scripts
+</body>
+</html>
+""")
+
+
+class MissingPlotlyError(ModuleNotFoundError):
+    """plotly, which draws the figures, is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the page needs plotly; {HINT}", name="plotly")
+
+
+def make_page(
+    title: str,
+    body: Iterable[str],
+    figures: Mapping[str, Figure],
+    data: Mapping[str, Any],
+    scripts: Sequence[str] = (),
+) -> str:
+    """The page, whose `body` is HTML with a `figure_box` for each of `figures` by its id.
+
+    `data` is what scripts find in DATA; `scripts` are names of assets that run after `page.js`.
+    Raises MissingPlotlyError without plotly, ParameterError for a figure that has no box.
+    """
+    text = "\n".join(body)
+    for name in figures:
+        if f'id="{name}"' not in text:
+            raise ParameterError(f"every figure must have a box in the page, {name!r} has none")
+    return _PAGE.substitute(
+        title=escape(title),
+        style=asset("page.css"),
+        body=text,
+        data=_for_script(data),
+        figures=_for_script(figures),
+        plotly=_plotly(),
+        scripts="\n".join(f"<script>\n{asset(name)}</script>" for name in ("page.js", *scripts)),
+    )
+
+
+def asset(name: str) -> str:
+    """The text of a file in `assets/`."""
+    return files("scratchnet.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def figure_box(name: str, caption: str, *, tall: bool = False) -> str:
+    """The place of the figure `name`, of a height that is known before it is drawn."""
+    kind = "plot tall" if tall else "plot"
+    return (
+        f'<figure><div class="{kind}" id="{name}" tabindex="0" role="img" '
+        f'aria-label="{escape(caption)}"></div><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def section(name: str, title: str, *content: str) -> str:
+    """A part of the page that can be linked to by `name`."""
+    return "\n".join(
+        [f'<section id="{name}">', f"<h2>{escape(title)}</h2>", *content, "</section>"]
+    )
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", text: Sequence[int] = ()
+) -> str:
+    """A table that scrolls by itself where it is too wide; columns in `text` are words."""
+
+    def cells(kind: str, values: Sequence[Any], scope: str = "") -> str:
+        classes = [' class="text"' if k in text else "" for k in range(len(values))]
+        return "".join(
+            f"<{kind}{scope}{words}>{escape(str(value))}</{kind}>"
+            for value, words in zip(values, classes, strict=True)
+        )
+
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    lines = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    header = cells("th", head, ' scope="col"')
+    label = escape(caption or ", ".join(head))
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{title}'
+        f"<thead><tr>{header}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></div>"
+    )
+
+
+def tiles(values: Iterable[tuple[str, str, str]]) -> str:
+    """The few numbers to see first: name, value, and what to add in small letters."""
+    each = (
+        f'<div class="tile">{escape(name)}<b>{escape(value)}</b><small>{escape(more)}</small></div>'
+        for name, value, more in values
+    )
+    return f'<div class="tiles">{"".join(each)}</div>'
+
+
+def picture(image: Array, caption: str, *, signed: bool = False) -> str:
+    """An image (height, width): grey from 0 to its largest value, or signed around 0."""
+    largest = float(np.abs(image).max()) or 1.0
+    share = (image / largest + 1) / 2 if signed else image / largest
+    pixels = b64encode(np.clip(np.rint(255 * share), 0, 255).astype(np.uint8).tobytes()).decode()
+    height, width = image.shape
+    kind = "signed" if signed else "grey"
+    return (
+        f'<figure class="picture"><canvas width="{width}" height="{height}" data-kind="{kind}" '
+        f'data-pixels="{pixels}" role="img" aria-label="{escape(caption)}"></canvas>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def style(k: int) -> dict[str, Any]:
+    """Colour and dash of the k-th curve: no two of the first 24 are alike."""
+    dash = DASHES[(k // len(COLOURS)) % len(DASHES)]
+    return {"color": COLOURS[k % len(COLOURS)], "dash": dash, "width": 2}
+
+
+def _plotly() -> str:
+    """The source of plotly.js; raises MissingPlotlyError."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ModuleNotFoundError as error:
+        raise MissingPlotlyError from error
+    source: str = get_plotlyjs()
+    return source
+
+
+def _for_script(content: Any) -> str:
+    """`content` as JSON that no text within can end the script element of."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,0 +1,67 @@
+"""A real browser without a network, for the tests of pages; without it they are skipped."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WIDTHS = (390, 1280)
+
+
+def find_chromium() -> str | None:
+    """The path of Chromium, under the names that it is installed by."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+
+needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Headless Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=find_chromium(),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield chromium
+        chromium.close()
+
+
+class Opened:
+    """A page in a browser that is offline: what it said, what it asked for, and itself."""
+
+    def __init__(self, chromium: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
+        self.context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        )
+        self.page = self.context.new_page()
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.resolve().as_uri())
+        self.page.wait_for_function("document.readyState === 'complete'")
+
+    def require_clean(self) -> None:
+        """Nothing on the console, no request but for the file itself, no sideways scrolling."""
+        assert self.messages == []
+        assert [url for url in self.requests if not url.startswith(("data:", "blob:"))] == [
+            self.page.url.split("#")[0]
+        ]
+        wide, window = self.page.evaluate("[document.body.scrollWidth, innerWidth]")
+        assert wide <= window
+
+    def require_drawn(self) -> None:
+        """Every figure shows what it is to show."""
+        empty = self.page.evaluate(
+            "Object.keys(FIGURES).filter(id => !document.getElementById(id)"
+            ".querySelector('.main-svg .plot, .main-svg .cartesianlayer'))"
+        )
+        assert empty == []
