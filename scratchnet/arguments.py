@@ -3,6 +3,7 @@
 import argparse
 import math
 import re
+import shlex
 import sys
 import textwrap
 import tomllib
@@ -25,6 +26,14 @@ T = TypeVar("T")
 MAX_CONFIG = 2**20
 """Bytes read of a --config at most, so that a device is no trap."""
 
+
+ONCE = frozenset(
+    {"out", "config", "resume", "override", "json", "dry_run", "debug", "quiet", "verbose"}
+)
+"""The arguments that are not the run's, but of one call."""
+
+SHOWN = ("dataset", "optimizer", "epochs", "seed")
+"""The arguments that a command shows even where they are the defaults."""
 
 EPILOG = """\
 examples: %(prog)s --optimizer adam
@@ -149,6 +158,40 @@ def parse(
     arguments = parser.parse(argv)
     arguments.given = typed
     return arguments
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """The command that asks for the same run: data, optimizer, seed, and what is no default."""
+    parser = make_parser(program())
+    usual, asked = vars(parser.parse([])), vars(arguments)
+    words = ["python", "train.py"] if program() == "train.py" else [program()]
+    for action in parser._actions:
+        name = action.dest
+        plain = name not in SHOWN and asked.get(name) == usual.get(name)
+        if name in ONCE or name not in usual or name not in asked or plain:
+            continue
+        flag, value = action.option_strings[-1 if isinstance(action, _Switch) else 0], asked[name]
+        if isinstance(action, _Switch):
+            words.append(next(f for f in action.option_strings if f.startswith("--no-") != value))
+        elif action.nargs == 0:
+            words.append(flag)
+        else:
+            values = value if action.nargs == "+" else [value]
+            typed = [_typed(one) for one in values]
+            words += [f"{flag}={typed[0]}", *typed[1:]] if typed[0][:1] == "-" else [flag, *typed]
+    return shlex.join(words)
+
+
+def _typed(value: Any) -> str:
+    """A value as one would type it: 100,50 or momentum=0.95,milestones=0.5:0.75 or none."""
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, Mapping):
+        return ",".join(
+            f"{name}={':'.join(map(str, v)) if isinstance(v, list) else v}"
+            for name, v in value.items()
+        )
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _add_data(group: Any) -> None:
@@ -388,6 +431,12 @@ def _add_output(group: Any) -> None:
         "--config",
         metavar="FILE",
         help="a TOML file of these arguments, as `epochs = 5`; those of the command line win",
+    )
+    group.add_argument(
+        "--report",
+        action=_Switch,
+        default=True,
+        help="write report.html, the page of the run",
     )
     flags = {
         "--json": "print results.json on stdout and everything else on stderr",

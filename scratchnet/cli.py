@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from scratchnet import environment
-from scratchnet.arguments import parse, program
+from scratchnet.arguments import ONCE, parse, program
 from scratchnet.checkpoint import Checkpoints
 from scratchnet.data import Dataset, Samples, load, make_augmentation
 from scratchnet.errors import (
@@ -24,7 +24,7 @@ from scratchnet.errors import (
     ScratchnetError,
 )
 from scratchnet.interrupts import Interrupted
-from scratchnet.job import FREE, ONCE, Job, find_run
+from scratchnet.job import FREE, Job, find_run
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_weights, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.runs import RunFolder, check_free

@@ -9,27 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from scratchnet import __version__, environment
+from scratchnet.arguments import command
 from scratchnet.checkpoint import (
     Checkpoints,
     check_checkpoint,
+    load_weights,
     restore_checkpoint,
     save_weights,
 )
+from scratchnet.curves import LossCurve
 from scratchnet.data import Dataset
 from scratchnet.errors import DataError
+from scratchnet.files import write_text
+from scratchnet.inspection import inspect_layers, inspect_predictions
 from scratchnet.interrupts import Interrupted, Interrupts
 from scratchnet.networks import MultiLayerNet
+from scratchnet.report.page import MissingPlotlyError
+from scratchnet.report.run import run_page
 from scratchnet.runs import RUNS, RunFolder
 from scratchnet.screen import Screen
 from scratchnet.trainer import EarlyStopping, Epoch, Trainer
 
 SECONDS_BETWEEN_SAVES = 1.0
-FREE = frozenset({"epochs", "patience", "save_every", "data_dir"})
+SAMPLES_FOR_LAYERS = 500
+"""How many training samples the layers are looked at with after each epoch."""
+FREE = frozenset({"epochs", "patience", "save_every", "data_dir", "report"})
 """The arguments of a run that it may go on with others of: results up to there stay the same."""
-ONCE = frozenset(
-    {"out", "config", "resume", "override", "json", "dry_run", "debug", "quiet", "verbose"}
-)
-"""The arguments that are not the run's, but of one call."""
 
 
 class Job:
@@ -49,6 +54,7 @@ class Job:
         self.trainer = trainer
         self.screen = screen
         self.interrupts = Interrupts()
+        self.curve = LossCurve(trainer)
         self.stopping: EarlyStopping | None = None
         if trainer.validation is not None:
             self.stopping = EarlyStopping(network, arguments.patience, arguments.monitor)
@@ -71,11 +77,13 @@ class Job:
             folder = self._new_folder()
         elif self._is_over() and self._has_results(folder):
             flag = "--epochs" if self.trainer.epochs >= self.arguments.epochs else "--patience"
+            if not (folder.path / "report.html").exists():
+                self._write_report(folder)
             self.screen.finished(str(folder.path), folder.read_results(), flag)
             return
         else:
             Checkpoints(folder.path).clear_strays()
-            folder.rewrite_history(self.trainer.history)
+            folder.rewrite_history(self.trainer.history, self.trainer.steps)
             folder.write_config(self._config())
         self.folder, self.checkpoints = folder, Checkpoints(folder.path)
         try:
@@ -83,9 +91,23 @@ class Job:
                 self._save()  # a place that cannot be written to is found now, not after training
                 self._train()
                 results = self._sum_up()
+                shown = self._write_report(folder)
         finally:
             folder.close()
-        self.screen.result(results, str(folder.path))
+        self.screen.result(results, str(shown))
+
+    def _write_report(self, folder: RunFolder) -> Path:
+        """Write the page of the run, if it is to be; returns what there is to look at."""
+        if self.arguments.report:
+            try:
+                network = load_weights(folder.path / "weights.npz")
+                page = run_page(folder, network, self.dataset, command(self.arguments))
+            except MissingPlotlyError as error:
+                self.screen.note(f"{error}, then --resume {typed(folder.path)} writes it")
+            else:
+                write_text(folder.path / "report.html", page)
+                return folder.path / "report.html"
+        return folder.path
 
     def _new_folder(self) -> RunFolder:
         name = f"{stem(self.dataset.name)}-{self.arguments.optimizer}"
@@ -124,9 +146,11 @@ class Job:
             ) from None
         finally:
             self.trainer.on_step = None
+            self.folder.steps.add(self.curve.take())
             self.folder.write_history()
 
     def _after_step(self, step: int, loss: float) -> None:
+        self.curve.add(step, loss)
         self.screen.advance(loss)
         every = self.arguments.save_every
         if every is not None and step % every == 0:
@@ -134,7 +158,8 @@ class Job:
         self.interrupts.check()
 
     def _after_epoch(self, epoch: Epoch) -> None:
-        self.folder.add_epoch(epoch)
+        samples = self.trainer.train.first(min(SAMPLES_FOR_LAYERS, len(self.trainer.train)))
+        self.folder.add_epoch(epoch, inspect_layers(self.network, samples))
         self.screen.epoch(epoch)
         if self.stopping is not None:
             self.stopping.should_stop(epoch)
@@ -145,6 +170,7 @@ class Job:
 
     def _save(self) -> None:
         """Save where training is, and the best weights where there are better ones than saved."""
+        self.folder.steps.add(self.curve.take())
         run = {"arguments": self._asked(), "seconds": self._seconds()}
         self.checkpoints.save(self.trainer, self.stopping, run)
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
@@ -193,6 +219,7 @@ class Job:
             "samples_per_second": len(trainer.train) * trainer.epochs / training_seconds,
             "parameters": trainer.network.vector.size,
             "seed": self.arguments.seed,
+            "test": inspect_predictions(self.network, self.dataset.test, self.dataset.classes),
         }
 
     def _asked(self) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import errno
 import io
 import json
 import os
+import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
@@ -18,10 +19,56 @@ from scratchnet.trainer import Epoch
 RUNS = Path("runs")
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # as some network file systems say
 COLUMNS = ("epoch", *(field.name for field in fields(Epoch) if field.name != "number"))
+OF_STEPS = ("step", "loss", "lr")
+OF_LAYERS = ("epoch", "layer", "weight_norm", "gradient_norm", "flat", "dead")
+NUMBERS = re.compile(r"\[\n\s+([-+.\deE]+(?:,\n\s+[-+.\deE]+)*)\n\s+\]")
+
+
+class Table:
+    """A CSV file with these columns, to which rows are added at once: a killed run has them."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
+        self.columns = columns
+
+    def start(self) -> None:
+        """Make the file, with its header; raises FileExistsError where it is there already."""
+        with open(self.path, "x", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writeheader()
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows, to a file that is made where there is none; raises OutputError."""
+        try:
+            if not self.path.exists():
+                self.start()
+            with open(self.path, "a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns).writerows(rows)
+        except OSError as error:
+            raise OutputError(_refusal(self.path, error)) from error
+
+    def rewrite(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Let the file hold these rows and no others; raises OutputError."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path, text.getvalue())
+
+    def read(self) -> list[dict[str, Any]]:
+        """The rows, numbers as numbers and nothing as None; without those that were cut short."""
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                found = list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error):
+            return []
+        whole = (row for row in found if None not in row and None not in row.values())
+        return [{name: _value(text) for name, text in row.items()} for row in whole]
 
 
 class RunFolder:
     """A folder for one run: `config.json`, `history.csv`, `history.json` and `results.json`.
+
+    `steps.csv` has the loss over steps, `layers.csv` what became of each layer.
 
     `out` is its path; without one it is `runs/<name>-<n>`, n the first number not taken. A folder
     that already holds something is never written to, and of two runs that claim one folder at the
@@ -36,8 +83,8 @@ class RunFolder:
         check_free(out)
         self.path = _make(Path(out)) if out is not None else _next_free(RUNS, name)
         self._hold(_lock(self.path, "choose another --out"))
-        self.rows: list[dict[str, Any]] = []
-        _start_history(self.path / "history.csv")
+        self._open_tables()
+        _claim(self.history)
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
@@ -45,8 +92,14 @@ class RunFolder:
         folder = cls.__new__(cls)
         folder.path = path
         folder._hold(_lock(path, "wait until it ends, or go on with another run"))
-        folder.rows = []
+        folder._open_tables()
         return folder
+
+    def _open_tables(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.history = Table(self.path / "history.csv", COLUMNS)
+        self.steps = Table(self.path / "steps.csv", OF_STEPS)
+        self.layers = Table(self.path / "layers.csv", OF_LAYERS)
 
     def _hold(self, lock: int | None) -> None:
         """Keep the lock until `close`, or until nobody has this object any more."""
@@ -54,28 +107,22 @@ class RunFolder:
             (lambda: None) if lock is None else weakref.finalize(self, os.close, lock)
         )
 
-    def rewrite_history(self, epochs: Sequence[Epoch]) -> None:
-        """Make `history.csv` hold these epochs and no others, as where a run is gone on with."""
+    def rewrite_history(self, epochs: Sequence[Epoch], steps: int) -> None:
+        """Let all tables end with these epochs and that step, as where a run is gone on with."""
         self.rows = [as_row(epoch) for epoch in epochs]
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.path / "history.csv", text.getvalue())
+        self.history.rewrite(self.rows)
+        self.steps.rewrite(row for row in self.steps.read() if row["step"] <= steps)
+        self.layers.rewrite(row for row in self.layers.read() if row["epoch"] <= len(epochs))
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write `config.json`: everything needed to run the same again."""
         self._write_json("config.json", config)
 
-    def add_epoch(self, epoch: Epoch) -> None:
-        """Append the epoch to `history.csv`, at once, so that a killed run has its history."""
+    def add_epoch(self, epoch: Epoch, layers: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Add an epoch, and how its layers are, to the tables; raises OutputError."""
         row = as_row(epoch)
-        path = self.path / "history.csv"
-        try:
-            with open(path, "a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, COLUMNS).writerow(row)
-        except OSError as error:
-            raise OutputError(_refusal(path, error)) from error
+        self.history.add([row])
+        self.layers.add({"epoch": epoch.number, **layer} for layer in layers)
         self.rows.append(row)
 
     def write_history(self) -> None:
@@ -105,8 +152,12 @@ def as_row(epoch: Epoch) -> dict[str, Any]:
 
 
 def to_json(content: Any) -> str:
-    """`content` as JSON with two spaces of indentation and a final newline; no NaN."""
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+    """`content` as JSON with two spaces of indentation and a final newline; no NaN.
+
+    A list of numbers is one line, so that a matrix looks like one.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False)
+    return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def check_free(out: str | None) -> None:
@@ -136,17 +187,26 @@ def _make(path: Path) -> Path:
     return path
 
 
-def _start_history(path: Path) -> None:
-    """Make `history.csv` with its header: whoever makes it owns the folder; raises OutputError."""
+def _claim(history: Table) -> None:
+    """Make `history.csv`: whoever makes it owns the folder; raises OutputError."""
     try:
-        with open(path, "x", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writeheader()
+        history.start()
     except FileExistsError:
         raise OutputError(
-            f"{str(path.parent)!r} was just taken by another run; choose another --out"
+            f"{str(history.path.parent)!r} was just taken by another run; choose another --out"
         ) from None
     except OSError as error:
-        raise OutputError(_refusal(path, error)) from error
+        raise OutputError(_refusal(history.path, error)) from error
+
+
+def _value(text: str) -> Any:
+    """A cell as a number where it is one, as None where it is empty."""
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            pass
+    return text or None
 
 
 def _lock(folder: Path, fix: str) -> int | None:

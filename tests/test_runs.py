@@ -143,11 +143,11 @@ def test_a_history_is_rewritten_to_what_a_checkpoint_has():
     for epoch in (FIRST, SECOND, FIRST):
         folder.add_epoch(epoch)
     before = Path("out/history.csv").read_bytes()
-    folder.rewrite_history([FIRST, SECOND])
+    folder.rewrite_history([FIRST, SECOND], SECOND.steps)
     assert folder.rows == [as_row(FIRST), as_row(SECOND)]
     folder.add_epoch(FIRST)
     assert Path("out/history.csv").read_bytes() == before
-    folder.rewrite_history([])
+    folder.rewrite_history([], 0)
     assert read_csv() == []
 
 
@@ -271,6 +271,35 @@ def test_a_system_that_makes_no_folder_is_named_with_path_and_reason(out, number
     with pytest.raises(OutputError, match=r"cannot write '(out|runs/name-1)': ") as caught:
         RunFolder(out, "name")
     assert os.strerror(number) in str(caught.value)
+
+
+def test_the_tables_of_steps_and_layers_end_where_a_run_is_gone_on_with():
+    folder = RunFolder("out", "name")
+    layer = {"layer": "1 Affine(2, 3)", "weight_norm": 0.1 + 0.2, "gradient_norm": 3, "flat": None}
+    for epoch in (FIRST, SECOND):
+        folder.add_epoch(epoch, [{**layer, "dead": 0.5}, {**layer, "dead": None}])
+    folder.steps.add({"step": k, "loss": 1 / k, "lr": 0.1} for k in range(1, SECOND.steps + 3))
+    folder.rewrite_history([FIRST], FIRST.steps)
+    assert [row["step"] for row in folder.steps.read()] == list(range(1, FIRST.steps + 1))
+    assert folder.steps.read()[2] == {"step": 3, "loss": 1 / 3, "lr": 0.1}
+    found = folder.layers.read()
+    assert found == [{"epoch": 1, **layer, "dead": 0.5}, {"epoch": 1, **layer, "dead": None}]
+
+
+def test_a_row_that_was_cut_short_is_passed_over():
+    folder = RunFolder("out", "name")
+    assert folder.steps.read() == []
+    folder.steps.add([{"step": 1, "loss": 0.5, "lr": 0.1}])
+    with open("out/steps.csv", "a", encoding="utf-8") as file:
+        file.write("2,0.4")
+    assert [row["step"] for row in folder.steps.read()] == [1]
+
+
+def test_a_list_of_numbers_is_one_line_of_json():
+    content = {"matrix": [[1, 2], [-3.5, 4e-7]], "words": ["a", "b"], "text": "[ 1, 2 ]"}
+    text = to_json(content)
+    assert "    [1, 2],\n    [-3.5, 4e-07]\n" in text
+    assert json.loads(text) == content
 
 
 @pytest.mark.parametrize("moment", ["claim", "epoch"])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_not_negative, check_share, check_word
 from scratchnet.errors import CallOrderError, DtypeError, ParameterError, ShapeError
-from scratchnet.functions import sigmoid
+from scratchnet.functions import sigmoid, softmax
 from scratchnet.layers.layer import remembered
 from scratchnet.parameters import Array
 
@@ -50,6 +50,10 @@ class Loss(ABC):
     @abstractmethod
     def slopes(self) -> Array:
         """dL_n/dy_n of each row (N, K) of the last forward pass, a fresh array."""
+
+    @abstractmethod
+    def confidences(self, y: Array) -> Array:
+        """How sure the outputs y (N, K) are of each class, from 0 to 1, (N, K)."""
 
     @final
     def compute(self, y: Array, t: Array, w: Array | None = None) -> float:
@@ -233,6 +237,10 @@ class SoftmaxWithLoss(Loss):
             np.multiply(dy, self.w, out=dy, casting="same_kind")
         return dy
 
+    def confidences(self, y: Array) -> Array:
+        """softmax(y)."""
+        return softmax(y)
+
     def count_correct(self) -> int:
         """How many rows of the last `forward` have their largest logit at the (likeliest) label."""
         t, first = remembered(self.t), remembered(self.first)
@@ -301,6 +309,10 @@ class MeanSquaredError(ElementwiseLoss):
         """y - t (N, K)."""
         return np.asarray(remembered(self.y) - remembered(self.t))
 
+    def confidences(self, y: Array) -> Array:
+        """y, held between 0 and 1: a regression on 0 and 1 estimates the probability of 1."""
+        return np.clip(y, 0.0, 1.0)
+
     def count_correct(self) -> int:
         """How many rows have the largest output where the target is; of one, its side of 1/2."""
         y, t = remembered(self.y), remembered(self.t)
@@ -328,6 +340,10 @@ class BinaryCrossEntropy(ElementwiseLoss):
     def slopes(self) -> Array:
         """s(y) - t (N, K)."""
         return np.asarray(sigmoid(remembered(self.y)) - remembered(self.t))
+
+    def confidences(self, y: Array) -> Array:
+        """s(y)."""
+        return sigmoid(y)
 
     def count_correct(self) -> int:
         """How many rows have the largest logit at the label; under "values" every logit right."""
@@ -382,6 +398,10 @@ class PoissonLoss(ElementwiseLoss):
     def slopes(self) -> Array:
         """exp(y) - t (N, K)."""
         return np.asarray(np.exp(remembered(self.y)) - remembered(self.t))
+
+    def confidences(self, y: Array) -> Array:
+        """exp(y), the mean count, held below 1."""
+        return np.exp(np.minimum(y, 0.0))
 
     def count_correct(self) -> int:
         """How many rows have the largest output at the largest target."""

@@ -51,7 +51,7 @@ class MissingPlotlyError(ModuleNotFoundError):
     """plotly, which draws the figures, is not installed."""
 
     def __init__(self) -> None:
-        super().__init__(f"the page needs plotly; {HINT}", name="plotly")
+        super().__init__(f"report.html needs plotly: {HINT}", name="plotly")
 
 
 def make_page(

@@ -1,0 +1,150 @@
+"""A network looked at: what it gets wrong and how surely, and the state of its layers.
+
+What comes back is plain data, as JSON can hold it.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from scratchnet.data import Batches, Samples
+from scratchnet.layers import ACTIVATIONS, Identity
+from scratchnet.networks import EVALUATION_ROWS, Network
+from scratchnet.parameters import Array
+
+Z95 = 1.959963984540054
+"""Of a standard normal value 95 % lie between -Z95 and Z95."""
+BINS = 15
+MISTAKES = 24
+FLAT = 0.01
+"""A slope below this is taken for none."""
+
+
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share, of which `right` of n were seen.
+
+    (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n) with p = right / n (Wilson
+    1927): from 0 to 1 for every count, unlike p +- z sqrt(p (1 - p) / n).
+    """
+    p, z2 = right / n, Z95 * Z95
+    middle = p + z2 / (2 * n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    low, high = (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
+    return max(0.0, low), min(1.0, high)
+
+
+def confusion_matrix(t: Array, y: Array, classes: int) -> Array:
+    """How many samples of label i (a row) were taken for class j (a column), (K, K)."""
+    return np.bincount(t * classes + y, minlength=classes * classes).reshape(classes, classes)
+
+
+def inspect_predictions(network: Network, samples: Samples, classes: int) -> dict[str, Any]:
+    """How right the predictions for `samples`, with integer labels, are, class by class.
+
+    "interval" is the 95 % interval of the accuracy; "confusion" the matrix; "per_class" precision,
+    recall and their harmonic mean (None where nothing was counted); "calibration" how often the
+    network was right where it was so sure, and "calibration_error" the mean gap between the two;
+    "mistakes" the samples that it got wrong most surely.
+    """
+    t, (y, sure) = samples.t, _predict(network, samples)
+    matrix = confusion_matrix(t, y, classes)
+    bins = _calibration(sure, t == y)
+    gaps = sum(b["count"] * abs(b["confidence"] - b["accuracy"]) for b in bins)
+    return {
+        "samples": len(t),
+        "interval": list(wilson_interval(int(np.count_nonzero(t == y)), len(t))),
+        "per_class": _per_class(matrix),
+        "calibration_error": gaps / len(t),
+        "calibration": bins,
+        "mistakes": _mistakes(t, y, sure),
+        "confusion": matrix.tolist(),
+    }
+
+
+def inspect_layers(network: Network, samples: Samples) -> list[dict[str, Any]]:
+    """A row for each layer that has parameters or is an activation, as it is now.
+
+    "weight_norm" and "gradient_norm" are the lengths of its parameters and of the gradient of the
+    last step. "flat" is the share of an activation's values on `samples` at which its slope is
+    below 0.01, "dead" the share of its units of which that is so for every sample: a unit of ReLU
+    that is never on, one of tanh that is saturated everywhere.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        x, _ = next(Batches(samples, len(samples), network.dtype).in_order())
+        rows = []
+        for k, layer in enumerate(network.layers, 1):
+            x = layer.forward(x)
+            bends = isinstance(layer, tuple(ACTIVATIONS.values())) and type(layer) is not Identity
+            if not (layer.shapes or bends):
+                continue
+            flat = np.abs(layer.input_grad(np.ones_like(x))) < FLAT if bends else None
+            rows.append(
+                {
+                    "layer": f"{k} {layer!r}",
+                    "weight_norm": _norm(layer.params.values()) if layer.shapes else None,
+                    "gradient_norm": _norm(layer.grads.values()) if layer.shapes else None,
+                    "flat": None if flat is None else float(flat.mean()),
+                    "dead": None if flat is None else float(flat.all(axis=0).mean()),
+                }
+            )
+    return rows
+
+
+def _predict(network: Network, samples: Samples) -> tuple[Array, Array]:
+    """The class with the largest output for each sample (N,), and how sure that was (N,)."""
+    classes, sure = [], []
+    for x, _ in Batches(samples, EVALUATION_ROWS, network.dtype).in_order():
+        y = network.logits(x)
+        classes.append(y.argmax(axis=1))
+        confidences = network.loss_layer.confidences(y)
+        sure.append(confidences[np.arange(len(y)), classes[-1]])
+    return np.concatenate(classes), np.concatenate(sure).astype(np.float64)
+
+
+def _per_class(matrix: Array) -> list[dict[str, Any]]:
+    """Precision, recall and F1 of each class, from the confusion matrix."""
+    rows = []
+    for k in range(len(matrix)):
+        hits, of_label, as_class = int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum())
+        rows.append(
+            {
+                "class": k,
+                "precision": hits / as_class if as_class else None,
+                "recall": hits / of_label if of_label else None,
+                "f1": 2 * hits / (of_label + as_class) if of_label + as_class else None,
+                "count": of_label,
+            }
+        )
+    return rows
+
+
+def _calibration(sure: Array, right: Array) -> list[dict[str, Any]]:
+    """Bins of equal width over the confidence, those that are not empty (Guo et al. 2017)."""
+    which = np.minimum((sure * BINS).astype(int), BINS - 1)
+    return [
+        {
+            "from": b / BINS,
+            "to": (b + 1) / BINS,
+            "confidence": float(sure[inside].mean()),
+            "accuracy": float(right[inside].mean()),
+            "count": int(np.count_nonzero(inside)),
+        }
+        for b in range(BINS)
+        if (inside := which == b).any()
+    ]
+
+
+def _mistakes(t: Array, y: Array, sure: Array) -> list[dict[str, Any]]:
+    """The samples that were wrong with the most confidence, first the surest."""
+    wrong = np.flatnonzero(t != y)
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
+    return [
+        {"row": int(n), "label": int(t[n]), "prediction": int(y[n]), "confidence": float(sure[n])}
+        for n in surest
+    ]
+
+
+def _norm(arrays: Any) -> float:
+    """The length of all values together, in float64."""
+    return math.sqrt(sum(float(np.square(a, dtype=np.float64).sum()) for a in arrays))
