@@ -7,7 +7,7 @@ budget; the test samples are looked at only with the rate that was chosen.
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import check_above_zero, check_integer, check_word
-from scratchnet.data import Dataset, Samples
+from scratchnet.curves import LossCurve
+from scratchnet.data import Augmentation, Dataset, Samples
 from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import NETWORKS, MultiLayerNet
 from scratchnet.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 from scratchnet.registry import canonical, pick
+from scratchnet.schedules import Schedule
 from scratchnet.trainer import Epoch, Trainer
 
 AUTOMATIC = tuple(10.0**power for power in (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5))
@@ -37,15 +39,29 @@ class Trial:
     lr: float
     seed: int
     history: tuple[Epoch, ...]
-    val_loss: float | None
-    val_accuracy: float | None
+    curve: tuple[tuple[int, float], ...] = ()
+    """Step, and mean training loss of the last few steps there."""
     test_loss: float | None = None
     test_accuracy: float | None = None
+    diverged: bool = False
+    """Whether a value was not finite before the last epoch had ended."""
 
     @property
-    def diverged(self) -> bool:
-        """Whether a value was not finite before the last epoch had ended."""
-        return self.val_loss is None
+    def val_loss(self) -> float | None:
+        """Loss on the validation samples after the last epoch; None without any."""
+        return None if self.diverged else self.history[-1].val_loss
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """Accuracy on the validation samples after the last epoch; None without any."""
+        return None if self.diverged else self.history[-1].val_accuracy
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Trial":
+        """The trial that `asdict` gave these plain values of."""
+        history = tuple(Epoch(**row) for row in values["history"])
+        curve = tuple((int(step), float(loss)) for step, loss in values["curve"])
+        return cls(**{**values, "history": history, "curve": curve})
 
     @property
     def seconds(self) -> float:
@@ -73,7 +89,7 @@ class Comparison:
 
     trials: tuple[Trial, ...]
     tuning: tuple[Trial, ...]
-    target: float
+    target: float | None
 
     @property
     def optimizers(self) -> list[str]:
@@ -85,13 +101,25 @@ class Comparison:
         return [trial for trial in self.trials if trial.optimizer == optimizer]
 
     def summary(self) -> list[dict[str, Any]]:
-        """A row for each optimizer: rate, means over seeds, 95 % interval, way to the target."""
-        return [self._row(name, self.of(name)) for name in self.optimizers]
+        """A row for each optimizer: rate, means over seeds, 95 % interval, way to the target.
+
+        "verdict" says how it stands to the one with the highest test accuracy, as `differences`.
+        """
+        rows = [self._row(name, self.of(name)) for name in self.optimizers]
+        known = [row for row in rows if row["test_accuracy"] is not None]
+        best = max(known, key=lambda row: row["test_accuracy"])["optimizer"] if known else None
+        verdicts = {
+            frozenset((row["first"], row["second"])): row["verdict"] for row in self.differences()
+        }
+        for row in rows:
+            pair = frozenset((row["optimizer"], best))
+            row["verdict"] = "highest" if row["optimizer"] == best else verdicts.get(pair)
+        return rows
 
     def _row(self, name: str, trials: Sequence[Trial]) -> dict[str, Any]:
         accuracies = [t.test_accuracy for t in trials if t.test_accuracy is not None]
         losses = [t.test_loss for t in trials if t.test_loss is not None]
-        ways = [way for way in (t.until(self.target) for t in trials) if way is not None]
+        ways = [way for way in map(self._way, trials) if way is not None]
         arrived = len(ways) == len(trials)
         return {
             "optimizer": name,
@@ -104,6 +132,9 @@ class Comparison:
             "seconds": float(np.mean([t.seconds for t in trials])),
             "diverged": sum(t.diverged for t in trials),
         }
+
+    def _way(self, trial: Trial) -> tuple[int, float] | None:
+        return None if self.target is None else trial.until(self.target)
 
     def differences(self) -> list[dict[str, Any]]:
         """A row for each pair: mean difference of test accuracy over shared seeds, and its test.
@@ -162,27 +193,37 @@ class Comparison:
                     yield {**about, "chosen": chosen, **asdict(epoch)}
 
     def __str__(self) -> str:
-        head = (
-            "optimizer",
-            "lr",
-            "test accuracy",
-            "loss",
-            f"epochs to {self.target:.4f}",
-            "seconds",
-        )
+        head = ("optimizer", "lr", "test accuracy", "loss", "epochs", "seconds", "")
         lines = [head, *(_cells(row) for row in self.summary())]
         wide = [max(len(line[k]) for line in lines) for k in range(len(head))]
         table = [
             "  ".join(
                 [
                     line[0].ljust(wide[0]),
-                    *(c.rjust(w) for c, w in zip(line[1:], wide[1:], strict=True)),
+                    *(c.rjust(w) for c, w in zip(line[1:-1], wide[1:-1], strict=True)),
+                    line[-1],
                 ]
-            )
+            ).rstrip()
             for line in lines
         ]
-        pairs = [_told(row) for row in self.differences()]
-        return "\n".join([*table, *pairs])
+        return "\n".join([*table, *self.notes()])
+
+    def notes(self) -> list[str]:
+        """What one must know to read the table."""
+        seeds = len(self.of(self.optimizers[0]))
+        notes = []
+        if self.target is not None:
+            notes.append(
+                f"epochs and seconds are those to a validation accuracy of {self.target:.4f}"
+            )
+        if seeds == 1:
+            notes.append("with one seed no difference can be shown; more seeds can show one")
+        elif len(self.optimizers) > 1:
+            notes.append(
+                f"means of {seeds} seeds with 95 % intervals; differences by paired t-tests, "
+                f"corrected for all pairs (Holm), at {LEVEL:g}"
+            )
+        return notes
 
 
 def compare(
@@ -192,21 +233,27 @@ def compare(
     *,
     epochs: int = 10,
     batch_size: int | None = None,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     lr_grid: str | Sequence[float] | None = None,
     val_split: float = 0.1,
-    schedule: str = "constant",
+    schedule: str | Schedule = "constant",
+    augment: Augmentation | None = None,
+    remeasure: int = 0,
     target: float | None = None,
     jobs: int = 1,
+    run: "Run | None" = None,
+    progress: "Callable[[Trial, int, int], object] | None" = None,
 ) -> Comparison:
     """Train copies of `network` with each of `optimizers`, by name, or by a name of one's own.
 
-    `seeds` networks like it are drawn by the seeds 0, 1, ..., which order the batches too.
-    `lr_grid` None is each optimizer's own rate, "auto" that times powers of the square root of 10
-    from 10^-1.5 to 10^1.5, or a list of rates: of these the one with the highest validation
-    accuracy with seed 0 is chosen, ties by the lower loss. `target` is by default the validation
-    accuracy that every optimizer has reached with every seed. `jobs` processes share the work,
-    with one thread of BLAS each.
+    `seeds` networks like it are drawn by the seeds 0, 1, ..., or by those listed, which order the
+    batches too. `lr_grid` None is each optimizer's own rate, "auto" that times powers of the square
+    root of 10 from 10^-1.5 to 10^1.5, or a list of rates: of these the one with the highest
+    validation accuracy with the first seed is chosen, ties by the lower loss. `target` is by
+    default the validation accuracy that every optimizer has reached with every seed. `schedule`,
+    `augment` and `remeasure` are the Trainer's. `jobs` processes share the work, with one thread of
+    BLAS each. `run` takes the place of `run_trial`, and `progress(trial, done, all)` hears of each
+    trial as it ends.
 
     >>> network = MultiLayerNet(64, [50], 10)
     >>> print(compare(["sgd", "adam"], load("digits"), network, seeds=5, lr_grid="auto"))
@@ -214,47 +261,60 @@ def compare(
     Raises ParameterError for an unknown optimizer, or an option out of its range.
     """
     chosen = _optimizers(optimizers)
-    check_integer("seeds", seeds, 1)
-    train, validation = dataset.train.split(val_split, 0)
-    common = _Common(
+    drawn = _seeds(seeds)
+    if target is not None:
+        check_above_zero("target", target)
+    grid = {name: _rates(optimizer, lr_grid) for name, optimizer in chosen.items()}
+    train, validation = dataset.train, None
+    if val_split:
+        train, validation = dataset.train.split(val_split, drawn[0])
+    elif lr_grid is not None:
+        raise ParameterError("lr_grid needs validation samples; set val_split above 0")
+    common = Common(
         train,
         validation,
         dataset.test,
         network.config(),
         check_integer("epochs", epochs, 1),
         batch_size,
-        schedule,
+        {"schedule": schedule, "augment": augment, "remeasure": remeasure},
     )
-    grid = {name: _rates(optimizer, lr_grid) for name, optimizer in chosen.items()}
-    first = _run_all(
-        common, [(n, chosen[n], lr, 0) for n, rates in grid.items() for lr in rates], False, jobs
-    )
-    best = {name: max((t for t in first if t.optimizer == name), key=_merit).lr for name in chosen}
-    final = _run_all(
-        common, [(n, chosen[n], best[n], s) for n in chosen for s in range(seeds)], True, jobs
-    )
-    tuning = tuple(trial for trial in first if len(grid[trial.optimizer]) > 1)
+    tried = [
+        (name, chosen[name], lr, drawn[0])
+        for name, rates in grid.items()
+        if len(rates) > 1
+        for lr in rates
+    ]
+    total = len(tried) + len(chosen) * len(drawn)
+    workers = _Workers(common, run or run_trial, jobs, progress, total)
+    tuning = workers.run(tried, final=False)
+    best = {name: rates[0] for name, rates in grid.items()}
+    for name in {trial.optimizer: None for trial in tuning}:
+        best[name] = max((t for t in tuning if t.optimizer == name), key=_merit).lr
+    final = workers.run([(n, chosen[n], best[n], s) for n in chosen for s in drawn], final=True)
     if target is None:
         highest = [_highest([t for t in final if t.optimizer == name]) for name in chosen]
-        target = min((value for value in highest if value is not None), default=1.0)
-    return Comparison(tuple(final), tuning, check_above_zero("target", target))
+        target = min((value for value in highest if value is not None), default=None)
+    return Comparison(tuple(final), tuple(tuning), target)
 
 
 @dataclass(frozen=True)
-class _Common:
+class Common:
     """What all trials have in common."""
 
     train: Samples
-    validation: Samples
+    validation: Samples | None
     test: Samples
     network: dict[str, Any]
     epochs: int
     batch_size: int | None
-    schedule: str
+    training: dict[str, Any]
 
 
 Task = tuple[str, Optimizer, float, int]
 """The name, the optimizer, its rate, the seed."""
+Run = Callable[[Common, Task, bool], Trial]
+"""Makes a trial; whether it is to look at the test samples comes last."""
 
 
 def _optimizers(given: Sequence[str] | Mapping[str, Optimizer]) -> dict[str, Optimizer]:
@@ -285,38 +345,83 @@ def _rates(optimizer: Optimizer, lr_grid: str | Sequence[float] | None) -> list[
     return rates
 
 
-def _run_all(common: _Common, tasks: Iterable[Task], test: bool, jobs: int) -> list[Trial]:
-    """The trials, in the order of the tasks, by `jobs` processes."""
-    from joblib import Parallel, delayed
+def _seeds(given: int | Sequence[int]) -> list[int]:
+    """0, 1, ... below a number, or the seeds listed; raises ParameterError."""
+    if isinstance(given, int | np.integer):
+        return list(range(check_integer("seeds", given, 1)))
+    seeds = [check_integer(f"seeds[{k}]", seed, 0) for k, seed in enumerate(given)]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ParameterError(f"seeds must be a number, or different seeds, got {seeds}")
+    return seeds
 
-    check_integer("jobs", jobs, 1)
-    run: Callable[..., Any] = delayed(_run)
-    return list(Parallel(n_jobs=jobs)(run(common, task, test) for task in tasks))
+
+class _Workers:
+    """Runs trials in processes of joblib, or in this one, and counts them."""
+
+    def __init__(
+        self,
+        common: Common,
+        run: Run,
+        jobs: int,
+        progress: Callable[[Trial, int, int], object] | None,
+        total: int,
+    ) -> None:
+        self.common, self.run_one, self.progress, self.total = common, run, progress, total
+        self.jobs = check_integer("jobs", jobs, 1)
+        self.done = 0
+
+    def run(self, tasks: Sequence[Task], *, final: bool) -> list[Trial]:
+        """The trials, in the order of the tasks."""
+        from joblib import Parallel, delayed
+
+        one: Callable[..., Any] = delayed(self.run_one)
+        jobs = min(self.jobs, max(1, len(tasks)))
+        found: dict[tuple[str, float, int], Trial] = {}
+        for trial in Parallel(n_jobs=jobs, return_as="generator_unordered")(
+            one(self.common, task, final) for task in tasks
+        ):
+            found[trial.optimizer, trial.lr, trial.seed] = trial
+            self.done += 1
+            if self.progress is not None:
+                self.progress(trial, self.done, self.total)
+        return [found[name, lr, seed] for name, _, lr, seed in tasks]
 
 
-def _run(common: _Common, task: Task, test: bool) -> Trial:
-    """One training run, with a look at the test samples at its end if `test`."""
-    name, optimizer, lr, seed = task
+def make_trainer(common: Common, task: Task) -> Trainer:
+    """The Trainer of a trial, with a network drawn by its seed and an optimizer of its own."""
+    _, optimizer, lr, seed = task
     options = {**common.network, "seed": seed}
     network = pick(NETWORKS, options.pop("kind"), "network")(**options)
     optimizer = deepcopy(optimizer)
     optimizer.lr = lr
-    trainer = Trainer(
+    return Trainer(
         network,
         common.train,
         common.validation,
         optimizer=optimizer,
-        schedule=common.schedule,
         batch_size=None if optimizer.full_batch else common.batch_size,
         seed=seed,
+        **deepcopy(common.training),
     )
+
+
+def run_trial(common: Common, task: Task, final: bool) -> Trial:
+    """One training run, with a look at the test samples at its end if it is `final`."""
+    name, _, lr, seed = task
+    trainer = make_trainer(common, task)
+    curve = LossCurve(trainer)
+    trainer.on_step = curve.add
+    tested: tuple[float | None, float | None] = (None, None)
+    diverged = False
     try:
-        history = tuple(trainer.run(common.epochs))
-        loss, accuracy = trainer.evaluate(common.test) if test else (None, None)
+        for _ in trainer.run(common.epochs):
+            pass
+        if final:
+            tested = trainer.evaluate(common.test)
     except DivergenceError:
-        return Trial(name, lr, seed, tuple(trainer.history), None, None)
-    last = history[-1]
-    return Trial(name, lr, seed, history, last.val_loss, last.val_accuracy, loss, accuracy)
+        diverged = True
+    points = tuple((row["step"], row["loss"]) for row in curve.take())
+    return Trial(name, lr, seed, tuple(trainer.history), points, *tested, diverged)
 
 
 def _merit(trial: Trial) -> tuple[float, float]:
@@ -376,13 +481,6 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     loss = "" if row["test_loss"] is None else f"{row['test_loss']:.4f}"
     epochs = "never" if row["epochs_to_target"] is None else f"{row['epochs_to_target']:g}"
     seconds = "" if row["seconds_to_target"] is None else f"{row['seconds_to_target']:.3f}"
-    return (row["optimizer"], f"{row['lr']:.3g}", shown, loss, epochs, seconds)
-
-
-def _told(row: Mapping[str, Any]) -> str:
-    """A row of the differences as a line."""
-    pair = f"{row['first']} - {row['second']}"
-    if row["difference"] is None:
-        return f"{pair}: no difference shown, one of them diverged"
-    spread = "" if row["interval"] is None else f" ± {row['interval']:.4f}"
-    return f"{pair}: {row['difference']:+.4f}{spread}, p {row['p']:.2g}: {row['verdict']}"
+    verdict = {"highest": "the highest", "difference": "differs from the highest"}
+    told = verdict.get(row["verdict"], row["verdict"] or "")
+    return (row["optimizer"], f"{row['lr']:.3g}", shown, loss, epochs, seconds, told)

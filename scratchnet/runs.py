@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from scratchnet.errors import OutputError
 from scratchnet.files import describe, write_text
@@ -65,10 +65,8 @@ class Table:
         return [{name: _value(text) for name, text in row.items()} for row in whole]
 
 
-class RunFolder:
-    """A folder for one run: `config.json`, `history.csv`, `history.json` and `results.json`.
-
-    `steps.csv` has the loss over steps, `layers.csv` what became of each layer.
+class OutputFolder:
+    """A folder of what came out: `config.json`, `results.json`, and a table that it is claimed by.
 
     `out` is its path; without one it is `runs/<name>-<n>`, n the first number not taken. A folder
     that already holds something is never written to, and of two runs that claim one folder at the
@@ -78,6 +76,9 @@ class RunFolder:
 
     Raises OutputError, with path and reason, where the folder cannot be made or is not empty.
     """
+
+    table: ClassVar[tuple[str, Sequence[str]]]
+    """The name of its first file, which is a Table, and the columns of that."""
 
     def __init__(self, out: str | None, name: str) -> None:
         check_free(out)
@@ -96,10 +97,8 @@ class RunFolder:
         return folder
 
     def _open_tables(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.history = Table(self.path / "history.csv", COLUMNS)
-        self.steps = Table(self.path / "steps.csv", OF_STEPS)
-        self.layers = Table(self.path / "layers.csv", OF_LAYERS)
+        name, columns = self.table
+        self.history = Table(self.path / name, columns)
 
     def _hold(self, lock: int | None) -> None:
         """Keep the lock until `close`, or until nobody has this object any more."""
@@ -107,16 +106,53 @@ class RunFolder:
             (lambda: None) if lock is None else weakref.finalize(self, os.close, lock)
         )
 
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write `config.json`: everything needed to run the same again."""
+        self._write_json("config.json", config)
+
+    def read_config(self) -> dict[str, Any]:
+        """What `config.json` says; empty where there is none, or none that can be read."""
+        return self._read_json("config.json")
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write `results.json`: what the run came to."""
+        self._write_json("results.json", results)
+
+    def read_results(self) -> dict[str, Any]:
+        """What `results.json` says; empty where there is none, or none that can be read."""
+        return self._read_json("results.json")
+
+    def _write_json(self, name: str, content: Any) -> None:
+        write_text(self.path / name, to_json(content))
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads((self.path / name).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+class RunFolder(OutputFolder):
+    """The folder of one training run, with `history.csv` and the same as `history.json`.
+
+    `steps.csv` has the loss over steps, `layers.csv` what became of each layer.
+    """
+
+    table = ("history.csv", COLUMNS)
+
+    def _open_tables(self) -> None:
+        super()._open_tables()
+        self.rows: list[dict[str, Any]] = []
+        self.steps = Table(self.path / "steps.csv", OF_STEPS)
+        self.layers = Table(self.path / "layers.csv", OF_LAYERS)
+
     def rewrite_history(self, epochs: Sequence[Epoch], steps: int) -> None:
         """Let all tables end with these epochs and that step, as where a run is gone on with."""
         self.rows = [as_row(epoch) for epoch in epochs]
         self.history.rewrite(self.rows)
         self.steps.rewrite(row for row in self.steps.read() if row["step"] <= steps)
         self.layers.rewrite(row for row in self.layers.read() if row["epoch"] <= len(epochs))
-
-    def write_config(self, config: dict[str, Any]) -> None:
-        """Write `config.json`: everything needed to run the same again."""
-        self._write_json("config.json", config)
 
     def add_epoch(self, epoch: Epoch, layers: Iterable[Mapping[str, Any]] = ()) -> None:
         """Add an epoch, and how its layers are, to the tables; raises OutputError."""
@@ -129,20 +165,23 @@ class RunFolder:
         """Write `history.json`: one row for each epoch, with Keras's names."""
         self._write_json("history.json", self.rows)
 
-    def write_results(self, results: dict[str, Any]) -> None:
-        """Write `results.json`: what the run came to."""
-        self._write_json("results.json", results)
 
-    def read_results(self) -> dict[str, Any]:
-        """What `results.json` says; empty where there is none, or none that can be read."""
-        try:
-            found = json.loads((self.path / "results.json").read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+class ComparisonFolder(OutputFolder):
+    """The folder of a comparison: `trials.csv`, and a RunFolder for each optimizer."""
 
-    def _write_json(self, name: str, content: Any) -> None:
-        write_text(self.path / name, to_json(content))
+    table = ("trials.csv", ("optimizer", "lr", "seed", "chosen", *COLUMNS))
+
+
+class PathsFolder(OutputFolder):
+    """The folder of paths on a surface: `paths.csv`."""
+
+    table = ("paths.csv", ("optimizer", "step", "x", "y", "f"))
+
+
+class RangeFolder(OutputFolder):
+    """The folder of a range test of learning rates: `rates.csv`."""
+
+    table = ("rates.csv", ("optimizer", "lr", "loss", "smoothed"))
 
 
 def as_row(epoch: Epoch) -> dict[str, Any]:
@@ -187,16 +226,16 @@ def _make(path: Path) -> Path:
     return path
 
 
-def _claim(history: Table) -> None:
-    """Make `history.csv`: whoever makes it owns the folder; raises OutputError."""
+def _claim(table: Table) -> None:
+    """Make the file of the table: whoever makes it owns the folder; raises OutputError."""
     try:
-        history.start()
+        table.start()
     except FileExistsError:
         raise OutputError(
-            f"{str(history.path.parent)!r} was just taken by another run; choose another --out"
+            f"{str(table.path.parent)!r} was just taken by another run; choose another --out"
         ) from None
     except OSError as error:
-        raise OutputError(_refusal(history.path, error)) from error
+        raise OutputError(_refusal(table.path, error)) from error
 
 
 def _value(text: str) -> Any:

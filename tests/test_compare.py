@@ -1,7 +1,9 @@
 """Comparisons: equal starts and batches, rates tuned without the test samples, honest verdicts."""
 
 import csv
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from scratchnet.compare import Comparison, Trial, compare, half_interval, holm, 
 from scratchnet.data import Dataset
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers import SGD, Momentum
+from scratchnet.schedules import Plateau
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 6))
@@ -158,9 +161,82 @@ def test_the_epochs_are_plain_rows_in_a_file_and_a_frame(three, tmp_path):
 
 def test_the_table_says_it_all(three):
     lines = str(three).splitlines()
-    assert len(lines) == 1 + 3 + 3
+    assert len(lines) == 1 + 3 + 2
     assert lines[0].split()[:3] == ["optimizer", "lr", "test"]
-    assert lines[4].startswith("sgd - momentum: ")
+    for line, row in zip(lines[1:4], three.summary(), strict=True):
+        assert line.split()[:3] == [
+            row["optimizer"],
+            f"{row['lr']:.3g}",
+            f"{row['test_accuracy']:.4f}",
+        ]
+        assert line.endswith(
+            {"highest": "the highest", "difference": "differs from the highest"}.get(
+                row["verdict"], "no difference shown"
+            )
+        )
+    assert lines[4].endswith(f"accuracy of {three.target:.4f}")
+    assert lines[5].startswith("means of 4 seeds")
+
+
+def test_the_verdict_is_the_test_against_the_highest(three):
+    rows = three.summary()
+    highest = max(rows, key=lambda row: row["test_accuracy"])
+    assert highest["verdict"] == "highest"
+    for pair in three.differences():
+        names = {pair["first"], pair["second"]}
+        if highest["optimizer"] in names:
+            (other,) = names - {highest["optimizer"]}
+            (row,) = [r for r in rows if r["optimizer"] == other]
+            assert row["verdict"] == pair["verdict"]
+
+
+def test_one_seed_shows_no_difference_and_says_why():
+    text = str(run(["sgd", "adam"]))
+    assert "no difference shown" in text
+    assert "with one seed no difference can be shown" in text
+
+
+def test_without_validation_there_is_no_target_and_no_tuning():
+    found = run(["sgd"], val_split=0)
+    assert found.target is None
+    assert found.summary()[0]["epochs_to_target"] is None
+    with pytest.raises(ParameterError, match="lr_grid needs validation samples"):
+        run(["sgd"], val_split=0, lr_grid="auto")
+
+
+def test_seeds_may_be_listed():
+    found = run(["sgd"], seeds=[3, 1])
+    assert [t.seed for t in found.trials] == [3, 1]
+    with pytest.raises(ParameterError, match="seeds must be a number, or different seeds"):
+        run(["sgd"], seeds=[1, 1])
+
+
+def test_a_trial_is_plain_data_and_back(three):
+    for trial in (three.trials[0], three.tuning[0], run({"sgd": SGD(1e30)}).trials[0]):
+        text = json.dumps(asdict(trial), allow_nan=False)
+        assert Trial.from_dict(json.loads(text)) == trial
+
+
+def test_the_curve_has_the_mean_loss_of_the_steps(three):
+    trial = three.trials[0]
+    assert trial.curve[-1][0] == trial.history[-1].steps
+    first = [loss for step, loss in trial.curve if step <= trial.history[0].steps]
+    assert np.mean(first) == pytest.approx(trial.history[0].loss, rel=0.05)
+
+
+def test_progress_is_told_of_each_trial(three):
+    heard = []
+    run(["sgd", "adam"], seeds=2, lr_grid=[0.1, 0.01], progress=lambda *each: heard.append(each))
+    assert [(done, total) for _, done, total in heard] == [(k, 8) for k in range(1, 9)]
+    assert all(isinstance(trial, Trial) for trial, _, _ in heard)
+
+
+def test_schedules_and_augmentation_are_the_trainers():
+    plateau = Plateau(patience=1)
+    found = run(["sgd", "momentum"], schedule=plateau)
+    alone = run(["momentum"], schedule=Plateau(patience=1))
+    assert found.of("momentum")[0].test_loss == alone.trials[0].test_loss
+    assert plateau.state() == Plateau(patience=1).state()
 
 
 def test_full_batch_optimizers_take_part_as_they_are():
@@ -190,4 +266,6 @@ def test_what_cannot_be_is_refused(optimizers, options, words):
 
 
 def test_a_trial_that_diverged_says_so():
-    assert Trial("sgd", 0.1, 0, (), None, None).diverged
+    trial = run({"sgd": SGD(1e30)}).trials[0]
+    assert trial.diverged
+    assert trial.val_loss is trial.val_accuracy is trial.test_loss is trial.test_accuracy is None

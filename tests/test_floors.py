@@ -67,7 +67,7 @@ FLOORS = {
     "trainer": 9,
     "interrupts": 3,
     "repetitions": 2,
-    "compare": 10,
+    "compare": 11,
     "fitting": 10,
     "estimator": 11,
     "runs": 10,
