@@ -19,6 +19,7 @@ from scratchnet.layers import ACTIVATIONS, LOSSES, STANDARDIZATIONS
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.registry import canonical, nearest
 from scratchnet.schedules import SCHEDULES
+from scratchnet.surfaces import SURFACES
 from scratchnet.trainer import MONITORS
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ SHOWN = ("dataset", "optimizer", "epochs", "seed")
 EPILOG = """\
 examples: %(prog)s --optimizer adam
           %(prog)s --dataset mnist --hidden 100,100 --epochs 5
+          %(prog)s --optimizer sgd momentum adagrad adam --seeds 5 --lr-grid auto
+          %(prog)s --surface rosenbrock --optimizer sgd momentum adam
 exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged,
              6 network, 130 Ctrl-C, 143 SIGTERM, 1 a bug
 """
@@ -134,6 +137,8 @@ def make_parser(prog: str) -> Parser:
     _add_network(parser.add_argument_group("network"))
     _add_optimizer(parser.add_argument_group("optimizer"))
     _add_training(parser.add_argument_group("training"))
+    _add_comparison(parser.add_argument_group("comparison, where there are several optimizers"))
+    _add_instead(parser.add_argument_group("instead of training"))
     _add_output(parser.add_argument_group("output"))
     return parser
 
@@ -160,17 +165,22 @@ def parse(
     return arguments
 
 
+def asked(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments as plain data."""
+    return {name: value for name, value in vars(arguments).items() if name != "given"}
+
+
 def command(arguments: argparse.Namespace) -> str:
     """The command that asks for the same run: data, optimizer, seed, and what is no default."""
     parser = make_parser(program())
-    usual, asked = vars(parser.parse([])), vars(arguments)
+    usual, own = vars(parser.parse([])), vars(arguments)
     words = ["python", "train.py"] if program() == "train.py" else [program()]
     for action in parser._actions:
         name = action.dest
-        plain = name not in SHOWN and asked.get(name) == usual.get(name)
-        if name in ONCE or name not in usual or name not in asked or plain:
+        plain = name not in SHOWN and own.get(name) == usual.get(name)
+        if name in ONCE or name not in usual or name not in own or plain:
             continue
-        flag, value = action.option_strings[-1 if isinstance(action, _Switch) else 0], asked[name]
+        flag, value = action.option_strings[-1 if isinstance(action, _Switch) else 0], own[name]
         if isinstance(action, _Switch):
             words.append(next(f for f in action.option_strings if f.startswith("--no-") != value))
         elif action.nargs == 0:
@@ -341,7 +351,14 @@ def _add_regularization(group: Any) -> None:
 
 
 def _add_optimizer(group: Any) -> None:
-    _add_choice(group, "--optimizer", OPTIMIZERS, "adam")
+    group.add_argument(
+        "--optimizer",
+        nargs="+",
+        default=["adam"],
+        type=_each(lambda text: canonical(OPTIMIZERS, text, "optimizer")),
+        metavar="NAME",
+        help=f"one, or several to compare: {', '.join(OPTIMIZERS)}",
+    )
     positive = _number("a finite number > 0", lambda v: v > 0)
     numbers = {
         "--lr": ("RATE", positive, "learning rate (default: the optimizer's own)"),
@@ -402,6 +419,49 @@ def _add_training(group: Any) -> None:
     )
     group.add_argument(
         "--monitor", default="val_loss", choices=MONITORS, help="what makes an epoch the best"
+    )
+
+
+def _add_comparison(group: Any) -> None:
+    counts = {
+        "--seeds": (1, "train with N seeds, from --seed on: means, intervals and tests"),
+        "--jobs": (None, "processes that share the work (default: one for each processor)"),
+    }
+    for flag, (default, text) in counts.items():
+        group.add_argument(flag, default=default, type=_integer(1), metavar="N", help=text)
+    group.add_argument(
+        "--lr-grid",
+        type=_or_none(_lr_grid),
+        metavar="RATES",
+        help="tune each optimizer on the validation samples: auto, or rates as 1e-4,1e-3,1e-2",
+    )
+    group.add_argument(
+        "--target",
+        type=_number("a number above 0 to 1", lambda v: 0 < v <= 1),
+        metavar="ACCURACY",
+        help="count epochs and seconds to this validation accuracy "
+        "(default: the one that all of them reach)",
+    )
+
+
+def _add_instead(group: Any) -> None:
+    group.add_argument(
+        "--find-lr",
+        action="store_true",
+        default=False,
+        help="raise the learning rate step by step and suggest one",
+    )
+    group.add_argument(
+        "--surface",
+        type=_or_none(_checked(lambda text: canonical(SURFACES, text, "surface"))),
+        metavar="NAME",
+        help=f"draw the optimizers' paths on a surface: {', '.join(SURFACES)}",
+    )
+    group.add_argument(
+        "--start", type=_start, metavar="X,Y", help="where the paths begin (default: as usual)"
+    )
+    group.add_argument(
+        "--steps", type=_integer(1), metavar="N", help="updates of each path (default: as usual)"
     )
 
 
@@ -507,6 +567,23 @@ def _word(text: str, words: Sequence[str]) -> str:
     if text not in words:
         raise ParameterError(f"must be none or one of {', '.join(words)}, got {text!r}")
     return text
+
+
+@_checked
+def _lr_grid(text: str) -> str | list[float]:
+    """The word auto, or the rates in "1e-4,1e-3"."""
+    if text.strip().lower() == "auto":
+        return "auto"
+    return _each(_number("auto or finite numbers > 0", lambda v: v > 0))(text)
+
+
+@_checked
+def _start(text: str) -> list[float]:
+    """The two numbers in "-7,2"."""
+    point = _each(_number("two finite numbers, as --start=-7,2", lambda v: True))(text)
+    if len(point) != 2:
+        raise ParameterError(f"must be two finite numbers, as --start=-7,2, got {text!r}")
+    return point
 
 
 @_checked

@@ -5,8 +5,9 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from scratchnet import environment
 from scratchnet.arguments import ONCE, parse, program
 from scratchnet.checkpoint import Checkpoints
-from scratchnet.data import Dataset, Samples, load, make_augmentation
+from scratchnet.compare_job import FREE_TO_CHANGE, CompareJob
+from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import (
     DataError,
     DivergenceError,
@@ -24,10 +26,10 @@ from scratchnet.errors import (
     ScratchnetError,
 )
 from scratchnet.interrupts import Interrupted
-from scratchnet.job import FREE, Job, find_run
+from scratchnet.job import FREE, Job, find_run, is_comparison
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_weights, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
-from scratchnet.runs import RunFolder, check_free
+from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, check_free
 from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.screen import Screen
 from scratchnet.trainer import Trainer
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = None
         if arguments.resume is not None:
             folder, arguments = _reopen(arguments, argv)
-        train(arguments, folder)
+        run(arguments, folder)
     except tuple(EXIT_CODES) as error:
         if arguments.debug:
             traceback.print_exc()
@@ -120,30 +122,28 @@ def _prepare_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> None:
-    """The main job: load, build, train, evaluate, write; raises ScratchnetError.
+def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> None:
+    """What the arguments ask for: one run, or a comparison; raises ScratchnetError.
 
-    `folder` is that of the run to go on with, if there is one.
+    `folder` is that of the one to go on with, if there is any.
     """
     if folder is None:
         check_free(arguments.out)
     dataset = load(arguments.dataset, home=arguments.data_dir)
-    optimizer = _optimizer(arguments)
-    network = _build(arguments, dataset, optimizer)
-    augment = None
-    if arguments.augment:
-        augment = make_augmentation(dataset.image_shape, **arguments.augment)
+    optimizers = _optimizers(arguments)
+    network = _build(arguments, dataset, optimizers.values())
     training, validation = _split(arguments, dataset.train)
+    first = next(iter(optimizers.values()))
     trainer = Trainer(
         network,
         training,
         validation,
-        optimizer=optimizer,
+        optimizer=first,
         schedule=_schedule(arguments),
-        batch_size=arguments.batch_size,
+        batch_size=None if _several(arguments) and first.full_batch else arguments.batch_size,
         seed=arguments.seed,
         threads=arguments.threads,
-        augment=augment,
+        augment=_augmentation(arguments, dataset),
         remeasure=arguments.remeasure,
     )
     screen = Screen(
@@ -154,16 +154,64 @@ def train(arguments: argparse.Namespace, folder: RunFolder | None = None) -> Non
     )
     _advise(arguments, trainer, screen)
     with environment.limit_threads(arguments.threads):
-        job = Job(arguments, dataset, network, trainer, screen)
-        if folder is not None:
-            job.restore(folder)
-        screen.header(dataset, trainer, network)
-        if folder is not None:
-            screen.going_on(str(folder.path), trainer)
-        if arguments.dry_run:
-            screen.plan()
+        if _several(arguments):
+            _compare(arguments, dataset, network, optimizers, trainer, screen, folder)
         else:
-            job.run(folder)
+            _train(arguments, dataset, network, trainer, screen, folder)
+
+
+def _train(
+    arguments: argparse.Namespace,
+    dataset: Dataset,
+    network: MultiLayerNet,
+    trainer: Trainer,
+    screen: Screen,
+    folder: OutputFolder | None,
+) -> None:
+    """The main job: train, evaluate, write."""
+    assert folder is None or isinstance(folder, RunFolder)
+    job = Job(arguments, dataset, network, trainer, screen)
+    if folder is not None:
+        job.restore(folder)
+    screen.header(dataset, trainer, network, [trainer.optimizer])
+    if folder is not None:
+        screen.going_on(str(folder.path), trainer)
+    if arguments.dry_run:
+        screen.plan()
+    else:
+        job.run(folder)
+
+
+def _compare(
+    arguments: argparse.Namespace,
+    dataset: Dataset,
+    network: MultiLayerNet,
+    optimizers: Mapping[str, Optimizer],
+    trainer: Trainer,
+    screen: Screen,
+    folder: OutputFolder | None,
+) -> None:
+    """Several optimizers, or several seeds or rates of one."""
+    assert folder is None or isinstance(folder, ComparisonFolder)
+    if arguments.patience is not None:
+        raise ParameterError("--patience gives each trial another budget; leave it out to compare")
+    if arguments.lr_grid is not None and arguments.lr is not None:
+        raise ParameterError("--lr-grid tries many rates, --lr one; keep one of the two")
+    if arguments.lr_grid is not None and not arguments.val_split:
+        raise ParameterError("--lr-grid needs validation samples; set --val-split above 0")
+    if arguments.train_samples is not None:
+        dataset = replace(dataset, train=dataset.train.first(arguments.train_samples))
+    screen.header(dataset, trainer, network, optimizers.values())
+    if arguments.dry_run:
+        screen.plan()
+    else:
+        CompareJob(arguments, dataset, network, optimizers, trainer, screen).run(folder)
+
+
+def _several(arguments: argparse.Namespace) -> bool:
+    """Whether it is a comparison: of optimizers, of seeds, or of rates."""
+    several = len(arguments.optimizer) > 1 or arguments.seeds > 1
+    return several or arguments.lr_grid is not None
 
 
 def _split(arguments: argparse.Namespace, samples: Samples) -> tuple[Samples, Samples | None]:
@@ -183,8 +231,19 @@ def _split(arguments: argparse.Namespace, samples: Samples) -> tuple[Samples, Sa
         raise ParameterError(f"--val-split {arguments.val_split}: {error}") from error
 
 
-def _optimizer(arguments: argparse.Namespace) -> Optimizer:
-    """The optimizer with its options, and around it the average if there is to be one."""
+def _augmentation(arguments: argparse.Namespace, dataset: Dataset) -> Augmentation | None:
+    """What distorts the images, if anything is to."""
+    if not arguments.augment:
+        return None
+    return make_augmentation(dataset.image_shape, **arguments.augment)
+
+
+def _optimizers(arguments: argparse.Namespace) -> dict[str, Optimizer]:
+    """Each optimizer by name, with its options, and around it the average if there is to be one."""
+    names = arguments.optimizer
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ParameterError(f"--optimizer must name each one once, {twice} came twice")
     options = dict(arguments.set)
     if "lr" in options:
         raise ParameterError(f"--set must leave lr to its flag; write --lr {options['lr']}")
@@ -193,8 +252,10 @@ def _optimizer(arguments: argparse.Namespace) -> Optimizer:
             if name in options:
                 raise ParameterError(f"--set has {name}, which came as a flag too; keep one")
             options[name] = getattr(arguments, name)
-    optimizer = make_optimizer(arguments.optimizer, arguments.lr, **options)
-    return optimizer if arguments.ema is None else EMA(inner=optimizer, decay=arguments.ema)
+    made = {name: make_optimizer(name, arguments.lr, **options) for name in names}
+    if arguments.ema is None:
+        return made
+    return {name: EMA(inner=each, decay=arguments.ema) for name, each in made.items()}
 
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:
@@ -204,12 +265,15 @@ def _schedule(arguments: argparse.Namespace) -> Schedule:
     return make_schedule(arguments.schedule, arguments.warmup, **arguments.schedule_set)
 
 
-def _build(arguments: argparse.Namespace, dataset: Dataset, optimizer: Optimizer) -> MultiLayerNet:
+def _build(
+    arguments: argparse.Namespace, dataset: Dataset, optimizers: Iterable[Optimizer]
+) -> MultiLayerNet:
     """The network; raises ParameterError, before anything is allocated, where it cannot fit."""
     n_in = dataset.train.x.shape[1]
     sizes = layer_sizes(n_in, arguments.hidden, dataset.classes)
     item = int(arguments.dtype.removeprefix("float")) // 8
-    arrays = 2 + optimizer.arrays_kept()  # parameters, gradients, what the optimizer remembers
+    kept = max(optimizer.arrays_kept() for optimizer in optimizers)
+    arrays = 2 + kept  # parameters, gradients, what the optimizer remembers
     needed = item * (arrays * count_weights(sizes) + 2 * EVALUATION_ROWS * sum(sizes))
     free = environment.available_memory()
     if free is not None and needed > free:
@@ -283,21 +347,27 @@ def _listed(arguments: argparse.Namespace, name: str) -> list[Any]:
 
 def _reopen(
     arguments: argparse.Namespace, argv: Sequence[str] | None
-) -> tuple[RunFolder, argparse.Namespace]:
+) -> tuple[OutputFolder, argparse.Namespace]:
     """The folder to go on in, locked, and the arguments: the run's own but for what may change.
 
     Raises DataError where there is nothing to go on with, ParameterError naming every argument
     that was typed and is not the run's, unless --override.
     """
     path = find_run(None if arguments.resume is True else arguments.resume)
-    folder = RunFolder.reopen(path)
-    latest, header, _ = Checkpoints(path).latest()
+    folder: OutputFolder
+    if is_comparison(path):
+        folder, free = ComparisonFolder.reopen(path), FREE_TO_CHANGE
+        source, found = path / "config.json", folder.read_config()
+    else:
+        folder, free = RunFolder.reopen(path), FREE
+        source, header, _ = Checkpoints(path).latest()
+        found = header["run"] or {}
     try:
-        found = header["run"]["arguments"]
-        stored = {name: value for name, value in found.items() if name not in ONCE}
+        given = found["arguments"]
+        stored = {name: value for name, value in given.items() if name not in ONCE}
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{str(latest)!r} was not saved by a run of the command line; go on with it in Python"
+            f"{str(source)!r} was not saved by a run of the command line; go on with it in Python"
         ) from error
     arguments = parse(argv, stored)
     if "out" in arguments.given and os.path.realpath(arguments.out) != os.path.realpath(path):
@@ -308,7 +378,7 @@ def _reopen(
     clashes = [
         f"--{name.replace('_', '-')}: the run has {stored[name]!r}, here is {value!r}"
         for name, value in vars(arguments).items()
-        if name in arguments.given - FREE and name in stored and value != stored[name]
+        if name in arguments.given - free and name in stored and value != stored[name]
     ]
     if clashes and not arguments.override:
         raise ParameterError(

@@ -9,7 +9,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import NETWORKS, MultiLayerNet
 from scratchnet.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 from scratchnet.registry import canonical, pick
+from scratchnet.runs import as_row
 from scratchnet.schedules import Schedule
 from scratchnet.trainer import Epoch, Trainer
 
@@ -136,6 +137,10 @@ class Comparison:
     def _way(self, trial: Trial) -> tuple[int, float] | None:
         return None if self.target is None else trial.until(self.target)
 
+    def _at_end_of_grid(self, name: str) -> bool:
+        rates = sorted(trial.lr for trial in self.tuning if trial.optimizer == name)
+        return bool(rates) and self.of(name)[0].lr in {rates[0], rates[-1]}
+
     def differences(self) -> list[dict[str, Any]]:
         """A row for each pair: mean difference of test accuracy over shared seeds, and its test.
 
@@ -174,7 +179,7 @@ class Comparison:
     def to_csv(self, path: str | Path) -> None:
         """Write a row for each epoch of each trial, those of the grid too."""
         with open(path, "w", encoding="utf-8", newline="") as file:
-            rows = list(self._epochs())
+            rows = list(self.epochs())
             writer = csv.DictWriter(file, rows[0] if rows else [])
             writer.writeheader()
             writer.writerows(rows)
@@ -183,14 +188,15 @@ class Comparison:
         """The rows of `to_csv` as a pandas DataFrame; raises ModuleNotFoundError without pandas."""
         import pandas as pd
 
-        return pd.DataFrame(list(self._epochs()))
+        return pd.DataFrame(list(self.epochs()))
 
-    def _epochs(self) -> Iterator[dict[str, Any]]:
+    def epochs(self) -> Iterator[dict[str, Any]]:
+        """A row for each epoch of each trial, `chosen` or of the rest of the grid."""
         for chosen, trials in ((True, self.trials), (False, self.tuning)):
             for trial in trials:
                 about = {"optimizer": trial.optimizer, "lr": trial.lr, "seed": trial.seed}
                 for epoch in trial.history:
-                    yield {**about, "chosen": chosen, **asdict(epoch)}
+                    yield {**about, "chosen": chosen, **as_row(epoch)}
 
     def __str__(self) -> str:
         head = ("optimizer", "lr", "test accuracy", "loss", "epochs", "seconds", "")
@@ -215,6 +221,12 @@ class Comparison:
         if self.target is not None:
             notes.append(
                 f"epochs and seconds are those to a validation accuracy of {self.target:.4f}"
+            )
+        at_end = [name for name in self.optimizers if self._at_end_of_grid(name)]
+        if at_end:
+            notes.append(
+                f"the best rate is at the end of the grid for {', '.join(at_end)}: a wider one may "
+                "have a better"
             )
         if seeds == 1:
             notes.append("with one seed no difference can be shown; more seeds can show one")
@@ -242,7 +254,7 @@ def compare(
     target: float | None = None,
     jobs: int = 1,
     run: "Run | None" = None,
-    progress: "Callable[[Trial, int, int], object] | None" = None,
+    progress: "Callable[[Trial | None, int, int], object] | None" = None,
 ) -> Comparison:
     """Train copies of `network` with each of `optimizers`, by name, or by a name of one's own.
 
@@ -252,8 +264,8 @@ def compare(
     validation accuracy with the first seed is chosen, ties by the lower loss. `target` is by
     default the validation accuracy that every optimizer has reached with every seed. `schedule`,
     `augment` and `remeasure` are the Trainer's. `jobs` processes share the work, with one thread of
-    BLAS each. `run` takes the place of `run_trial`, and `progress(trial, done, all)` hears of each
-    trial as it ends.
+    BLAS each. `run` takes the place of `run_trial`. `progress(trial, done, all)` hears of each
+    trial as it ends, and of none before the first.
 
     >>> network = MultiLayerNet(64, [50], 10)
     >>> print(compare(["sgd", "adam"], load("digits"), network, seeds=5, lr_grid="auto"))
@@ -363,12 +375,13 @@ class _Workers:
         common: Common,
         run: Run,
         jobs: int,
-        progress: Callable[[Trial, int, int], object] | None,
+        progress: Callable[[Trial | None, int, int], object] | None,
         total: int,
     ) -> None:
         self.common, self.run_one, self.progress, self.total = common, run, progress, total
         self.jobs = check_integer("jobs", jobs, 1)
         self.done = 0
+        self._tell(None)
 
     def run(self, tasks: Sequence[Task], *, final: bool) -> list[Trial]:
         """The trials, in the order of the tasks."""
@@ -382,9 +395,12 @@ class _Workers:
         ):
             found[trial.optimizer, trial.lr, trial.seed] = trial
             self.done += 1
-            if self.progress is not None:
-                self.progress(trial, self.done, self.total)
+            self._tell(trial)
         return [found[name, lr, seed] for name, _, lr, seed in tasks]
+
+    def _tell(self, trial: Trial | None) -> None:
+        if self.progress is not None:
+            self.progress(trial, self.done, self.total)
 
 
 def make_trainer(common: Common, task: Task) -> Trainer:

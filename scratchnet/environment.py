@@ -35,6 +35,14 @@ def limit_threads(threads: int | None) -> AbstractContextManager[Any]:
     return limit
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
 def available_memory() -> int | None:
     """Bytes that can be allocated without swapping; None where the system does not say."""
     try:

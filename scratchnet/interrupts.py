@@ -3,8 +3,8 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from scratchnet.errors import ScratchnetError
@@ -32,18 +32,29 @@ class Interrupts:
         if self.number is not None:
             raise Interrupted(self.number)
 
-    @contextmanager
-    def watch(self) -> Iterator[None]:
+    def watch(self) -> AbstractContextManager[None]:
         """While inside, in the main thread: signals are noted instead of raised."""
+        return self._handle(self._note)
+
+    def end_at_once(self) -> AbstractContextManager[None]:
+        """While inside, in the main thread: a signal raises Interrupted where it comes."""
+        return self._handle(self._raise)
+
+    @contextmanager
+    def _handle(self, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        before = {number: signal.signal(number, handler) for number in SIGNALS}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number, former in before.items():
+                signal.signal(number, former)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        raise Interrupted(number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:  # the second time: files are whole at any moment, so go

@@ -4,12 +4,12 @@ import argparse
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from scratchnet import __version__, environment
-from scratchnet.arguments import command
+from scratchnet.arguments import asked, command
 from scratchnet.checkpoint import (
     Checkpoints,
     check_checkpoint,
@@ -26,7 +26,7 @@ from scratchnet.interrupts import Interrupted, Interrupts
 from scratchnet.networks import MultiLayerNet
 from scratchnet.report.page import MissingPlotlyError
 from scratchnet.report.run import run_page
-from scratchnet.runs import RUNS, RunFolder
+from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
 from scratchnet.screen import Screen
 from scratchnet.trainer import EarlyStopping, Epoch, Trainer
 
@@ -49,6 +49,7 @@ class Job:
         screen: Screen,
     ) -> None:
         self.arguments = arguments
+        (self.optimizer,) = arguments.optimizer  # its name
         self.dataset = dataset
         self.network = network
         self.trainer = trainer
@@ -98,19 +99,15 @@ class Job:
 
     def _write_report(self, folder: RunFolder) -> Path:
         """Write the page of the run, if it is to be; returns what there is to look at."""
-        if self.arguments.report:
-            try:
-                network = load_weights(folder.path / "weights.npz")
-                page = run_page(folder, network, self.dataset, command(self.arguments))
-            except MissingPlotlyError as error:
-                self.screen.note(f"{error}, then --resume {typed(folder.path)} writes it")
-            else:
-                write_text(folder.path / "report.html", page)
-                return folder.path / "report.html"
-        return folder.path
+
+        def page() -> str:
+            network = load_weights(folder.path / "weights.npz")
+            return run_page(folder, network, self.dataset, command(self.arguments))
+
+        return write_report(folder, page, self.arguments, self.screen)
 
     def _new_folder(self) -> RunFolder:
-        name = f"{stem(self.dataset.name)}-{self.arguments.optimizer}"
+        name = f"{stem(self.dataset.name)}-{self.optimizer}"
         folder = RunFolder(self.arguments.out, name)
         folder.write_config(self._config())
         return folder
@@ -129,7 +126,8 @@ class Job:
         """The epochs that are left, saved as they go; what was done is kept however it ends."""
         self.trainer.on_step = self._after_step
         try:
-            with self.screen.bar(self.trainer):
+            total = self.arguments.epochs * len(self.trainer.batches)
+            with self.screen.bar("batch", total, self.trainer.steps):
                 if not self._is_over():
                     for epoch in self.trainer.run(self.arguments.epochs - self.trainer.epochs):
                         self._after_epoch(epoch)
@@ -171,7 +169,7 @@ class Job:
     def _save(self) -> None:
         """Save where training is, and the best weights where there are better ones than saved."""
         self.folder.steps.add(self.curve.take())
-        run = {"arguments": self._asked(), "seconds": self._seconds()}
+        run = {"arguments": asked(self.arguments), "seconds": self._seconds()}
         self.checkpoints.save(self.trainer, self.stopping, run)
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
             best = self.network.copy()
@@ -205,7 +203,7 @@ class Job:
         training_seconds = sum(row["seconds"] for row in self.folder.rows)
         return {
             "dataset": self.dataset.name,
-            "optimizer": self.arguments.optimizer,
+            "optimizer": self.optimizer,
             "lr": trainer.lr,
             "test_accuracy": test_accuracy,
             "test_loss": test_loss,
@@ -222,21 +220,32 @@ class Job:
             "test": inspect_predictions(self.network, self.dataset.test, self.dataset.classes),
         }
 
-    def _asked(self) -> dict[str, Any]:
-        """The arguments as plain data."""
-        return {name: v for name, v in vars(self.arguments).items() if name != "given"}
-
     def _config(self) -> dict[str, Any]:
         """Everything needed to run the same again, and to know whether it is the same."""
         data = self.dataset
         return {
             "scratchnet": __version__,
-            "arguments": self._asked(),
+            "arguments": asked(self.arguments),
             "network": self.network.config(),
-            "optimizer": {"name": self.arguments.optimizer, **self.trainer.optimizer.config()},
+            "optimizer": {"name": self.optimizer, **self.trainer.optimizer.config()},
             "data": {"name": data.name, "sha256": data.digest, "classes": data.classes},
             "environment": environment.describe(),
         }
+
+
+def write_report(
+    folder: OutputFolder, page: Callable[[], str], arguments: argparse.Namespace, screen: Screen
+) -> Path:
+    """Write `page()` as report.html, if there is to be one; returns what there is to look at."""
+    place = folder.path / "report.html"
+    if not arguments.report:
+        return folder.path
+    try:
+        write_text(place, page())
+    except MissingPlotlyError as error:
+        screen.note(f"{error}, then --resume {typed(folder.path)} writes it")
+        return folder.path
+    return place
 
 
 def find_run(where: str | None) -> Path:
@@ -245,10 +254,10 @@ def find_run(where: str | None) -> Path:
     Raises DataError, listing the runs there are, where there is no checkpoint, and for a file that
     says what it is.
     """
-    found = [path for path in RUNS.glob("*") if _has_checkpoint(path)]
+    found = [path for path in RUNS.glob("*") if _can_go_on(path)]
     if where is None and found:
         return max(found, key=lambda path: max(p.stat().st_mtime for p in path.iterdir()))
-    if where is not None and _has_checkpoint(Path(where)):
+    if where is not None and _can_go_on(Path(where)):
         return Path(where)
     if where is not None and os.path.isfile(where):
         check_checkpoint(where)
@@ -263,6 +272,11 @@ def find_run(where: str | None) -> Path:
     )
 
 
+def is_comparison(path: Path) -> bool:
+    """Whether the folder is that of a comparison."""
+    return (path / ComparisonFolder.table[0]).is_file() and (path / "config.json").is_file()
+
+
 def typed(path: Path) -> str:
     """The path as one would type it in a shell, on one line."""
     text = f"./{path}" if str(path).startswith("-") else str(path)
@@ -275,5 +289,5 @@ def stem(name: str) -> str:
     return last.strip(".") or "data"
 
 
-def _has_checkpoint(path: Path) -> bool:
-    return path.is_dir() and bool(Checkpoints(path).numbered())
+def _can_go_on(path: Path) -> bool:
+    return path.is_dir() and (is_comparison(path) or bool(Checkpoints(path).numbered()))

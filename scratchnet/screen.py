@@ -2,19 +2,25 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 import numpy as np
 
 from scratchnet import environment
+from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
 from scratchnet.errors import OutputError
 from scratchnet.networks import MultiLayerNet
+from scratchnet.optimizers import Optimizer
 from scratchnet.runs import to_json
 from scratchnet.schedules import Schedule
 from scratchnet.trainer import Epoch, Trainer
+
+BARS = "▁▂▃▄▅▆▇█"
+RECENT = 16
+"""How many epochs a sparkline shows."""
 
 
 class Screen:
@@ -26,8 +32,15 @@ class Screen:
         self.verbose = verbose
         self.json = json
         self._bar: Any = None
+        self._val_losses: list[float] = []
 
-    def header(self, dataset: Dataset, trainer: Trainer, network: MultiLayerNet) -> None:
+    def header(
+        self,
+        dataset: Dataset,
+        trainer: Trainer,
+        network: MultiLayerNet,
+        optimizers: Iterable[Optimizer],
+    ) -> None:
         """Say what is about to be trained, on what, how and with which machine."""
         if self.quiet:
             return
@@ -41,8 +54,9 @@ class Screen:
             "network": f"{' '.join([sizes, *_alike(network.activation)])}"
             f"{''.join(f', {text}' for text in _extras(network, trainer))}, "
             f"{network.vector.size:,} parameters, {network.dtype}",
-            "optimizer": f"{trainer.optimizer}, {_described(trainer.schedule)}"
-            f"batch {trainer.batches.batch_size}, seed {trainer.seed}",
+            "optimizer": f"{f',{chr(10)}'.ljust(13).join(map(str, optimizers))}, "
+            f"{_described(trainer.schedule)}batch {trainer.batches.batch_size}, "
+            f"seed {trainer.seed}",
             "machine": _machine(),
         }
         for name, text in lines.items():
@@ -51,16 +65,15 @@ class Screen:
             self._say(f"\n{network.summary()}\n")
 
     @contextmanager
-    def bar(self, trainer: Trainer) -> Iterator[None]:
-        """While inside: a bar on stderr that counts batches, if stderr is a terminal that can."""
+    def bar(self, unit: str, total: int | None = None, done: int = 0) -> Iterator[None]:
+        """While inside: a bar on stderr that counts units, if stderr is a terminal that can."""
         if self.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
             yield
             return
         from tqdm.auto import tqdm
 
-        total = self.epochs * len(trainer.batches)
         with tqdm(
-            total=total, initial=trainer.steps, unit="batch", leave=False, dynamic_ncols=True
+            total=total, initial=done, unit=unit, leave=False, dynamic_ncols=True
         ) as self._bar:
             yield
         self._bar = None
@@ -70,6 +83,32 @@ class Screen:
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             self._bar.update()
+
+    def trial(self, trial: Trial | None, done: int, total: int) -> None:
+        """Move the bar by a trial of a comparison, and say how that went."""
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+        if self.quiet or trial is None:
+            return
+        width = len(str(total))
+        found = "diverged"
+        if not trial.diverged:
+            last = trial.history[-1]
+            found = f"loss {last.loss:.4f}"
+            if last.val_loss is not None:
+                found += f"  val_loss {last.val_loss:.4f}  val_accuracy {last.val_accuracy:.4f}"
+        self._say(
+            f"trial {done:>{width}}/{total}  {trial.optimizer}, lr {trial.lr:.3g}, "
+            f"seed {trial.seed}  {found}  {trial.seconds:.3f} s"
+        )
+
+    def comparison(self, found: Comparison, results: Mapping[str, Any], folder: str) -> None:
+        """The table of a comparison, and where the files are."""
+        if self.json:
+            _print(to_json(results).rstrip(), sys.stdout)
+        self._say(str(found))
+        self._say(f"see {_shown(folder)}")
 
     def going_on(self, folder: str, trainer: Trainer) -> None:
         """Say which run is gone on with, and from where."""
@@ -95,7 +134,11 @@ class Screen:
         parts += [f"loss {epoch.loss:.4f}", f"accuracy {epoch.accuracy:.4f}"]
         if epoch.val_loss is not None:
             parts += [f"val_loss {epoch.val_loss:.4f}", f"val_accuracy {epoch.val_accuracy:.4f}"]
-        self._say("  ".join([*parts, f"{epoch.seconds:.3f} s"]))
+        parts.append(f"{epoch.seconds:.3f} s")
+        if epoch.val_loss is not None and _can_draw(self._file()):
+            self._val_losses.append(epoch.val_loss)
+            parts.append(sparkline(self._val_losses[-RECENT:]))
+        self._say("  ".join(parts))
 
     def result(self, results: Mapping[str, Any], folder: str) -> None:
         """The last line: accuracy on the test samples, time, where the files are."""
@@ -118,13 +161,28 @@ class Screen:
         """Something the user should know, on stderr."""
         _print(f"note: {text}", sys.stderr)
 
+    def _file(self) -> TextIO:
+        return sys.stderr if self.json else sys.stdout
+
     def _say(self, line: str) -> None:
-        file = sys.stderr if self.json else sys.stdout
         if self._bar is not None:
             self._bar.clear()
-        _print(line, file)
+        _print(line, self._file())
         if self._bar is not None:
             self._bar.refresh()
+
+
+class Silent(Screen):
+    """A Screen that shows nothing, of a run that is a part of something else."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__(epochs, quiet=True, verbose=False, json=False)
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def _say(self, line: str) -> None:
+        """Nothing."""
 
 
 def _print(text: str, file: TextIO) -> None:
@@ -135,6 +193,28 @@ def _print(text: str, file: TextIO) -> None:
         raise
     except OSError as error:
         raise OutputError(f"cannot print: {error.strerror or error}; send it elsewhere") from error
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The values as bars of eighths of a line, from the lowest to the highest of them.
+
+    >>> sparkline([3.0, 2.0, 1.5, 1.0])
+    '█▅▃▁'
+    """
+    low, high = min(values), max(values)
+    steps = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((value - low) * steps)] for value in values)
+
+
+def _can_draw(file: TextIO) -> bool:
+    """Whether it is a terminal that has the bars of a sparkline."""
+    if not file.isatty() or os.environ.get("TERM") == "dumb":
+        return False
+    try:
+        BARS.encode(file.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(path: str) -> str:

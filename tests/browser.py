@@ -51,7 +51,7 @@ class Opened:
 
     def require_clean(self) -> None:
         """Nothing on the console, no request but for the file itself, no sideways scrolling."""
-        assert self.messages == []
+        assert self.messages == [], self.messages
         assert [url for url in self.requests if not url.startswith(("data:", "blob:"))] == [
             self.page.url.split("#")[0]
         ]

@@ -227,8 +227,9 @@ def test_the_curve_has_the_mean_loss_of_the_steps(three):
 def test_progress_is_told_of_each_trial(three):
     heard = []
     run(["sgd", "adam"], seeds=2, lr_grid=[0.1, 0.01], progress=lambda *each: heard.append(each))
-    assert [(done, total) for _, done, total in heard] == [(k, 8) for k in range(1, 9)]
-    assert all(isinstance(trial, Trial) for trial, _, _ in heard)
+    assert [(done, total) for _, done, total in heard] == [(k, 8) for k in range(9)]
+    assert heard[0][0] is None
+    assert all(isinstance(trial, Trial) for trial, _, _ in heard[1:])
 
 
 def test_schedules_and_augmentation_are_the_trainers():

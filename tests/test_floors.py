@@ -61,6 +61,8 @@ FLOORS = {
     "report": 1,
     "report.page": 2,
     "report.run": 11,
+    "report.comparison": 12,
+    "compare_job": 14,
     "curves": 10,
     "gradient_check": 8,
     "checkpoint": 8,
@@ -72,9 +74,9 @@ FLOORS = {
     "estimator": 11,
     "runs": 10,
     "arguments": 10,
-    "screen": 11,
-    "job": 12,
-    "cli": 13,
+    "screen": 12,
+    "job": 13,
+    "cli": 15,
 }
 """A module may import what has a smaller number; `scratchnet` itself, for its version, is 8."""
 

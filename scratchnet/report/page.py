@@ -38,8 +38,8 @@ $style</style>
 </head>
 <body>
 $body
-<script type="application/json" id="data">$data</script>
-<script type="application/json" id="figures">$figures</script>
+<script type="application/json" id="page-data">$data</script>
+<script type="application/json" id="page-figures">$figures</script>
 <script>$plotly</script>
 $scripts
 </body>

@@ -1,0 +1,217 @@
+"""A comparison of the command line: trials in processes, kept as they end, summed up at the end."""
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scratchnet import __version__, environment
+from scratchnet.arguments import asked, command
+from scratchnet.checkpoint import Checkpoints
+from scratchnet.compare import Common, Comparison, Task, Trial, compare, make_trainer, run_trial
+from scratchnet.data import Dataset
+from scratchnet.errors import DataError, DivergenceError
+from scratchnet.files import write_text
+from scratchnet.interrupts import Interrupted, Interrupts
+from scratchnet.job import Job, stem, typed, write_report
+from scratchnet.networks import MultiLayerNet
+from scratchnet.optimizers import Optimizer
+from scratchnet.report.comparison import comparison_page
+from scratchnet.runs import ComparisonFolder, RunFolder, to_json
+from scratchnet.screen import Screen, Silent
+from scratchnet.trainer import Trainer
+
+ALONE = {"seeds": 1, "lr_grid": None, "jobs": None, "target": None, "patience": None, "json": False}
+"""The arguments of a comparison that its runs do not have."""
+FREE_TO_CHANGE = frozenset({"jobs", "seeds", "target", "data_dir", "report"})
+"""The arguments that a comparison may go on with others of: its trials stay the same."""
+
+
+class CompareJob:
+    """The comparison that `arguments` ask for, in a folder that can be gone on with."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        dataset: Dataset,
+        network: MultiLayerNet,
+        optimizers: Mapping[str, Optimizer],
+        trainer: Trainer,
+        screen: Screen,
+    ) -> None:
+        self.arguments = arguments
+        self.dataset = dataset
+        self.network = network
+        self.optimizers = optimizers
+        self.trainer = trainer  # with the schedule and the distortion of all
+        self.screen = screen
+
+    def run(self, folder: ComparisonFolder | None) -> None:
+        """Run the trials that are not there yet, in `folder` or in a new one, and sum up."""
+        if folder is None:
+            name = f"{stem(self.dataset.name)}-comparison"
+            folder = ComparisonFolder(self.arguments.out, name)
+        else:
+            self._check_data(folder)
+        try:
+            folder.write_config(self._config())
+            with Interrupts().end_at_once():
+                found = self._compare(folder)
+                results = self._results(found)
+                folder.history.rewrite(found.epochs())
+                folder.write_results(results)
+                shown = write_report(
+                    folder, lambda: self._page(found, folder), self.arguments, self.screen
+                )
+        except (Interrupted, KeyboardInterrupt) as error:
+            _end_workers()
+            number = error.number if isinstance(error, Interrupted) else 2
+            raise Interrupted(
+                number,
+                f"interrupted; go on with --resume {typed(folder.path)}",
+            ) from None
+        finally:
+            folder.close()
+        self.screen.comparison(found, results, str(shown))
+
+    def _compare(self, folder: ComparisonFolder) -> Comparison:
+        arguments = self.arguments
+        with self.screen.bar("trial"):
+            return compare(
+                self.optimizers,
+                self.dataset,
+                self.network,
+                epochs=arguments.epochs,
+                batch_size=arguments.batch_size,
+                seeds=range(arguments.seed, arguments.seed + arguments.seeds),
+                lr_grid=arguments.lr_grid,
+                val_split=arguments.val_split,
+                schedule=self.trainer.schedule,
+                augment=self.trainer.augment,
+                remeasure=arguments.remeasure,
+                target=arguments.target,
+                jobs=arguments.jobs or environment.processors(),
+                run=Runner(arguments, self.dataset, folder.path),
+                progress=self.screen.trial,
+            )
+
+    def _check_data(self, folder: ComparisonFolder) -> None:
+        """Raise DataError where the data are not those that the trials were made with."""
+        before = folder.read_config().get("data", {}).get("sha256")
+        if before != self.dataset.digest and not self.arguments.override:
+            raise DataError(
+                f"{str(folder.path)!r} compares with other data than {self.dataset.name}; "
+                "give those, or begin another comparison"
+            )
+
+    def _results(self, found: Comparison) -> dict[str, Any]:
+        """What the comparison came to, as plain data."""
+        return {
+            "dataset": self.dataset.name,
+            "epochs": self.arguments.epochs,
+            "batch_size": self.trainer.batches.batch_size,
+            "seeds": [trial.seed for trial in found.of(found.optimizers[0])],
+            "target": found.target,
+            "optimizers": found.summary(),
+            "differences": found.differences(),
+            "tuning": [
+                {
+                    "optimizer": trial.optimizer,
+                    "lr": trial.lr,
+                    "val_accuracy": trial.val_accuracy,
+                    "val_loss": trial.val_loss,
+                    "diverged": trial.diverged,
+                }
+                for trial in found.tuning
+            ],
+        }
+
+    def _config(self) -> dict[str, Any]:
+        """Everything needed to compare the same again."""
+        data = self.dataset
+        return {
+            "scratchnet": __version__,
+            "arguments": asked(self.arguments),
+            "network": self.network.config(),
+            "optimizers": {name: each.config() for name, each in self.optimizers.items()},
+            "data": {"name": data.name, "sha256": data.digest, "classes": data.classes},
+            "environment": environment.describe(),
+        }
+
+    def _page(self, found: Comparison, folder: ComparisonFolder) -> str:
+        links = {
+            name: f"{name}/report.html"
+            for name in found.optimizers
+            if (folder.path / name / "report.html").exists()
+        }
+        summary = self.network.summary()
+        config = folder.read_config()
+        return comparison_page(
+            found, folder.read_results(), links, config, command(self.arguments), summary
+        )
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Makes the trials of a comparison in `path`, or finds those that were made before.
+
+    The first trial of each optimizer with its chosen rate is a run with a folder of its own.
+    """
+
+    arguments: argparse.Namespace
+    dataset: Dataset
+    path: Path
+
+    def __call__(self, common: Common, task: Task, final: bool) -> Trial:
+        """The trial; kept in `trials/` from the moment it ends."""
+        name, _, lr, seed = task
+        kind = "final" if final else "tuning"
+        place = self.path / "trials" / f"{name}-{kind}-lr-{lr:.9g}-seed-{seed}.json"
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return Trial.from_dict(json.loads(place.read_bytes()))
+        with environment.limit_threads(1):
+            if final and seed == self.arguments.seed:
+                trial = self._as_run(common, task)
+            else:
+                trial = run_trial(common, task, final)
+        place.parent.mkdir(exist_ok=True)
+        write_text(place, to_json(asdict(trial)))
+        return trial
+
+    def _as_run(self, common: Common, task: Task) -> Trial:
+        """The trial as `python train.py` would have run it, gone on with where it was broken off.
+
+        The folder of one that ended before its first checkpoint is begun anew.
+        """
+        name, _, lr, seed = task
+        trainer = make_trainer(common, task)
+        out = self.path / name
+        own = {**vars(self.arguments), **ALONE, "optimizer": [name], "lr": lr, "out": str(out)}
+        network = trainer.network
+        assert isinstance(network, MultiLayerNet)  # as `make_trainer` builds no other
+        job = Job(argparse.Namespace(**own), self.dataset, network, trainer, Silent(common.epochs))
+        folder = None
+        if out.is_dir() and Checkpoints(out).numbered():
+            folder = RunFolder.reopen(out)
+            job.restore(folder)
+        elif out.is_dir():
+            shutil.rmtree(out)
+        with suppress(DivergenceError):
+            job.run(folder)
+        found = job.folder.read_results()
+        history = tuple(trainer.history)
+        curve = tuple((row["step"], row["loss"]) for row in job.folder.steps.read())
+        loss, accuracy = found.get("test_loss"), found.get("test_accuracy")
+        return Trial(name, lr, seed, history, curve, loss, accuracy, diverged=not found)
+
+
+def _end_workers() -> None:
+    """End the processes of joblib at once, if there are any: what they were at is made again."""
+    from joblib.externals.loky import reusable_executor
+
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.shutdown(wait=True, kill_workers=True)
