@@ -18,8 +18,13 @@ from typing import Any
 from report import BLAS_VARIABLES, THREAD_VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-"""No graphics processor, and no messages about there being none."""
+PEERS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "JAX_PLATFORMS": "cpu",
+    "CUDA_VISIBLE_DEVICES": "",
+    "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
+}
+"""No graphics processor, no messages about there being none, and the faster backend of Keras."""
 PIECE = 1 << (20 if sys.platform == "darwin" else 10)
 """ru_maxrss divided by this is MiB: it is counted in bytes on macOS, in KiB elsewhere."""
 
@@ -76,6 +81,13 @@ def machine_of_children(threads: int | None = None) -> dict[str, Any]:
     return found
 
 
+def without_blas_variables() -> None:
+    """Begin this process anew without the variables that change the kernel of BLAS, if set."""
+    if any(name in os.environ for name in BLAS_VARIABLES):
+        kept = {name: value for name, value in os.environ.items() if name not in BLAS_VARIABLES}
+        os.execve(sys.executable, [sys.executable, *sys.argv], kept)
+
+
 def _paths() -> list[str]:
     """Where children look for modules: in this checkout, then where this process was told to."""
     return [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -86,7 +98,7 @@ def _variables(threads: int | None) -> dict[str, str]:
     hidden = BLAS_VARIABLES + THREAD_VARIABLES
     kept = {name: value for name, value in os.environ.items() if name not in hidden}
     told = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return kept | QUIET | told | {"PYTHONPATH": os.pathsep.join(_paths())}
+    return kept | PEERS | told | {"PYTHONPATH": os.pathsep.join(_paths())}
 
 
 def _launch(spec: Mapping[str, Any]) -> Finished:

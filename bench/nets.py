@@ -1,6 +1,7 @@
 """What the measurements of speed have in common: nets by name, equal starts, arithmetic, a check.
 
-It needs NumPy alone, so that it runs in the environment of any system that is measured.
+It needs NumPy alone, but for `save_set`, so that it runs in the environment of any system that is
+measured.
 """
 
 import math
@@ -25,7 +26,7 @@ Weights = list[tuple[np.ndarray, np.ndarray]]
 class Job:
     """What a child trains: `system` is a name of `speed_worker.SYSTEMS`, `net` as 784-100-10.
 
-    `folder` holds the arrays that `save` wrote, of which the first `rows` are trained on.
+    `folder` holds the arrays that `save_set` wrote, of which the first `rows` are trained on.
     """
 
     system: str
@@ -55,21 +56,31 @@ class Data:
 
 def sizes(net: str) -> list[int]:
     """The widths in a name like 784-100-10; raises ValueError where it is none."""
-    found = [int(part) for part in net.split("-")]
-    if len(found) < 2 or min(found) < 1:
+    parts = net.split("-")
+    if len(parts) < 2 or not all(part.isdecimal() and int(part) for part in parts):
         raise ValueError(f"a net is at least two widths above 0, as 784-100-10, got {net!r}")
-    return found
+    return [int(part) for part in parts]
 
 
-def save(folder: Path, data: Data) -> None:
-    """Write the arrays where `read` finds them; scale is one of them."""
-    folder.mkdir(exist_ok=True)
+def save_set(name: str, home: str | None, folder: Path) -> None:
+    """Write a data set of `scratchnet.load` into `folder`/`name`, where `read` finds it."""
+    from scratchnet import ScratchnetError, load
+
+    try:
+        train, test = load(name, home=home)
+    except ScratchnetError as error:
+        raise SystemExit(str(error)) from None
+    _save(folder / name, Data(train.x, train.t, test.x, test.t, train.scale))
+
+
+def _save(folder: Path, data: Data) -> None:
+    folder.mkdir()
     for name, value in vars(data).items():
         np.save(folder / f"{name}.npy", value)
 
 
 def read(folder: Path, rows: int | None = None) -> Data:
-    """What `save` wrote, with the first `rows` training samples."""
+    """What `save_set` wrote, with the first `rows` training samples."""
     found = {path.stem: np.load(path) for path in folder.glob("*.npy")}
     return Data(
         found["pixels"][:rows],

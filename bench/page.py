@@ -22,9 +22,6 @@ def page_parser(description: str) -> argparse.ArgumentParser:
     """An argument parser with the options of all scripts that write to the page."""
     made = parser(description)
     made.set_defaults(json=FIGURES)
-    for action in made._actions:
-        if action.dest == "json":
-            action.help = f"the file of all figures (default docs/{FIGURES.name})"
     made.add_argument(
         "--page", metavar="FILE", type=Path, default=PAGE, help=f"default docs/{PAGE.name}"
     )

@@ -149,7 +149,7 @@ class ScikitLearn(System):
 class Torch(System):
     """torch, eager, Adam as tutorials write it; float32 in a tensor, batches by a random index.
 
-    Without a DataLoader, which would make it two to three times slower.
+    Without a DataLoader, which would make it much slower.
     """
 
     fused: bool | None = None
