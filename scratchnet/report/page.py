@@ -20,7 +20,7 @@ from scratchnet.parameters import Array
 Figure = dict[str, Any]
 
 HINT = "pip install 'scratchnet[report]'"
-COLOURS = ("#0077bb", "#e06c1f", "#009988", "#d6409f", "#808080", "#2a9fd6")
+COLOURS = ("#0077bb", "#e06c1f", "#009988", "#d6409f", "#808080", "#2194c9")
 """Told apart by colour-blind readers too (after Tol 2021), and on light and dark."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 

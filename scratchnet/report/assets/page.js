@@ -1,8 +1,8 @@
 "use strict";
 // Draws the figures and pictures of the page, in the colours of its style sheet.
 
-const DATA = JSON.parse(document.getElementById("data").textContent);
-const FIGURES = JSON.parse(document.getElementById("figures").textContent);
+const DATA = JSON.parse(document.getElementById("page-data").textContent);
+const FIGURES = JSON.parse(document.getElementById("page-figures").textContent);
 const STILL = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 function shade(name) {
@@ -26,15 +26,17 @@ function themed(layout) {
   return found;
 }
 
+function drawFigure(id) {
+  const figure = FIGURES[id];
+  Plotly.react(document.getElementById(id), figure.data, themed(figure.layout), {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: false,
+  });
+}
+
 function drawFigures() {
-  for (const [id, figure] of Object.entries(FIGURES)) {
-    const place = document.getElementById(id);
-    Plotly.react(place, figure.data, themed(figure.layout), {
-      responsive: true,
-      displaylogo: false,
-      displayModeBar: false,
-    });
-  }
+  Object.keys(FIGURES).forEach(drawFigure);
 }
 
 // With the keyboard: left and right go along a curve, up and down to the next one.
