@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 TRAIN_ARGS ?= --optimizer adam
 
 DATA ?= datasets
+PEERS ?= $(BIN)/python
 
 .PHONY: train test check format docs bench results stress clean
 
@@ -34,6 +35,10 @@ bench: $(VENV)/.train
 	$(BIN)/python bench/mnist_epoch.py --data-dir $(DATA)
 	$(BIN)/python bench/compare_optimizers.py --data-dir $(DATA)
 	$(BIN)/python bench/regularization_cost.py --data-dir $(DATA)
+	$(BIN)/python bench/compare_checks.py --data-dir $(DATA)
+	$(BIN)/python bench/speed.py --data-dir $(DATA) --peers $(PEERS)
+	$(BIN)/python bench/scaling.py --data-dir $(DATA)
+	$(BIN)/python bench/profile_step.py --data-dir $(DATA) --batch 128 --net 784-100-10 784-512-512-10
 
 # Every recipe over its seeds, about two hours on two cores; what was measured before is kept.
 results: $(VENV)/.train
@@ -47,7 +52,7 @@ clean:
 
 # An environment is set up once: its stamp is newer than the files that say what belongs in it.
 $(VENV)/.train: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[report]'
 	@touch $@
 
 $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python

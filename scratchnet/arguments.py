@@ -39,7 +39,7 @@ SHOWN = ("dataset", "optimizer", "epochs", "seed")
 EPILOG = """\
 examples: %(prog)s --optimizer adam
           %(prog)s --dataset mnist --hidden 100,100 --epochs 5
-          %(prog)s --optimizer sgd momentum adagrad adam --seeds 5 --lr-grid auto
+          %(prog)s --optimizer sgd momentum adam --seeds 5 --lr-grid auto
           %(prog)s --surface rosenbrock --optimizer sgd momentum adam
 exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged,
              6 network, 130 Ctrl-C, 143 SIGTERM, 1 a bug

@@ -25,6 +25,7 @@ from scratchnet.errors import (
     ParameterError,
     ScratchnetError,
 )
+from scratchnet.finder_job import find_rates
 from scratchnet.interrupts import Interrupted
 from scratchnet.job import FREE, Job, find_run, is_comparison
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_weights, layer_sizes
@@ -32,6 +33,7 @@ from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, check_free
 from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.screen import Screen
+from scratchnet.surface_job import draw_surface
 from scratchnet.trainer import Trainer
 
 T = TypeVar("T")
@@ -123,12 +125,26 @@ def _prepare_streams() -> None:
 
 
 def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> None:
-    """What the arguments ask for: one run, or a comparison; raises ScratchnetError.
+    """What the arguments ask for: a run, a comparison, a picture; raises ScratchnetError.
 
     `folder` is that of the one to go on with, if there is any.
     """
     if folder is None:
         check_free(arguments.out)
+    screen = Screen(
+        arguments.epochs,
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+        json=arguments.json,
+    )
+    if arguments.surface is not None:
+        if arguments.find_lr:
+            raise ParameterError("--find-lr needs data, --surface has none; keep one of the two")
+        draw_surface(arguments, _optimizers(arguments), screen)
+        return
+    for name in ("start", "steps"):
+        if getattr(arguments, name) is not None:
+            raise ParameterError(f"--{name} is for --surface; add that, or leave it out")
     dataset = load(arguments.dataset, home=arguments.data_dir)
     optimizers = _optimizers(arguments)
     network = _build(arguments, dataset, optimizers.values())
@@ -146,15 +162,15 @@ def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> No
         augment=_augmentation(arguments, dataset),
         remeasure=arguments.remeasure,
     )
-    screen = Screen(
-        arguments.epochs,
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-        json=arguments.json,
-    )
     _advise(arguments, trainer, screen)
     with environment.limit_threads(arguments.threads):
-        if _several(arguments):
+        if arguments.find_lr:
+            screen.header(dataset, trainer, network, optimizers.values())
+            if arguments.dry_run:
+                screen.plan()
+            else:
+                find_rates(arguments, dataset, network, optimizers, trainer, screen)
+        elif _several(arguments):
             _compare(arguments, dataset, network, optimizers, trainer, screen, folder)
         else:
             _train(arguments, dataset, network, trainer, screen, folder)
@@ -376,7 +392,7 @@ def _reopen(
             f"{str(path)!r}; leave it out, or copy the folder and --resume the copy"
         )
     clashes = [
-        f"--{name.replace('_', '-')}: the run has {stored[name]!r}, here is {value!r}"
+        f"--{name.replace('_', '-')}: the run has {_told(stored[name])}, here is {_told(value)}"
         for name, value in vars(arguments).items()
         if name in arguments.given - free and name in stored and value != stored[name]
     ]
@@ -386,3 +402,9 @@ def _reopen(
         )
     arguments.out = str(path)
     return folder, arguments
+
+
+def _told(value: Any) -> str:
+    """The value as a message quotes it, names as they were typed."""
+    names = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return repr(" ".join(value) if names else value)

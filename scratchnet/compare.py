@@ -24,6 +24,7 @@ from scratchnet.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 from scratchnet.registry import canonical, pick
 from scratchnet.runs import as_row
 from scratchnet.schedules import Schedule
+from scratchnet.tables import align
 from scratchnet.trainer import Epoch, Trainer
 
 AUTOMATIC = tuple(10.0**power for power in (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5))
@@ -201,18 +202,7 @@ class Comparison:
     def __str__(self) -> str:
         head = ("optimizer", "lr", "test accuracy", "loss", "epochs", "seconds", "")
         lines = [head, *(_cells(row) for row in self.summary())]
-        wide = [max(len(line[k]) for line in lines) for k in range(len(head))]
-        table = [
-            "  ".join(
-                [
-                    line[0].ljust(wide[0]),
-                    *(c.rjust(w) for c, w in zip(line[1:-1], wide[1:-1], strict=True)),
-                    line[-1],
-                ]
-            ).rstrip()
-            for line in lines
-        ]
-        return "\n".join([*table, *self.notes()])
+        return "\n".join([align(lines, left=(0, len(head) - 1)), *self.notes()])
 
     def notes(self) -> list[str]:
         """What one must know to read the table."""

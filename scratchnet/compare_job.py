@@ -65,7 +65,11 @@ class CompareJob:
                 folder.history.rewrite(found.epochs())
                 folder.write_results(results)
                 shown = write_report(
-                    folder, lambda: self._page(found, folder), self.arguments, self.screen
+                    folder,
+                    lambda: self._page(found, folder),
+                    self.arguments,
+                    self.screen,
+                    f", then --resume {typed(folder.path)} writes it",
                 )
         except (Interrupted, KeyboardInterrupt) as error:
             _end_workers()
@@ -95,7 +99,8 @@ class CompareJob:
                 remeasure=arguments.remeasure,
                 target=arguments.target,
                 jobs=arguments.jobs or environment.processors(),
-                run=Runner(arguments, self.dataset, folder.path),
+                # Absolute, as a process that is used again may be somewhere else.
+                run=Runner(arguments, self.dataset, folder.path.absolute()),
                 progress=self.screen.trial,
             )
 

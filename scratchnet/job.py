@@ -104,7 +104,8 @@ class Job:
             network = load_weights(folder.path / "weights.npz")
             return run_page(folder, network, self.dataset, command(self.arguments))
 
-        return write_report(folder, page, self.arguments, self.screen)
+        again = f", then --resume {typed(folder.path)} writes it"
+        return write_report(folder, page, self.arguments, self.screen, again)
 
     def _new_folder(self) -> RunFolder:
         name = f"{stem(self.dataset.name)}-{self.optimizer}"
@@ -234,16 +235,23 @@ class Job:
 
 
 def write_report(
-    folder: OutputFolder, page: Callable[[], str], arguments: argparse.Namespace, screen: Screen
+    folder: OutputFolder,
+    page: Callable[[], str],
+    arguments: argparse.Namespace,
+    screen: Screen,
+    again: str = "",
 ) -> Path:
-    """Write `page()` as report.html, if there is to be one; returns what there is to look at."""
+    """Write `page()` as report.html, if there is to be one; returns what there is to look at.
+
+    Without plotly a note says so, and how to come to the page afterwards, `again`.
+    """
     place = folder.path / "report.html"
     if not arguments.report:
         return folder.path
     try:
         write_text(place, page())
     except MissingPlotlyError as error:
-        screen.note(f"{error}, then --resume {typed(folder.path)} writes it")
+        screen.note(f"{error}{again}")
         return folder.path
     return place
 

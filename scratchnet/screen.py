@@ -12,14 +12,16 @@ from scratchnet import environment
 from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
 from scratchnet.errors import OutputError
+from scratchnet.finder import RangeTest
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
 from scratchnet.runs import to_json
 from scratchnet.schedules import Schedule
+from scratchnet.tables import align
 from scratchnet.trainer import Epoch, Trainer
 
 BARS = "▁▂▃▄▅▆▇█"
-RECENT = 16
+RECENT = 10
 """How many epochs a sparkline shows."""
 
 
@@ -105,9 +107,36 @@ class Screen:
 
     def comparison(self, found: Comparison, results: Mapping[str, Any], folder: str) -> None:
         """The table of a comparison, and where the files are."""
+        self._say(str(found))
+        self.written(results, folder)
+
+    def paths(
+        self, surface: str, start: Sequence[float], steps: int, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """The table of the optimizers' paths on a surface."""
+        self._say(f"{surface} from ({start[0]:g}, {start[1]:g}), {steps} steps")
+        head = ("optimizer", "lr", "f at the end", "distance", "found at step")
+        lines = [
+            (
+                row["optimizer"],
+                f"{row['lr']:g}",
+                f"diverged at {row['diverged']}" if row["f"] is None else f"{row['f']:.4g}",
+                "" if row["distance"] is None else f"{row['distance']:.4g}",
+                "" if row["reached"] is None else str(row["reached"]),
+            )
+            for row in rows
+        ]
+        self._say(align([head, *lines]))
+
+    def rates(self, name: str, found: RangeTest) -> None:
+        """What a range test of learning rates came to."""
+        said = str(found)
+        self._say(f"{name}: {said.splitlines()[0] if self.quiet else said}")
+
+    def written(self, results: Mapping[str, Any], folder: str) -> None:
+        """Where the files are, or what is in results.json."""
         if self.json:
             _print(to_json(results).rstrip(), sys.stdout)
-        self._say(str(found))
         self._say(f"see {_shown(folder)}")
 
     def going_on(self, folder: str, trainer: Trainer) -> None:
@@ -135,7 +164,7 @@ class Screen:
         if epoch.val_loss is not None:
             parts += [f"val_loss {epoch.val_loss:.4f}", f"val_accuracy {epoch.val_accuracy:.4f}"]
         parts.append(f"{epoch.seconds:.3f} s")
-        if epoch.val_loss is not None and _can_draw(self._file()):
+        if epoch.val_loss is not None and can_draw(self._file()):
             self._val_losses.append(epoch.val_loss)
             parts.append(sparkline(self._val_losses[-RECENT:]))
         self._say("  ".join(parts))
@@ -206,7 +235,7 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BARS[round((value - low) * steps)] for value in values)
 
 
-def _can_draw(file: TextIO) -> bool:
+def can_draw(file: TextIO) -> bool:
     """Whether it is a terminal that has the bars of a sparkline."""
     if not file.isatty() or os.environ.get("TERM") == "dumb":
         return False

@@ -6,7 +6,7 @@ noise. The table at the end names them all; another one is a class here and a li
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -26,6 +26,14 @@ Point = tuple[float, float]
 Numbers = Any
 """Arrays of one shape, as `np.meshgrid` gives, or single numbers: what goes in comes out."""
 
+RATES: tuple[float, ...] = (
+    *(float(f"{digit}e{power}") for power in range(-7, 1) for digit in (1, 2, 5)),
+    10.0,
+)
+"""1, 2 and 5 times the powers of ten, from 1e-7 to 10: the learning rates that are tried."""
+LAST = 10
+"""Over so many points at its end the height of a noisy path is averaged."""
+
 
 class Surface(ABC):
     """A function f(x, y) with its gradient, and what is known about it."""
@@ -38,6 +46,10 @@ class Surface(ABC):
     """f at the minima."""
     limits: ClassVar[tuple[tuple[float, float], tuple[float, float]]]
     """The part to draw: from and to, of x and of y."""
+    steps: ClassVar[int] = 100
+    """How many updates show what there is to see."""
+    rates: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    """The learning rates that it is usually drawn with, by the optimizer's name."""
     noise: ClassVar[float] = 0.0
     """Deviation of u and v, drawn anew for every step of a path over f(x, y) + u x + v y."""
 
@@ -56,12 +68,23 @@ class Surface(ABC):
 class Ellipse(Surface):
     """f = x^2 / 20 + y^2: ten times as steep in y as in x is far to go.
 
-    Chapter 6 of "Deep Learning from Scratch", with its start.
+    Chapter 6 of "Deep Learning from Scratch", with its start, its 30 updates and its rates.
     """
 
     starts = ((-7.0, 2.0),)
     minima = ((0.0, 0.0),)
-    limits = ((-10.0, 10.0), (-10.0, 10.0))
+    limits = ((-8.0, 3.0), (-3.0, 3.0))
+    steps = 30
+    rates = MappingProxyType(
+        {
+            "sgd": 0.95,
+            "momentum": 0.1,
+            "nesterov": 0.1,
+            "adagrad": 1.5,
+            "rmsprop": 0.1,
+            "adam": 0.3,
+        }
+    )
 
     def value(self, x: Numbers, y: Numbers) -> Numbers:
         return x**2 / 20 + y**2
@@ -79,6 +102,7 @@ class Rosenbrock(Surface):
     starts = ((-2.0, 2.0), (-0.5, 1.5))
     minima = ((1.0, 1.0),)
     limits = ((-2.5, 2.5), (-1.5, 3.5))
+    steps = 200
 
     def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (1 - x) ** 2 + 100 * (y - x**2) ** 2
@@ -97,6 +121,7 @@ class Beale(Surface):
     starts = ((1.0, 1.5), (-4.5, 4.5))
     minima = ((3.0, 0.5),)
     limits = ((-4.5, 4.5), (-4.5, 4.5))
+    steps = 200
 
     def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
@@ -122,6 +147,7 @@ class Himmelblau(Surface):
         (3.5844283403304917, -1.8481265269644036),
     )
     limits = ((-5.5, 5.5), (-5.5, 5.5))
+    steps = 50
 
     def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
@@ -140,6 +166,7 @@ class Booth(Surface):
     starts = ((-8.0, 2.0),)
     minima = ((1.0, 3.0),)
     limits = ((-10.0, 10.0), (-10.0, 10.0))
+    steps = 50
 
     def value(self, x: Numbers, y: Numbers) -> Numbers:
         return (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
@@ -157,6 +184,7 @@ class ThreeHumpCamel(Surface):
     starts = ((-2.0, 1.8),)
     minima = ((0.0, 0.0),)
     limits = ((-2.3, 2.3), (-2.3, 2.3))
+    steps = 50
 
     def value(self, x: Numbers, y: Numbers) -> Numbers:
         return 2 * x**2 - 1.05 * x**4 + x**6 / 6 + x * y + y**2
@@ -175,6 +203,7 @@ class Saddle(Surface):
     minima = ()
     lowest = -math.inf
     limits = ((-2.5, 2.5), (-2.5, 2.5))
+    steps = 50
 
     def value(self, x: Numbers, y: Numbers) -> Numbers:
         return x**2 - y**2
@@ -253,8 +282,7 @@ def trace(
     where = surface if isinstance(surface, Surface) else pick(SURFACES, surface, "surface")
     walker = _Walker(_unused(make_optimizer(optimizer)), where, check_start(start, where))
     steps = check_integer("steps", steps, 1)
-    # A tilt stands for the choice of a batch, so it comes from the stream that shuffles.
-    tilts = where.noise * generator(seed, "noise").standard_normal((steps, 2))
+    tilts = draw_tilts(where, steps, seed)
     path = np.full((steps + 1, 2), np.nan)
     path[0] = walker.point
     with np.errstate(all="ignore"):  # to overflow is an outcome here, not a slip
@@ -264,6 +292,58 @@ def trace(
                 break
             row[:] = found
     return path
+
+
+def draw_tilts(surface: Surface, steps: int, seed: int = 0) -> Array:
+    """The (u, v) of each of the first `steps` steps of a path (steps, 2); 0 where f has no noise.
+
+    Raises ParameterError for a seed below 0.
+    """
+    return surface.noise * generator(seed, "noise").standard_normal((steps, 2))
+
+
+def tuned_rate(
+    optimizer: str | Optimizer,
+    surface: str | Surface,
+    start: npt.ArrayLike | None = None,
+    steps: int | None = None,
+    rates: Sequence[float] = RATES,
+    seed: int = 0,
+) -> float:
+    """The one of `rates` whose path ends lowest: what a fair picture draws an optimizer with.
+
+    Defaults of networks are of no use here: surfaces differ in steepness by powers of ten. Of a
+    noisy path the last ten heights are averaged. Where f has no minimum, and the largest rate
+    would always win, it is the smallest that leads out of the limits. `steps` None is the
+    surface's own number. A rate that the optimizer does not allow is passed over.
+
+    Raises ParameterError as `trace` does, or where it allows none of `rates`.
+    """
+    where = surface if isinstance(surface, Surface) else pick(SURFACES, surface, "surface")
+    walker = make_optimizer(optimizer)
+    steps = where.steps if steps is None else steps
+    allowed = type(walker).__dataclass_fields__["lr"].metadata["range"]
+    heights: dict[float, float] = {}
+    for rate in sorted(rates):
+        if rate in allowed:
+            path = trace(replace(walker, lr=rate), where, start, steps, seed)
+            heights[rate] = _height(path, where)
+            if heights[rate] == -math.inf:
+                break
+    if not heights:
+        raise ParameterError(f"rates must hold one that is {allowed}, got {list(rates)}")
+    return min(heights, key=lambda rate: heights[rate])
+
+
+def _height(path: Array, surface: Surface) -> float:
+    """f where the path ends: inf if it diverged, -inf if it left the limits of an endless fall."""
+    if not surface.minima:
+        low, high = np.transpose(surface.limits)
+        if ((path < low) | (path > high)).any():
+            return -math.inf
+    with np.errstate(all="ignore"):
+        last = surface.value(*path[-LAST if surface.noise else -1 :].T).mean()
+    return float(last) if np.isfinite(last) else math.inf
 
 
 def check_start(start: npt.ArrayLike | None, surface: Surface) -> Array:

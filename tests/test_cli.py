@@ -1,6 +1,7 @@
 import csv
 import fcntl
 import gzip
+import io
 import json
 import os
 import pty
@@ -21,7 +22,7 @@ import numpy as np
 import pytest
 
 import scratchnet
-from scratchnet import MultiLayerNet, Trainer, cli, environment, load
+from scratchnet import MultiLayerNet, Trainer, cli, environment, load, screen
 from scratchnet.arguments import make_parser
 from scratchnet.checkpoint import Checkpoints, load_weights
 from scratchnet.data.idx import header
@@ -47,6 +48,7 @@ EPOCH = re.compile(
     r"epoch +\d+/\d+  loss \d+\.\d{4}  accuracy [01]\.\d{4}"
     r"  val_loss \d+\.\d{4}  val_accuracy [01]\.\d{4}  \d+\.\d{3} s"
 )
+SPARK = re.compile(EPOCH.pattern + "  ([▁▂▃▄▅▆▇█]+)")
 RESULT = re.compile(
     r"test accuracy [01]\.\d{4}, loss \d+\.\d{4} after \d+ epochs? in \d+\.\d\d s; see (.+)"
 )
@@ -225,9 +227,25 @@ def test_on_a_terminal_there_is_a_bar_and_the_lines_stay_whole(small):
     remains = [line.split("\r")[-1] for line in shown.split("\r\n")]
     assert len(remains) == 4 + 3 + 1 + 1
     assert remains[0].startswith("data  ")
-    assert all(EPOCH.fullmatch(line) for line in remains[4:7])
+    assert [len(SPARK.fullmatch(line)[1]) for line in remains[4:7]] == [1, 2, 3]
     assert RESULT.fullmatch(remains[7])
     assert remains[8] == ""
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_a_sparkline_is_drawn_only_where_the_terminal_can(term, monkeypatch):
+    monkeypatch.setenv("TERM", term)
+    for encoding, able in (("utf-8", term == "xterm"), ("ascii", False), ("latin-1", False)):
+        file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        assert screen.can_draw(file) is False  # no terminal
+        monkeypatch.setattr(file, "isatty", lambda: True, raising=False)
+        assert screen.can_draw(file) is able
+
+
+def test_a_sparkline_goes_from_the_lowest_to_the_highest_value():
+    assert screen.sparkline([3.0, 2.0, 1.5, 1.0]) == "█▅▃▁"
+    assert screen.sparkline([0.0, 7.0, 3.5]) == "▁█▅"
+    assert screen.sparkline([2.0, 2.0]) == "▁▁"
 
 
 def test_the_bar_does_not_change_what_is_trained(small, monkeypatch, capsys):
@@ -256,7 +274,7 @@ def test_on_a_narrow_terminal_the_bar_is_narrow_and_the_lines_stay_whole(small):
     bars = [part for part in parts if "|" in part]
     assert bars
     assert max(map(len, bars)) <= 30
-    assert len([part for part in parts if EPOCH.fullmatch(part)]) == 3
+    assert len([part for part in parts if SPARK.fullmatch(part)]) == 3
 
 
 @pytest.mark.parametrize("argv", [["-q"], []], ids=["quiet", "dumb"])
@@ -337,7 +355,7 @@ def test_a_config_file_sets_the_defaults_and_the_command_line_wins(small, here):
     arguments = config["arguments"]
     assert (arguments["epochs"], arguments["lr"]) == (1, 0.5)
     assert (arguments["hidden"], arguments["batch_size"], arguments["seed"]) == ([5, 4], 50, 7)
-    assert (arguments["optimizer"], arguments["quiet"], arguments["json"]) == ("momentum", 1, 0)
+    assert (arguments["optimizer"], arguments["quiet"], arguments["json"]) == (["momentum"], 1, 0)
     assert arguments["config"] == "run.toml"
     assert results("new")["optimizer"] == "momentum"
 

@@ -71,7 +71,7 @@ def test_config_json_has_the_arguments_as_they_were_asked_for(small):
     argv = ["--set", "beta1=0.8,beta2=0.9", "--ema", "0.9", "--warmup", "0.25", "--clip-norm", "2"]
     config, _ = train(small, *argv, "--schedule", "linear", "--schedule-set", "end=0.1")
     expected = {
-        "optimizer": "adam",
+        "optimizer": ["adam"],
         "set": {"beta1": 0.8, "beta2": 0.9},
         "ema": 0.9,
         "schedule": "linear",

@@ -161,7 +161,7 @@ def test_the_epochs_are_plain_rows_in_a_file_and_a_frame(three, tmp_path):
 
 def test_the_table_says_it_all(three):
     lines = str(three).splitlines()
-    assert len(lines) == 1 + 3 + 2
+    assert len(lines) == 1 + 3 + 3
     assert lines[0].split()[:3] == ["optimizer", "lr", "test"]
     for line, row in zip(lines[1:4], three.summary(), strict=True):
         assert line.split()[:3] == [
@@ -175,7 +175,8 @@ def test_the_table_says_it_all(three):
             )
         )
     assert lines[4].endswith(f"accuracy of {three.target:.4f}")
-    assert lines[5].startswith("means of 4 seeds")
+    assert lines[5].startswith("the best rate is at the end of the grid for sgd")
+    assert lines[6].startswith("means of 4 seeds")
 
 
 def test_the_verdict_is_the_test_against_the_highest(three):

@@ -158,6 +158,7 @@ def test_figures_are_what_plotly_takes(made):
 
 def test_a_finished_run_that_lacks_its_page_gets_the_same_one(made, monkeypatch):
     monkeypatch.chdir(made)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
     before = (made / "run/report.html").read_bytes()
     (made / "run/report.html").unlink()
     assert cli.main(["--resume", "run", "-q"]) == 0

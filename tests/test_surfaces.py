@@ -8,6 +8,7 @@ import pytest
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers import (
     EMA,
+    LBFGS,
     OPTIMIZERS,
     SGD,
     AdaGrad,
@@ -18,7 +19,7 @@ from scratchnet.optimizers import (
     RMSprop,
     make_optimizer,
 )
-from scratchnet.surfaces import SURFACES, Surface, trace
+from scratchnet.surfaces import RATES, SURFACES, Surface, draw_tilts, trace, tuned_rate
 
 NAMES = list(SURFACES)
 WITH_MINIMUM = [name for name in NAMES if SURFACES[name].minima]
@@ -324,6 +325,14 @@ def test_noise_has_the_deviation_that_the_surface_says_and_is_in_value_and_gradi
     np.testing.assert_allclose(exact[1], -tilt[0], atol=1e-6)
 
 
+def test_the_tilts_are_those_of_the_path():
+    surface = SURFACES["noisy-quadratic"]
+    path = trace(SGD(0.5), surface, steps=20, seed=3)
+    tilts = draw_tilts(surface, 30, seed=3)
+    np.testing.assert_allclose((path[:-1] - path[1:]) / 0.5 - path[:-1], tilts[:20], atol=1e-12)
+    assert not draw_tilts(SURFACES["booth"], 5).any()
+
+
 def test_a_path_that_diverges_keeps_what_led_there():
     path = trace(SGD(1.0), "rosenbrock", steps=50)
     lost = int(np.isnan(path).any(axis=1).argmax())
@@ -352,6 +361,71 @@ def test_the_start_that_is_handed_in_stays_as_it_is():
     trace("sgd", "ellipse", start)
     assert start.tolist() == [-7, 2]
     np.testing.assert_array_equal(trace("sgd", "ellipse", (-7, 2)), trace("sgd", "ELLIPSE"))
+
+
+# Rates to draw with
+
+
+def test_the_rates_tried_are_1_2_and_5_times_powers_of_ten():
+    assert len(RATES) == 25
+    assert RATES[:4] == (1e-7, 2e-7, 5e-7, 1e-6)
+    assert RATES[-4:] == (1.0, 2.0, 5.0, 10.0)
+
+
+def test_the_rates_of_the_book_are_with_its_surface():
+    ellipse = SURFACES["ellipse"]
+    assert (ellipse.rates["sgd"], ellipse.rates["momentum"], ellipse.steps) == (0.95, 0.1, 30)
+    assert all(name in OPTIMIZERS for surface in SURFACES.values() for name in surface.rates)
+    with pytest.raises(TypeError):
+        ellipse.rates["sgd"] = 1.0
+
+
+@pytest.mark.parametrize("name", ["ellipse", "rosenbrock", "plateau"])
+def test_a_tuned_rate_is_the_one_whose_path_ends_lowest(name):
+    surface = SURFACES[name]
+    ends = {rate: surface.value(*trace(SGD(rate), name, steps=20)[-1]) for rate in RATES}
+    best = min((rate for rate in RATES if np.isfinite(ends[rate])), key=ends.__getitem__)
+    assert tuned_rate("sgd", name, steps=20) == best
+
+
+def test_rates_known_from_elsewhere_are_found():
+    assert tuned_rate("sgd", "rosenbrock", (-2, 2), 500) == 0.001
+    assert tuned_rate("momentum", "rosenbrock", (-2, 2), 500) == 0.0005
+    assert tuned_rate("adagrad", "rosenbrock", (-2, 2), 500) == 2
+    assert tuned_rate("adam", "rosenbrock", (-0.5, 1.5), 500) == 1
+
+
+def test_of_a_noisy_path_the_last_ten_heights_count():
+    surface, rates = SURFACES["noisy-quadratic"], (0.02, 0.05, 0.1, 0.2)
+    mean = {r: surface.value(*trace(SGD(r), surface, seed=5)[-10:].T).mean() for r in rates}
+    assert tuned_rate("sgd", surface, rates=rates, seed=5) == min(mean, key=mean.get)
+
+
+def test_where_f_falls_for_ever_it_is_the_smallest_rate_that_leads_out():
+    saddle = SURFACES["saddle"]
+    rate = tuned_rate("sgd", saddle)
+    below = RATES[RATES.index(rate) - 1]
+    assert np.abs(trace(SGD(rate), saddle, steps=saddle.steps)).max() > 2.5
+    assert np.abs(trace(SGD(below), saddle, steps=saddle.steps)).max() <= 2.5
+    assert tuned_rate("sgd", saddle, steps=1, rates=(0.01, 0.02)) == 0.02  # none leads out
+
+
+def test_where_every_rate_diverges_it_is_the_smallest():
+    assert tuned_rate("sgd", "rosenbrock", rates=(10.0, 1.0, 5.0)) == 1
+
+
+def test_a_tuned_rate_is_one_that_the_optimizer_allows():
+    assert tuned_rate("lbfgs", "rosenbrock", steps=3) == 1
+    with pytest.raises(ParameterError, match=r"^rates must hold one that is 1, got \[0.5, 2.0\]"):
+        tuned_rate(LBFGS(), "booth", rates=(0.5, 2.0))
+
+
+def test_tuning_keeps_the_other_settings_and_leaves_the_optimizer_as_it_was():
+    optimizer = Momentum(0.3, momentum=0.0)
+    assert tuned_rate(optimizer, "ellipse") == tuned_rate("sgd", "ellipse")
+    assert optimizer == Momentum(0.3, momentum=0.0)
+    within = tuned_rate(EMA(inner=SGD(), decay=0.0), "booth")
+    assert within == tuned_rate("sgd", "booth")
 
 
 BAD_STARTS = [(1,), (1, 2, 3), 5, "ab", (1, "2"), (0, float("nan")), (float("inf"), 0), [[1], 2]]
@@ -383,3 +457,5 @@ def test_unknown_names_are_refused_with_a_guess():
         trace("adm", "ellipse")
     with pytest.raises(ParameterError, match="surface must be one of the names"):
         trace("sgd", 3)
+    with pytest.raises(ParameterError, match="did you mean 'rosenbrock'"):
+        tuned_rate("sgd", "rosenbrok")

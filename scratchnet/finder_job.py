@@ -1,0 +1,79 @@
+"""The learning-rate finder of the command line: a test for each optimizer, curve, files, page."""
+
+import argparse
+from collections.abc import Mapping
+
+from scratchnet import __version__, environment
+from scratchnet.arguments import asked, command
+from scratchnet.data import Dataset
+from scratchnet.finder import RangeTest, find_lr
+from scratchnet.interrupts import Interrupts
+from scratchnet.job import stem, write_report
+from scratchnet.networks import MultiLayerNet
+from scratchnet.optimizers import Optimizer
+from scratchnet.report.finder import finder_page
+from scratchnet.runs import RangeFolder
+from scratchnet.screen import Screen
+from scratchnet.trainer import Trainer
+
+
+def find_rates(
+    arguments: argparse.Namespace,
+    dataset: Dataset,
+    network: MultiLayerNet,
+    optimizers: Mapping[str, Optimizer],
+    trainer: Trainer,
+    screen: Screen,
+) -> None:
+    """Test rates on the training samples, print and write what came out; raises ScratchnetError."""
+    folder = RangeFolder(arguments.out, f"{stem(dataset.name)}-rates")
+    try:
+        with Interrupts().end_at_once():
+            folder.write_config(
+                {
+                    "scratchnet": __version__,
+                    "arguments": asked(arguments),
+                    "network": network.config(),
+                    "optimizers": {name: each.config() for name, each in optimizers.items()},
+                    "data": {
+                        "name": dataset.name,
+                        "sha256": dataset.digest,
+                        "classes": dataset.classes,
+                    },
+                    "environment": environment.describe(),
+                }
+            )
+            found: dict[str, RangeTest] = {}
+            for name, optimizer in optimizers.items():
+                found[name] = find_lr(
+                    network,
+                    trainer.train,
+                    optimizer,
+                    batch_size=arguments.batch_size,
+                    seed=arguments.seed,
+                    threads=arguments.threads,
+                    augment=trainer.augment,
+                )
+                screen.rates(name, found[name])
+            results = {
+                "dataset": dataset.name,
+                "seed": arguments.seed,
+                "suggestions": {name: each.suggestion for name, each in found.items()},
+                "steps": {name: len(each.rates) for name, each in found.items()},
+            }
+            folder.history.add(
+                {"optimizer": name, "lr": lr, "loss": loss, "smoothed": smoothed}
+                for name, each in found.items()
+                for lr, loss, smoothed in zip(each.rates, each.losses, each.smoothed, strict=True)
+            )
+            folder.write_results(results)
+            config, summary = folder.read_config(), network.summary()
+            shown = write_report(
+                folder,
+                lambda: finder_page(found, results, config, command(arguments), summary),
+                arguments,
+                screen,
+            )
+    finally:
+        folder.close()
+    screen.written(results, str(shown))
