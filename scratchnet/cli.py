@@ -165,11 +165,7 @@ def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> No
     _advise(arguments, trainer, screen)
     with environment.limit_threads(arguments.threads):
         if arguments.find_lr:
-            screen.header(dataset, trainer, network, optimizers.values())
-            if arguments.dry_run:
-                screen.plan()
-            else:
-                find_rates(arguments, dataset, network, optimizers, trainer, screen)
+            find_rates(arguments, dataset, network, optimizers, trainer, screen)
         elif _several(arguments):
             _compare(arguments, dataset, network, optimizers, trainer, screen, folder)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from scratchnet import __version__, environment
 from scratchnet.arguments import asked, command
 from scratchnet.data import Dataset
-from scratchnet.finder import RangeTest, find_lr
+from scratchnet.finder import RangeTest, find_lr, plan_rates
 from scratchnet.interrupts import Interrupts
 from scratchnet.job import stem, write_report
 from scratchnet.networks import MultiLayerNet
@@ -26,6 +26,12 @@ def find_rates(
     screen: Screen,
 ) -> None:
     """Test rates on the training samples, print and write what came out; raises ScratchnetError."""
+    for optimizer in optimizers.values():
+        plan_rates(optimizer)  # refuses one that has no rate to find
+    screen.header(dataset, trainer, network, optimizers.values())
+    if arguments.dry_run:
+        screen.plan()
+        return
     folder = RangeFolder(arguments.out, f"{stem(dataset.name)}-rates")
     try:
         with Interrupts().end_at_once():
