@@ -116,8 +116,8 @@ MUTATIONS = [
     Mutation(
         "b21 no correction of the first moment",
         "optimizers/adaptive.py",
-        "(self.lr / (1 - self.beta1**t)) * m / (np.sqrt(v_hat)",
-        "self.lr * m / (np.sqrt(v_hat)",
+        "(self.lr * c / (1 - self.beta1**t)) * m / (np.sqrt(v)",
+        "self.lr * c * m / (np.sqrt(v)",
         "test_optimizers.py",
     ),
     Mutation(

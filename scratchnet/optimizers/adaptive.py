@@ -110,8 +110,9 @@ class Adam(Optimizer):
         m += (1 - self.beta1) * g
         v *= self.beta2
         v += (1 - self.beta2) * g * g
-        v_hat = v / (1 - self.beta2**t)
-        w -= (self.lr / (1 - self.beta1**t)) * m / (np.sqrt(v_hat) + self.eps)
+        # The corrections are numbers: out of the arrays, that is a seventh of the rule.
+        c = math.sqrt(1 - self.beta2**t)  # sqrt(v^) + eps = (sqrt(v) + c eps) / c
+        w -= (self.lr * c / (1 - self.beta1**t)) * m / (np.sqrt(v) + c * self.eps)
 
 
 @dataclass(repr=False)
