@@ -400,10 +400,16 @@ def _add_training(group: Any) -> None:
     counts = {
         "--epochs": (20, 1, "passes over the training samples"),
         "--seed": (0, 0, "seed of all randomness"),
-        "--threads": (1, 1, "threads of the BLAS library"),
     }
     for flag, (default, low, text) in counts.items():
         group.add_argument(flag, default=default, type=_integer(low), metavar="N", help=text)
+    group.add_argument(
+        "--threads",
+        default="auto",
+        type=lambda text: "auto" if text.strip().lower() == "auto" else _integer(1)(text),
+        metavar="N",
+        help="threads of BLAS and optimizer; auto goes by the sizes",
+    )
     group.add_argument(
         "--batch-size",
         type=_integer(1),

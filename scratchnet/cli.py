@@ -158,12 +158,13 @@ def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> No
         schedule=_schedule(arguments),
         batch_size=None if _several(arguments) and first.full_batch else arguments.batch_size,
         seed=arguments.seed,
-        threads=arguments.threads,
+        threads=1 if _several(arguments) else arguments.threads,
         augment=_augmentation(arguments, dataset),
         remeasure=arguments.remeasure,
     )
     _advise(arguments, trainer, screen)
-    with environment.limit_threads(arguments.threads):
+    arguments.threads = trainer.threads  # what "auto" came to, so that a resumed run has it too
+    with environment.limit_threads(trainer.threads):
         if arguments.find_lr:
             find_rates(arguments, dataset, network, optimizers, trainer, screen)
         elif _several(arguments):
@@ -344,7 +345,7 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
             "measures these at the averaged weights"
         )
     processors = os.cpu_count() or 1
-    if arguments.threads > processors:
+    if arguments.threads != "auto" and arguments.threads > processors:
         screen.note(
             f"--threads {arguments.threads} is more than the {processors} processors there are; "
             "that many are used"

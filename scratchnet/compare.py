@@ -407,6 +407,7 @@ def make_trainer(common: Common, task: Task) -> Trainer:
         optimizer=optimizer,
         batch_size=None if optimizer.full_batch else common.batch_size,
         seed=seed,
+        threads=1,  # processes share the work
         **deepcopy(common.training),
     )
 

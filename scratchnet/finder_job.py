@@ -57,7 +57,7 @@ def find_rates(
                     optimizer,
                     batch_size=arguments.batch_size,
                     seed=arguments.seed,
-                    threads=arguments.threads,
+                    threads=trainer.threads,
                     augment=trainer.augment,
                 )
                 screen.rates(name, found[name])

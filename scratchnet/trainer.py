@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checkpoint import restore_checkpoint, save_checkpoint
-from scratchnet.checks import check_integer
+from scratchnet.checks import check_integer, check_word
 from scratchnet.data import Augmentation, Batches, Samples
-from scratchnet.environment import limit_threads
+from scratchnet.environment import limit_threads, processors
 from scratchnet.errors import DivergenceError, ParameterError, ShapeError
 from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
@@ -25,6 +25,8 @@ from scratchnet.schedules import Plateau, Schedule, make_schedule
 
 Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
 OnStep = Callable[[int, float], object]
+PRODUCTS_A_THREAD = 1 << 25
+"""Multiplications of a matrix product from which on a thread of BLAS is worth its while."""
 MONITORS = ("val_loss", "val_accuracy")
 
 
@@ -64,9 +66,10 @@ class Trainer:
     with shuffle=False as they stand; the last batch is as short as it must be. `augment` distorts
     each batch of images before it is trained on. `remeasure` is how many training samples running
     statistics are measured on anew after each epoch, undisturbed and at the weights meant for
-    evaluation; with 0 they are those of the training steps. `threads` is how many BLAS may use: on
-    a machine that is busy with anything else a second one makes small networks many times slower;
-    None leaves it as it is. `on_step(step, loss)` is called after every update; `options` are the
+    evaluation; with 0 they are those of the training steps. `threads` is how many BLAS and the
+    optimizer may use: on a machine that is busy with anything else a second one makes small
+    networks many times slower. "auto" goes by the sizes alone, as `suggest_threads` says; None
+    leaves it as it is. `on_step(step, loss)` is called after every update; `options` are the
     optimizer's.
 
     Between epochs the network holds the weights meant for evaluation, which for a few optimizers
@@ -90,7 +93,7 @@ class Trainer:
         schedule: str | Schedule = "constant",
         batch_size: int | None = None,
         seed: int = 0,
-        threads: int | None = 1,
+        threads: int | str | None = "auto",
         shuffle: bool = True,
         augment: Augmentation | None = None,
         remeasure: int = 0,
@@ -112,7 +115,8 @@ class Trainer:
         self.batches = Batches(self.train, self._batch_size(batch_size), network.dtype)
         self.seed = check_integer("seed", seed, 0)
         self._noisy = any(layer.rng is not None for layer in network.layers)
-        self.threads = None if threads is None else check_integer("threads", threads, 1)
+        self.threads = self._threads(threads)
+        self.optimizer.threads = self.threads or 1
         self.shuffle = shuffle
         self.augment = augment
         self.remeasure = check_integer("remeasure", remeasure, 0)
@@ -150,6 +154,12 @@ class Trainer:
                 f"{len(self.train)}, got {given}; leave it out"
             )
         return len(self.train)
+
+    def _threads(self, given: int | str | None) -> int | None:
+        if isinstance(given, str):
+            check_word("threads", given, ("auto",))
+            return suggest_threads(self.network, min(self.batches.batch_size, len(self.train)))
+        return None if given is None else check_integer("threads", given, 1)
 
     def _run_epoch(self, planned: int) -> Epoch:
         """The rest of an epoch, of training that is planned to end after so many steps."""
@@ -435,6 +445,19 @@ class EarlyStopping:
         """Remember what `state` gave."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.weights[:] = state["weights"]
+
+
+def suggest_threads(network: Network, batch_size: int) -> int:
+    """How many threads pay for batches of that size: one for each 2^25 products of the largest.
+
+    A matrix product of x (B, n) and W (n, m) takes B n m multiplications; a thread that has fewer
+    than 2^25 of them to do spends much of its time on waiting for the others. At least 1, at most
+    one a processor: a rule of sizes and not of timing, as the last bits depend on the number.
+    """
+    largest = max(
+        (math.prod(shape) for layer in network.layers for shape in layer.shapes.values()), default=0
+    )
+    return max(1, min(batch_size * largest // PRODUCTS_A_THREAD, processors()))
 
 
 def _fit(network: Network, name: str, data: Data) -> Samples:

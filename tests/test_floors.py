@@ -66,6 +66,7 @@ FLOORS = {
     "report.finder": 12,
     "finder": 10,
     "tables": 1,
+    "sharing": 1,
     "surface_job": 14,
     "finder_job": 14,
     "compare_job": 14,
