@@ -74,6 +74,7 @@ def inspect_layers(network: Network, samples: Samples) -> list[dict[str, Any]]:
         x, _ = next(Batches(samples, len(samples), network.dtype).in_order())
         rows = []
         for k, layer in enumerate(network.layers, 1):
+            layer.keep_apart(train=False)
             x = layer.forward(x)
             bends = isinstance(layer, tuple(ACTIVATIONS.values())) and type(layer) is not Identity
             if not (layer.shapes or bends):

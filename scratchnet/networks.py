@@ -178,8 +178,12 @@ class Network:
     # What the Trainer uses: arrays that were checked once, results in kept memory.
 
     def logits(self, x: Array, *, train: bool = False) -> Array:
-        """The last layer's output (N, K) for x (N, D), valid until the next forward pass."""
+        """The last layer's output (N, K) for x (N, D), valid until the next such forward pass.
+
+        Evaluation, with its larger batches, has memory apart from that of training.
+        """
         for layer in self.layers:
+            layer.keep_apart(train=train)
             x = layer.forward(x, train=train)
         return x
 

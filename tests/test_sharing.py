@@ -33,7 +33,7 @@ def test_an_error_of_any_thread_is_raised_when_all_have_ended():
             raise ValueError(piece)
         done.append(piece)
 
-    with pytest.raises(ValueError, match="0|1"):
+    with pytest.raises(ValueError, match=r"0|1"):
         share(work, [0, 1, 2, 3], 2)
 
 

@@ -52,6 +52,7 @@ class Layer(ABC):
         _, self.grads = allocate(shapes, dtype)
         _, self.statistics = allocate(statistics, dtype)
         self._kept: dict[str, Array] | None = None
+        self._apart: dict[bool, dict[str, Array]] = {}  # kept memory, by whether it is training's
 
     @abstractmethod
     def forward(self, x: Array, *, train: bool = False) -> Array:
@@ -113,7 +114,11 @@ class Layer(ABC):
         for name in self.statistic_shapes:
             statistics[name] = self.statistics[name]
         self.params, self.grads, self.statistics = params, grads, statistics
-        self._kept = {}
+        self.keep_apart(train=True)
+
+    def keep_apart(self, *, train: bool) -> None:
+        """Write into memory of its own from now on, in training or in evaluation."""
+        self._kept = self._apart.setdefault(train, {})
 
     def keep(self, name: str, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Memory to write a result into: kept between steps in a network, fresh outside of one.
@@ -134,7 +139,7 @@ class Layer(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the kept buffers: what a copy or a pickle of the layer needs."""
-        return {**self.__dict__, "_kept": None if self._kept is None else {}}
+        return {**self.__dict__, "_kept": None if self._kept is None else {}, "_apart": {}}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
