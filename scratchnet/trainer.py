@@ -291,7 +291,8 @@ class Trainer:
             )
 
     def _advice(self) -> str:
-        usual = min(type(self.optimizer)().lr, self.optimizer.lr / 10)
+        default = type(self.optimizer).__dataclass_fields__["lr"].default
+        usual = min(default or math.inf, self.optimizer.lr / 10)  # a wrapper's is that within
         return f"try an lr below {self.optimizer.lr:g}, such as {usual:g}"
 
     def _divergence(self, x: Array, what: str) -> str:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ import pytest
 
 import scratchnet
 from scratchnet import MultiLayerNet, Trainer
-from scratchnet.errors import ParameterError
-from scratchnet.optimizers import EMA, Momentum, Optimizer
+from scratchnet.errors import DivergenceError, ParameterError
+from scratchnet.optimizers import EMA, SGD, Momentum, Optimizer
 from scratchnet.optimizers.optimizer import hyper
+from scratchnet.parameters import Array
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(scratchnet.__file__).parent
@@ -205,3 +206,21 @@ def test_a_subclass_inherits_rule_and_memory():
         momentum.update(other, {"w": np.full(3, 0.5)})
     np.testing.assert_array_equal(one["w"], other["w"])
     assert one["w"][0] < 1 - 4 * 0.05
+
+
+@dataclass(repr=False)
+class Strict(Optimizer):
+    """One that cannot be made without an argument, as a user's own may be."""
+
+    factor: float = field(kw_only=True)
+
+    def rule(self, w: Array, g: Array) -> None:
+        w -= self.factor * self.lr * g
+
+
+@pytest.mark.parametrize("optimizer", [Strict(1e30, factor=1.0), EMA(inner=SGD(1e30))], ids=str)
+def test_the_advice_of_a_run_that_diverged_needs_no_other_optimizer(optimizer):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    trainer = Trainer(MultiLayerNet(3, [4], 2), (x, np.arange(20) % 2), optimizer=optimizer)
+    with pytest.raises(DivergenceError, match=r"try an lr below 1e\+30, such as "):
+        list(trainer.run(3))
