@@ -188,7 +188,8 @@ class Optimizer(ABC):
 
     def __repr__(self) -> str:
         """The class and its hyper-parameters; of those that all optimizers have, what is set."""
-        shown = [one for one in fields(self) if not one.kw_only or self._is_set(one)]
+        common = {one.name for one in fields(Optimizer) if one.kw_only}
+        shown = [one for one in fields(self) if one.name not in common or self._is_set(one)]
         values = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in shown)
         return f"{type(self).__name__}({values})"
 
