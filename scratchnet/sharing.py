@@ -5,9 +5,8 @@ A value depends on its own element alone, so the result is the same to the bit f
 
 import contextvars
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -35,6 +34,8 @@ def _do_all(work: Callable[[T], object], pieces: Sequence[T]) -> None:
 
 
 @cache
-def _helpers(threads: int) -> ThreadPoolExecutor:
+def _helpers(threads: int) -> Any:
     """Threads that are kept: starting one takes longer than the work of a step."""
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(threads, thread_name_prefix="scratchnet")

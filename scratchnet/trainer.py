@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from scratchnet.errors import DivergenceError, ParameterError, ShapeError
 from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.parameters import Array
-from scratchnet.randomness import generator, permutation
+from scratchnet.randomness import generator
 from scratchnet.schedules import Plateau, Schedule, make_schedule
 
 Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
@@ -103,7 +102,7 @@ class Trainer:
         self.network = network
         self.train = _fit(network, "train", train)
         if self.train.scale == 1.0:
-            hint_at_scale(self.train.x)
+            hint_at_scale(self.train.x[: self.train.block_rows])
         network.observe(self.train.x, self.train.t, self.train.scale, self.train.weights)
         self.validation = None if validation is None else _fit(network, "validation", validation)
         self.optimizer = make_optimizer(optimizer, lr, **options)
@@ -204,12 +203,10 @@ class Trainer:
         done = self.steps - self.epochs * len(self.batches)
         if not done:
             self._loss_sum, self._right = 0.0, 0
-        order = np.arange(len(self.train))
-        if self.shuffle:
-            order = permutation(len(self.train), self.seed, "shuffle", self.epochs)
+        seed = self.seed if self.shuffle else None
         # What overflows ends in a loss that is not finite, which is reported with its step.
         with np.errstate(over="ignore", invalid="ignore"):
-            for index in islice(self.batches.slices(order), done, None):
+            for index in self.batches.epoch(seed, self.epochs, done):
                 x, t = self.batches.gather(index)
                 if self.augment is not None:
                     x = self.augment(x, generator(self.seed, "augment", self.steps))
@@ -291,8 +288,10 @@ class Trainer:
             )
 
     def _advice(self) -> str:
-        default = type(self.optimizer).__dataclass_fields__["lr"].default
-        usual = min(default or math.inf, self.optimizer.lr / 10)  # a wrapper's is that within
+        default: Any = type(self.optimizer).__dataclass_fields__["lr"].default
+        usual = self.optimizer.lr / 10
+        if default is not None:  # a wrapper's is that of the optimizer within
+            usual = min(default, usual)
         return f"try an lr below {self.optimizer.lr:g}, such as {usual:g}"
 
     def _divergence(self, x: Array, what: str) -> str:
