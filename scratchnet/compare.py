@@ -7,6 +7,7 @@ budget; the test samples are looked at only with the rate that was chosen.
 
 import csv
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -27,8 +28,13 @@ from scratchnet.schedules import Schedule
 from scratchnet.tables import align
 from scratchnet.trainer import Epoch, Trainer
 
-AUTOMATIC = tuple(10.0**power for power in (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5))
+AUTOMATIC = tuple(10.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0))
 """What an automatic grid multiplies an optimizer's own rate by."""
+STEP = 10.0**0.5
+WIDER = 4
+"""How many rates an automatic grid may grow by, where the best one is at its end."""
+NEAR = 0.05
+"""An optimizer that stays further below the best does not lower the target."""
 LEVEL = 0.05
 """A difference is shown where its p, corrected for how many there are, is below this."""
 
@@ -47,6 +53,8 @@ class Trial:
     test_accuracy: float | None = None
     diverged: bool = False
     """Whether a value was not finite before the last epoch had ended."""
+    final: bool = False
+    """Whether it was to look at the test samples, having the chosen rate."""
 
     @property
     def val_loss(self) -> float | None:
@@ -116,6 +124,8 @@ class Comparison:
         for row in rows:
             pair = frozenset((row["optimizer"], best))
             row["verdict"] = "highest" if row["optimizer"] == best else verdicts.get(pair)
+            if len(rows) == 1:
+                row["verdict"] = None
         return rows
 
     def _row(self, name: str, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -192,10 +202,13 @@ class Comparison:
         return pd.DataFrame(list(self.epochs()))
 
     def epochs(self) -> Iterator[dict[str, Any]]:
-        """A row for each epoch of each trial, `chosen` or of the rest of the grid."""
+        """A row for each epoch of each trial, `chosen` or of the rest of the grid.
+
+        "rate" is the trial's, "lr" what the schedule made of it at the end of the epoch.
+        """
         for chosen, trials in ((True, self.trials), (False, self.tuning)):
             for trial in trials:
-                about = {"optimizer": trial.optimizer, "lr": trial.lr, "seed": trial.seed}
+                about = {"optimizer": trial.optimizer, "rate": trial.lr, "seed": trial.seed}
                 for epoch in trial.history:
                     yield {**about, "chosen": chosen, **as_row(epoch)}
 
@@ -210,7 +223,8 @@ class Comparison:
         notes = []
         if self.target is not None:
             notes.append(
-                f"epochs and seconds are those to a validation accuracy of {self.target:.4f}"
+                f"epochs and seconds are those to a validation accuracy of {self.target:.4f}, "
+                "seconds as they came"
             )
         at_end = [name for name in self.optimizers if self._at_end_of_grid(name)]
         if at_end:
@@ -218,13 +232,12 @@ class Comparison:
                 f"the best rate is at the end of the grid for {', '.join(at_end)}: a wider one may "
                 "have a better"
             )
-        if seeds == 1:
+        several = len(self.optimizers) > 1
+        if seeds == 1 and several:
             notes.append("with one seed no difference can be shown; more seeds can show one")
-        elif len(self.optimizers) > 1:
-            notes.append(
-                f"means of {seeds} seeds with 95 % intervals; differences by paired t-tests, "
-                f"corrected for all pairs (Holm), at {LEVEL:g}"
-            )
+        if seeds > 1:
+            test = f"; differences by paired t-tests, corrected for all pairs (Holm), at {LEVEL:g}"
+            notes.append(f"means of {seeds} seeds with 95 % intervals{test if several else ''}")
         return notes
 
 
@@ -250,9 +263,11 @@ def compare(
 
     `seeds` networks like it are drawn by the seeds 0, 1, ..., or by those listed, which order the
     batches too. `lr_grid` None is each optimizer's own rate, "auto" that times powers of the square
-    root of 10 from 10^-1.5 to 10^1.5, or a list of rates: of these the one with the highest
+    root of 10 from 0.1 to 100, and up to four further ones for an optimizer whose best is at the
+    end, or a list of rates: of these the one with the highest
     validation accuracy with the first seed is chosen, ties by the lower loss. `target` is by
-    default the validation accuracy that every optimizer has reached with every seed. `schedule`,
+    default the validation accuracy that every optimizer has reached with every seed, but for those
+    that stayed 0.05 below the best. `schedule`,
     `augment` and `remeasure` are the Trainer's. `jobs` processes share the work, with one thread of
     BLAS each. `run` takes the place of `run_trial`. `progress(trial, done, all)` hears of each
     trial as it ends, and of none before the first.
@@ -262,6 +277,11 @@ def compare(
 
     Raises ParameterError for an unknown optimizer, or an option out of its range.
     """
+    if not (isinstance(dataset, Dataset) and isinstance(network, MultiLayerNet)):
+        raise ParameterError(
+            "dataset must be a Dataset, as load('digits'), and network a MultiLayerNet, got "
+            f"{type(dataset).__name__} and {type(network).__name__}"
+        )
     chosen = _optimizers(optimizers)
     drawn = _seeds(seeds)
     if target is not None:
@@ -290,13 +310,22 @@ def compare(
     total = len(tried) + len(chosen) * len(drawn)
     workers = _Workers(common, run or run_trial, jobs, progress, total)
     tuning = workers.run(tried, final=False)
+    for _ in range(WIDER if lr_grid == "auto" else 0):
+        more = [
+            (name, chosen[name], rate, drawn[0])
+            for name in chosen
+            if (rate := _beyond([t for t in tuning if t.optimizer == name])) is not None
+        ]
+        workers.total += len(more)
+        tuning += workers.run(more, final=False)
     best = {name: rates[0] for name, rates in grid.items()}
     for name in {trial.optimizer: None for trial in tuning}:
         best[name] = max((t for t in tuning if t.optimizer == name), key=_merit).lr
     final = workers.run([(n, chosen[n], best[n], s) for n in chosen for s in drawn], final=True)
     if target is None:
-        highest = [_highest([t for t in final if t.optimizer == name]) for name in chosen]
-        target = min((value for value in highest if value is not None), default=None)
+        tops = [_highest([t for t in final if t.optimizer == name]) for name in chosen]
+        known = [top for top in tops if top is not None]
+        target = min((top for top in known if top >= max(known) - NEAR), default=None)
     return Comparison(tuple(final), tuple(tuning), target)
 
 
@@ -321,6 +350,8 @@ Run = Callable[[Common, Task, bool], Trial]
 
 def _optimizers(given: Sequence[str] | Mapping[str, Optimizer]) -> dict[str, Optimizer]:
     """The optimizers by name; raises ParameterError where there are none, or one twice."""
+    if isinstance(given, str):
+        raise ParameterError(f"optimizers must be a list of names, got {given!r}; use brackets")
     if isinstance(given, Mapping):
         made = dict(given)
     else:
@@ -341,6 +372,8 @@ def _rates(optimizer: Optimizer, lr_grid: str | Sequence[float] | None) -> list[
     if isinstance(lr_grid, str):
         check_word("lr_grid", lr_grid, ("auto",))
         return [optimizer.lr * factor for factor in AUTOMATIC]
+    if not np.iterable(lr_grid):
+        raise ParameterError(f"lr_grid must be auto, None or a list of rates, got {lr_grid!r}")
     rates = [check_above_zero(f"lr_grid[{k}]", lr) for k, lr in enumerate(lr_grid)]
     if not rates:
         raise ParameterError("lr_grid must hold at least one rate, got none")
@@ -380,12 +413,18 @@ class _Workers:
         one: Callable[..., Any] = delayed(self.run_one)
         jobs = min(self.jobs, max(1, len(tasks)))
         found: dict[tuple[str, float, int], Trial] = {}
-        for trial in Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        trials = Parallel(n_jobs=jobs, return_as="generator_unordered")(
             one(self.common, task, final) for task in tasks
-        ):
-            found[trial.optimizer, trial.lr, trial.seed] = trial
-            self.done += 1
-            self._tell(trial)
+        )
+        try:
+            for trial in trials:
+                found[trial.optimizer, trial.lr, trial.seed] = trial
+                self.done += 1
+                self._tell(trial)
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of trials that nobody waits for any more
+                trials.close()
         return [found[name, lr, seed] for name, _, lr, seed in tasks]
 
     def _tell(self, trial: Trial | None) -> None:
@@ -428,7 +467,18 @@ def run_trial(common: Common, task: Task, final: bool) -> Trial:
     except DivergenceError:
         diverged = True
     points = tuple((row["step"], row["loss"]) for row in curve.take())
-    return Trial(name, lr, seed, tuple(trainer.history), points, *tested, diverged)
+    return Trial(name, lr, seed, tuple(trainer.history), points, *tested, diverged, final)
+
+
+def _beyond(tuning: Sequence[Trial]) -> float | None:
+    """The next rate of a grid whose best one is at its end; None where it is inside."""
+    if not tuning:
+        return None
+    rates = sorted(trial.lr for trial in tuning)
+    best = max(tuning, key=_merit).lr
+    if best == rates[-1]:
+        return best * STEP
+    return best / STEP if best == rates[0] else None
 
 
 def _merit(trial: Trial) -> tuple[float, float]:
@@ -490,4 +540,4 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     seconds = "" if row["seconds_to_target"] is None else f"{row['seconds_to_target']:.3f}"
     verdict = {"highest": "the highest", "difference": "differs from the highest"}
     told = verdict.get(row["verdict"], row["verdict"] or "")
-    return (row["optimizer"], f"{row['lr']:.3g}", shown, loss, epochs, seconds, told)
+    return (row["optimizer"], f"{row['lr']:.4g}", shown, loss, epochs, seconds, told)

@@ -27,6 +27,7 @@ from scratchnet.trainer import Trainer
 
 ALONE = {"seeds": 1, "lr_grid": None, "jobs": None, "target": None, "patience": None, "json": False}
 """The arguments of a comparison that its runs do not have."""
+TRIALS = "trials"
 FREE_TO_CHANGE = frozenset({"jobs", "seeds", "target", "data_dir", "report"})
 """The arguments that a comparison may go on with others of: its trials stay the same."""
 
@@ -84,6 +85,20 @@ class CompareJob:
 
     def _compare(self, folder: ComparisonFolder) -> Comparison:
         arguments = self.arguments
+        kept = {path.name for path in (folder.path / TRIALS).glob("*.json")}
+        if kept:
+            self.screen.note(f"{len(kept)} trials are there already")
+        jobs = arguments.jobs or environment.processors()
+        if jobs > 1:
+            self.screen.note(
+                f"{jobs} processes side by side slow each other down; for seconds to go by use "
+                "--jobs 1"
+            )
+
+        def progress(trial: Trial | None, done: int, total: int) -> None:
+            new = trial is None or place_of(*_key(trial)) not in kept
+            self.screen.trial(trial, done, total, new=new)
+
         with self.screen.bar("trial"):
             return compare(
                 self.optimizers,
@@ -98,10 +113,10 @@ class CompareJob:
                 augment=self.trainer.augment,
                 remeasure=arguments.remeasure,
                 target=arguments.target,
-                jobs=arguments.jobs or environment.processors(),
+                jobs=jobs,
                 # Absolute, as a process that is used again may be somewhere else.
                 run=Runner(arguments, self.dataset, folder.path.absolute()),
-                progress=self.screen.trial,
+                progress=progress,
             )
 
     def _check_data(self, folder: ComparisonFolder) -> None:
@@ -174,8 +189,7 @@ class Runner:
     def __call__(self, common: Common, task: Task, final: bool) -> Trial:
         """The trial; kept in `trials/` from the moment it ends."""
         name, _, lr, seed = task
-        kind = "final" if final else "tuning"
-        place = self.path / "trials" / f"{name}-{kind}-lr-{lr:.9g}-seed-{seed}.json"
+        place = self.path / TRIALS / place_of(name, lr, seed, final)
         with suppress(OSError, ValueError, KeyError, TypeError):
             return Trial.from_dict(json.loads(place.read_bytes()))
         with environment.limit_threads(1):
@@ -211,7 +225,16 @@ class Runner:
         history = tuple(trainer.history)
         curve = tuple((row["step"], row["loss"]) for row in job.folder.steps.read())
         loss, accuracy = found.get("test_loss"), found.get("test_accuracy")
-        return Trial(name, lr, seed, history, curve, loss, accuracy, diverged=not found)
+        return Trial(name, lr, seed, history, curve, loss, accuracy, not found, final=True)
+
+
+def _key(trial: Trial) -> tuple[str, float, int, bool]:
+    return trial.optimizer, trial.lr, trial.seed, trial.final
+
+
+def place_of(name: str, lr: float, seed: int, final: bool) -> str:
+    """The name of the file that such a trial is kept in."""
+    return f"{name}-{'final' if final else 'tuning'}-lr-{lr:.9g}-seed-{seed}.json"
 
 
 def _end_workers() -> None:

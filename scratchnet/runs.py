@@ -169,7 +169,7 @@ class RunFolder(OutputFolder):
 class ComparisonFolder(OutputFolder):
     """The folder of a comparison: `trials.csv`, and a RunFolder for each optimizer."""
 
-    table = ("trials.csv", ("optimizer", "lr", "seed", "chosen", *COLUMNS))
+    table = ("trials.csv", ("optimizer", "rate", "seed", "chosen", *COLUMNS))
 
 
 class PathsFolder(OutputFolder):

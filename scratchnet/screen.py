@@ -86,12 +86,12 @@ class Screen:
             self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             self._bar.update()
 
-    def trial(self, trial: Trial | None, done: int, total: int) -> None:
-        """Move the bar by a trial of a comparison, and say how that went."""
+    def trial(self, trial: Trial | None, done: int, total: int, *, new: bool = True) -> None:
+        """Move the bar by a trial of a comparison, and say how that went, where it is new."""
         if self._bar is not None:
             self._bar.total = total
             self._bar.update(done - self._bar.n)
-        if self.quiet or trial is None:
+        if self.quiet or trial is None or not new:
             return
         width = len(str(total))
         found = "diverged"
@@ -100,8 +100,10 @@ class Screen:
             found = f"loss {last.loss:.4f}"
             if last.val_loss is not None:
                 found += f"  val_loss {last.val_loss:.4f}  val_accuracy {last.val_accuracy:.4f}"
+            if trial.test_accuracy is not None:
+                found += f"  test_accuracy {trial.test_accuracy:.4f}"
         self._say(
-            f"trial {done:>{width}}/{total}  {trial.optimizer}, lr {trial.lr:.3g}, "
+            f"trial {done:>{width}}/{total}  {trial.optimizer}, lr {trial.lr:.4g}, "
             f"seed {trial.seed}  {found}  {trial.seconds:.3f} s"
         )
 

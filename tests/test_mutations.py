@@ -179,8 +179,8 @@ MUTATIONS = [
     Mutation(
         "b03 the last epoch's order is used again",
         "trainer.py",
-        '"shuffle", self.epochs)',
-        '"shuffle", 0)',
+        "self.batches.epoch(seed, self.epochs, done)",
+        "self.batches.epoch(seed, 0, done)",
         "test_trainer.py",
     ),
     Mutation(

@@ -83,7 +83,7 @@ def test_every_number_of_the_page_of_a_run_is_that_of_results_json(made):
             assert f"{row[what]:.4f}" in seen
     for mistake in results["test"]["mistakes"]:
         told = f"{mistake['label']} taken for {mistake['prediction']}"
-        assert f"{told}, {mistake['confidence']:.1%} sure" in seen
+        assert f"{told}: {mistake['confidence']:.1%}" in seen
     figures = inside(text, "figures")
     assert figures["confusion"]["data"][0]["text"] == results["test"]["confusion"]
     bars = {each["name"]: each["y"] for each in figures["classes"]["data"]}

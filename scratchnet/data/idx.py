@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 import zlib
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,40 @@ def read_images(path: str | os.PathLike[str]) -> Bytes:
 def read_labels(path: str | os.PathLike[str]) -> Bytes:
     """Read an IDX file of labels, uint8 (N,); raises DataError as `read_idx` does."""
     return read_idx(path, ndim=1)
+
+
+def read_idx_shape(file: io.BufferedReader, size: int) -> tuple[int, ...]:
+    """The shape in the header of a plain IDX file of `size` bytes; `file` is left behind it.
+
+    Raises DataError, naming no path, where the header is not sound or the size is another.
+    """
+    shape = _read_shape(file, None)
+    _check_size(shape, size)
+    return shape
+
+
+def read_npy_layout(
+    file: io.BufferedReader, size: int
+) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    """Shape, dtype and whether in Fortran order of a .npy of `size` bytes; `file` is left behind.
+
+    Raises DataError, naming no path, where the header is not sound, the size is another, or it
+    holds Python objects.
+    """
+    try:
+        shape, fortran, dtype = _read_npy_header(file)
+    # On damaged bytes NumPy's header parser raises a dozen kinds of exceptions.
+    except Exception as error:
+        raise DataError(f"it is a damaged .npy ({error}); {AGAIN}") from error
+    if dtype.hasobject:
+        raise DataError("it must hold numbers, got Python objects, which are never unpickled")
+    need = file.tell() + math.prod(shape) * dtype.itemsize
+    if need != size or min(shape, default=0) < 0:
+        raise DataError(
+            f"its header says {shape} of {dtype}, which makes {need} bytes, but the file has "
+            f"{size}; {AGAIN}"
+        )
+    return shape, dtype, fortran
 
 
 def read_npz(
@@ -180,11 +214,8 @@ def _read_array(file: Stream, max_bytes: int, ndim: int | None, file_size: int |
             "if that is right, raise max_bytes"
         )
     total = len(header(shape)) + count
-    if file_size is not None and file_size != total:
-        raise DataError(
-            f"{sizes} bytes and the header make {total} bytes, but the file has {file_size} "
-            f"({abs(file_size - total)} too {'many' if file_size > total else 'few'}); {AGAIN}"
-        )
+    if file_size is not None:
+        _check_size(shape, file_size)
     try:
         array = np.empty(count, dtype=np.uint8)
     except MemoryError as error:
@@ -195,6 +226,17 @@ def _read_array(file: Stream, max_bytes: int, ndim: int | None, file_size: int |
     if _next(file, 1, total, total):
         raise DataError(f"it goes on after the {total} bytes that its header declares; {AGAIN}")
     return array.reshape(shape)
+
+
+def _check_size(shape: tuple[int, ...], file_size: int) -> None:
+    """Refuse a plain file that is longer or shorter than header and bytes of this shape."""
+    total = len(header(shape)) + math.prod(shape)
+    if file_size != total:
+        raise DataError(
+            f"{' x '.join(map(str, shape))} bytes and the header make {total} bytes, but the file "
+            f"has {file_size} ({abs(file_size - total)} too "
+            f"{'many' if file_size > total else 'few'}); {AGAIN}"
+        )
 
 
 def _read_shape(file: Stream, ndim: int | None) -> tuple[int, ...]:
@@ -289,11 +331,8 @@ def _check_directory(archive: zipfile.ZipFile, max_bytes: int) -> None:
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> Array:
     """Read one array, after its header was checked; zipfile checks its CRC at the last byte."""
-    npy = np.lib.format
     with archive.open(member) as file:
-        version = npy.read_magic(file)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(file)
+        shape, _, dtype = _read_npy_header(file)
         start = file.tell()
     if dtype.kind not in kinds:
         raise DataError(f"{member.filename!r} is of dtype {dtype}; only numbers are read")
@@ -304,5 +343,14 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) 
             f"but has {member.file_size}; {AGAIN}"
         )
     with archive.open(member) as file:
-        array: Array = npy.read_array(file, allow_pickle=False)
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
     return array
+
+
+def _read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and dtype, as a .npy begins with them."""
+    npy = np.lib.format
+    version = npy.read_magic(file)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read_header(file)
+    return found

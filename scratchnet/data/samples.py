@@ -5,6 +5,7 @@ Everything is checked where it comes in (`Samples`); what comes after relies on 
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_dtype, check_integer
+from scratchnet.data.mapped import (
+    POOL_BLOCKS,
+    FileArray,
+    blocks_of,
+    let_go,
+    map_rows,
+    mapped_batches,
+    place_of,
+    read_targets,
+    rows_in_block,
+)
 from scratchnet.errors import DataError, DtypeError, ParameterError, ShapeError
 from scratchnet.parameters import Array
 from scratchnet.randomness import permutation
@@ -39,12 +51,15 @@ class Samples:
     Raises DtypeError (no numbers), ShapeError (shapes, lengths, labels below 0), DataError (NaN,
     infinity or a value beyond float32, with its row and column), ParameterError (scale, weights).
 
+    `Samples.open` leaves `x` in its file, for data larger than memory. `block_rows` is then how
+    many rows are read together; of samples in memory it is None.
+
     >>> samples = Samples(np.array([[0, 255]], dtype=np.uint8), [7], scale=1 / 255)
     >>> samples[:]
     (array([[0., 1.]], dtype=float32), array([7]))
     """
 
-    __slots__ = ("scale", "t", "weights", "x")
+    __slots__ = ("_digest", "block_rows", "scale", "t", "weights", "x")
 
     def __init__(
         self,
@@ -53,11 +68,67 @@ class Samples:
         scale: float = 1.0,
         weights: npt.ArrayLike | None = None,
     ) -> None:
+        self._take(_features(x), t, scale, weights, None)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        t: npt.ArrayLike | str | os.PathLike[str],
+        scale: float = 1.0,
+        weights: npt.ArrayLike | None = None,
+        *,
+        rows: slice = slice(None),
+        block_rows: int | None = None,
+    ) -> "Samples":
+        """Samples whose x stays in its file, mapped into memory, and may be larger than memory.
+
+        `path` is a .npy of uint8, float32 or float64 in C order, or an IDX file, not packed: x
+        (N, D) or images (N, H, W, ...). `t` are the targets or the path of a .npy or IDX file of
+        them. Only `rows` of both are taken: a slice of step 1, as of one part for training, another
+        for validation, where the file is in no particular order. Floats are read through once, to
+        be checked; bytes are not. The file must not change while it is used: where it is cut short
+        the system ends the process.
+
+        The Trainer visits them by blocks of `block_rows` rows, by default as many as fit into 2
+        MiB, each once an epoch. 32 blocks, drawn from all, are a pool, whose rows are shuffled: so
+        the order is less random than that of samples in memory, the more so where the file is
+        sorted. Up to 32 blocks it is the very same order. Memory holds one pool and the targets.
+
+        Raises DataError for a file that cannot be used as it lies there, else what `Samples` does.
+
+        >>> samples = Samples.open("images.npy", "labels.npy", scale=1 / 255)
+        """
+        x = map_rows(path)
+        if rows.step not in (None, 1) or not len(x[rows]):
+            raise ParameterError(f"rows must be a slice of step 1 of {len(x)} rows, got {rows}")
+        if block_rows is None:
+            block_rows = rows_in_block(x)
+        check_integer("block_rows", block_rows, 1)
+        targets = read_targets(t) if isinstance(t, str | os.PathLike) else t
+        samples = object.__new__(cls)
+        samples._take(x, targets, scale, weights, block_rows)
+        samples = samples._part(rows)
+        if x.dtype != np.uint8:
+            _refuse_not_finite(samples.x)
+        return samples
+
+    def _take(
+        self,
+        x: Array,
+        t: npt.ArrayLike,
+        scale: float,
+        weights: npt.ArrayLike | None,
+        block_rows: int | None,
+    ) -> None:
+        """Keep x (N, D), which has been checked, and what belongs to it, which is checked here."""
         if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale <= LARGEST):
             raise ParameterError(f"scale must be a finite number above 0, got {scale!r}")
-        self.x: Array = _read_only(_features(x))
+        self.x: Array = _read_only(x)
         self.t: Array = _read_only(_targets(t))
         self.scale = float(scale)
+        self.block_rows = block_rows
+        self._digest: str | None = None
         if len(self.x) != len(self.t):
             raise ShapeError(
                 f"x has {len(self.x)} rows, t has {len(self.t)}; give one label for each sample"
@@ -91,16 +162,36 @@ class Samples:
     def digest(self) -> str:
         """SHA-256 (hex) of the content: dtype, shape and bytes of all arrays, and the scale.
 
-        Bytes are taken in little-endian order, so it is the same anywhere.
+        Bytes are taken in little-endian order, so it is the same anywhere. It is computed once.
+
+        Of an x that stays in its file and has more than 32 blocks, these are taken: `block_rows`,
+        and of the bytes those of 32 blocks at even distances, the first and the last among them.
+        So a change within other blocks is not seen.
         """
+        if self._digest is None:
+            self._digest = self._hash()
+        return self._digest
+
+    def _hash(self) -> str:
         total = hashlib.sha256()
         targets = self.t.astype("<i8") if self.t.ndim == 1 else self.t
         weights = () if self.weights is None else (self.weights,)
         for array in (self.x, targets, *weights):
-            plain = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            total.update(f"{plain.dtype.str} {plain.shape} {self.scale!r}\n".encode())
-            total.update(plain.data)
+            plain = array.dtype.newbyteorder("<")
+            total.update(f"{plain.str} {array.shape} {self.scale!r}\n".encode())
+            for part in self._hashed_parts(total) if array is self.x else [array]:
+                total.update(part.astype(plain, copy=False).data)
+                let_go(part)
         return total.hexdigest()
+
+    def _hashed_parts(self, total: "hashlib._Hash") -> Iterator[Array]:
+        """The parts of x that `digest` covers; notes in `total` where these are not all."""
+        step = self.block_rows or len(self)
+        starts = np.arange(0, len(self), step)
+        if len(starts) > POOL_BLOCKS:
+            total.update(f"{POOL_BLOCKS} of {len(starts)} blocks of {step} rows\n".encode())
+            starts = starts[np.linspace(0, len(starts) - 1, POOL_BLOCKS).astype(np.intp)]
+        return (self.x[start : start + step] for start in starts)
 
     def first(self, n: int) -> "Samples":
         """The first n samples, in the same memory; raises ParameterError where there are fewer."""
@@ -120,8 +211,14 @@ class Samples:
 
         Where targets are values all samples are taken for one class.
 
-        Raises ParameterError for a fraction outside (0, 1), a seed below 0 or an empty side.
+        Raises ParameterError for a fraction outside (0, 1), a seed below 0, an empty side, or for
+        samples that stay in their file, of which both sides would be copies in memory.
         """
+        if self.block_rows is not None:
+            raise ParameterError(
+                "samples to be split must be in memory, these stay in their file; open one part "
+                "with rows=slice(0, n), the other with rows=slice(n, None)"
+            )
         if not (isinstance(fraction, float | np.floating) and 0 < fraction < 1):
             raise ParameterError(f"fraction must lie between 0 and 1, got {fraction!r}")
         labels = self.t if self.t.ndim == 1 else np.zeros(len(self), np.intp)
@@ -141,7 +238,20 @@ class Samples:
 
     def _part(self, which: slice | npt.NDArray[np.bool_]) -> "Samples":
         weights = None if self.weights is None else self.weights[which]
-        return Samples(self.x[which], self.t[which], self.scale, weights)
+        if self.block_rows is None:
+            return Samples(self.x[which], self.t[which], self.scale, weights)
+        part = object.__new__(Samples)
+        part._take(self.x[which], self.t[which], self.scale, weights, self.block_rows)
+        return part
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process makes them of: of an x that stays in its file, where that is."""
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return state if self.block_rows is None else {**state, "x": place_of(self.x)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value.open() if isinstance(value, FileArray) else value)
 
 
 class Batches:
@@ -199,6 +309,21 @@ class Batches:
         for start in range(0, len(rows), self.batch_size):
             yield rows[start : start + self.batch_size]
 
+    def epoch(self, seed: int | None, number: int, done: int = 0) -> Iterator[Labels]:
+        """The indices (n,) of each batch of epoch `number`, from batch `done` on.
+
+        Every sample once, in an order drawn from the seed's stream ("shuffle", number), or as they
+        stand with seed None. Of samples that stay in their file see `Samples.open`.
+        """
+        samples = self.samples
+        if samples.block_rows is not None:
+            return mapped_batches(
+                samples.x, samples.block_rows, self.batch_size, seed, number, done
+            )
+        n = len(samples)
+        order = np.arange(n) if seed is None else permutation(n, seed, "shuffle", number)
+        return self.slices(order[done * self.batch_size :])
+
     def in_order(self) -> Iterator[tuple[Array, Array]]:
         """All samples once, row after row, as (x, t) like `gather`'s; for evaluation.
 
@@ -206,12 +331,14 @@ class Batches:
         """
         for start in range(0, len(self.samples), self.batch_size):
             part = slice(start, start + self.batch_size)
-            x, t = self.samples.x[part], self.samples.t[part]
+            raw, t = self.samples.x[part], self.samples.t[part]
+            x = raw
             if not self._ready:
                 x = np.multiply(
-                    x, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
+                    raw, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
                 )
             yield x, t
+            let_go(raw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,13 +425,12 @@ def _kept_type(dtype: np.dtype[Any]) -> type[np.generic]:
 
 def _refuse_not_finite(x: Array) -> None:
     """Raise DataError for the first cell that is NaN or does not fit float32, with its place."""
-    if x.min() >= -LARGEST and x.max() <= LARGEST:  # makes no temporary; false for NaN
-        return
-    step = max(1, 2**18 // x.shape[1])  # in blocks, so that the search needs little memory
     rows: list[int] = []
-    for start in range(0, len(x), step):
-        good = (np.abs(x[start : start + step]) <= LARGEST).all(axis=1)
-        rows.extend(start + np.flatnonzero(~good))
+    for start, block in blocks_of(x):  # so that the search needs little memory
+        if not (block.min() >= -LARGEST and block.max() <= LARGEST):  # no temporary; so with NaN
+            rows.extend(start + np.flatnonzero(~(np.abs(block) <= LARGEST).all(axis=1)))
+    if not rows:
+        return
     column = int(np.flatnonzero(~(np.abs(x[rows[0]]) <= LARGEST))[0])
     value = x[rows[0], column]
     what = (

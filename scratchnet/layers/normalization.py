@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_above_zero, check_integer, check_share, check_word
+from scratchnet.data.mapped import let_go
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array
 
@@ -254,9 +255,11 @@ def column_moments(x: Array, scale: float, weights: Array | None = None) -> tupl
     for rows in blocks:
         block = x[rows].astype(np.float64)
         mean += column_sums(block) / len(x) if w is None else column_sums(block * w[rows])
+        let_go(x[rows])
     for rows in blocks:
         d = x[rows] - mean
         var += column_sums(d, d) / len(x) if w is None else column_sums(d * w[rows], d)
+        let_go(x[rows])
     return mean * scale, var * scale**2
 
 

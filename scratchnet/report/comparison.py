@@ -1,23 +1,28 @@
 """The page of a comparison: loss against steps and seconds, rates, intervals, and the table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
 from scratchnet.compare import Comparison, Trial
+from scratchnet.parameters import Array
 from scratchnet.report.page import COLOURS, Figure, figure_box, make_page, section, style, table
 from scratchnet.report.run import curve, figure, origin
 
 CAPTIONS = {
-    "steps": "Training loss over steps, of the first seed",
+    "steps": "Training loss over steps, of the first seed; each point is a mean",
     "seconds": "The same loss over seconds of training",
     "validation": "Validation accuracy over epochs: mean of the seeds, and their range",
     "intervals": "Test accuracy: every seed, the mean and its 95 % interval",
     "rates": "Validation accuracy after the last epoch for each learning rate tried",
 }
 RANGE_OPACITY = 0.15
+POINTS = 60
+"""Points of a loss curve: each is a mean, or single batches would hide what happens."""
+DECADES = {"type": "log", "exponentformat": "power", "dtick": 1}
+"""A logarithmic axis with a tick for each power of ten."""
 
 
 def comparison_page(
@@ -58,9 +63,9 @@ def comparison_figures(found: Comparison) -> dict[str, Figure]:
         "intervals": _intervals(found),
         "rates": figure(list(_rates(found)), "learning rate", "validation accuracy"),
     }
-    figures["rates"]["layout"]["xaxis"] |= {"type": "log", "exponentformat": "power"}
+    figures["rates"]["layout"]["xaxis"] |= DECADES
     for name in ("steps", "seconds"):
-        figures[name]["layout"]["yaxis"]["type"] = "log"
+        figures[name]["layout"]["yaxis"] |= DECADES
     for each in figures.values():
         each["layout"]["showlegend"] = len(names) > 1
     figures["intervals"]["layout"]["showlegend"] = False
@@ -71,13 +76,23 @@ def _losses(found: Comparison, against: str) -> Iterator[dict[str, Any]]:
     """The training loss of each optimizer's first trial."""
     for k, name in enumerate(found.optimizers):
         trial = found.of(name)[0]
-        x = np.array([step for step, _ in trial.curve], dtype=float)
+        x, losses = _means(trial.curve)
         if against == "seconds":
             steps = [0, *(epoch.steps for epoch in trial.history)]
             seconds = np.cumsum([0.0, *(epoch.seconds for epoch in trial.history)])
             within = x <= steps[-1]  # of an epoch that broke off no time is known
             x = np.interp(x[within], steps, seconds)
-        yield curve(x.tolist(), [loss for _, loss in trial.curve][: len(x)], name, k)
+        yield curve(x.tolist(), losses[: len(x)].tolist(), name, k)
+
+
+def _means(points: Sequence[tuple[int, float]]) -> tuple[Array, Array]:
+    """Step and loss of at most POINTS means over neighbouring points, at the last step of each."""
+    steps = np.array([step for step, _ in points], dtype=float)
+    losses = np.array([loss for _, loss in points], dtype=float)
+    pieces = np.array_split(np.arange(len(steps)), min(POINTS, max(1, len(steps))))
+    ends = [piece[-1] for piece in pieces if len(piece)]
+    means = [losses[piece].mean() for piece in pieces if len(piece)]
+    return steps[ends], np.array(means)
 
 
 def _validation(found: Comparison) -> Iterator[dict[str, Any]]:
@@ -156,7 +171,7 @@ def _summary(results: Mapping[str, Any]) -> str:
     rows = [
         (
             row["optimizer"],
-            f"{row['lr']:.3g}",
+            f"{row['lr']:.4g}",
             _spread(row["test_accuracy"], row["interval"], "diverged"),
             _number(row["test_loss"]),
             _number(row["epochs_to_target"], "g", "never"),
@@ -169,7 +184,7 @@ def _summary(results: Mapping[str, Any]) -> str:
     ]
     head = ("Optimizer", "Rate", "Test accuracy", "Test loss", "Epochs to target")
     more = ("Seconds to target", "Seconds", "Diverged", "Verdict")
-    return table((*head, *more), rows, text=(8,))
+    return table((*head, *more), rows, text=(8,), stacked=True)
 
 
 def _differences(results: Mapping[str, Any]) -> list[str]:
@@ -188,7 +203,7 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
         "<p>Of test accuracy, over the seeds that both were trained with: mean difference, its "
         "95 % interval, and p of the paired t-test, corrected for the number of pairs. "
         "No difference shown does not mean equal: more seeds may show one.</p>",
-        table(("Pair", "Difference", "p", "Verdict"), rows, text=(3,)),
+        table(("Pair", "Difference", "p", "Verdict"), rows, text=(3,), stacked=True),
     ]
 
 

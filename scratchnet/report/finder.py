@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from scratchnet.finder import RangeTest
+from scratchnet.report.comparison import DECADES
 from scratchnet.report.page import Figure, figure_box, make_page, section, style, table
 from scratchnet.report.run import curve, figure, origin
 
@@ -48,7 +49,7 @@ def _figure(name: str, test: RangeTest) -> Figure:
     """Loss of each batch, smoothed loss, and a line at the suggestion."""
     batches = curve(test.rates, test.losses, "batches") | {"opacity": 0.4, "line": style(4)}
     smooth = curve(test.rates, test.smoothed, "smoothed")
-    start, low = max(test.smoothed[:10]), min(test.smoothed)
+    start, low = max(test.smoothed[:10]), min(test.losses)
     room = (start - low) or 1.0
     shapes = []
     if test.suggestion is not None:
@@ -58,7 +59,7 @@ def _figure(name: str, test: RangeTest) -> Figure:
         [batches, smooth],
         "learning rate",
         "loss",
-        xaxis={"type": "log", "exponentformat": "power"},
+        xaxis=dict(DECADES),
         yaxis={"range": [low - 0.1 * room, start + 0.5 * room]},
         shapes=shapes,
     )

@@ -37,6 +37,7 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 $style</style>
 </head>
 <body>
+<noscript><p>The figures are drawn by JavaScript, which is switched off.</p></noscript>
 $body
 <script type="application/json" id="page-data">$data</script>
 <script type="application/json" id="page-figures">$figures</script>
@@ -103,12 +104,25 @@ def section(name: str, title: str, *content: str) -> str:
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", text: Sequence[int] = ()
+    head: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    caption: str = "",
+    text: Sequence[int] = (),
+    *,
+    stacked: bool = False,
 ) -> str:
-    """A table that scrolls by itself where it is too wide; columns in `text` are words."""
+    """A table that scrolls by itself where it is too wide; columns in `text` are words.
+
+    `stacked` shows each row as a block of its own on a narrow screen, instead of scrolling.
+    """
 
     def cells(kind: str, values: Sequence[Any], scope: str = "") -> str:
         classes = [' class="text"' if k in text else "" for k in range(len(values))]
+        if stacked and kind == "td":
+            classes = [
+                f'{words} data-title="{escape(title)}"' if k else words
+                for k, (words, title) in enumerate(zip(classes, head, strict=True))
+            ]
         return "".join(
             f"<{kind}{scope}{words}>{escape(str(value))}</{kind}>"
             for value, words in zip(values, classes, strict=True)
@@ -118,8 +132,9 @@ def table(
     lines = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     header = cells("th", head, ' scope="col"')
     label = escape(caption or ", ".join(head))
+    kind = ' class="stacked"' if stacked else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{title}'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table{kind}>{title}'
         f"<thead><tr>{header}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></div>"
     )
 

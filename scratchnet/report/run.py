@@ -24,6 +24,8 @@ from scratchnet.runs import RunFolder
 
 FILTERS = 64
 """Units of the first layer whose weights are shown, at most."""
+FEW = 12
+"""Epochs up to which each has a tick of its own."""
 LABELLED = 30
 """Classes up to which the cells of the confusion matrix have their numbers written in."""
 
@@ -99,7 +101,7 @@ def learning_figures(history: Rows, steps: Rows) -> dict[str, Figure]:
     epochs = [row["epoch"] for row in history]
     per_epoch = history[0]["steps"] if history else 1
     fine = curve([row["step"] / per_epoch for row in steps], [row["loss"] for row in steps])
-    fine |= {"name": "batches", "opacity": 0.45, "line": {"color": COLOURS[0], "width": 1}}
+    fine |= {"name": "batches", "opacity": 0.6, "line": {"color": COLOURS[4], "width": 1}}
     pairs = {}
     for what, more in (("loss", [fine]), ("accuracy", [])):
         train = curve(epochs, [row[what] for row in history], "training", 0)
@@ -221,7 +223,7 @@ def origin(config: Mapping[str, Any], command: str, summary: str) -> list[str]:
     ]
     return [
         "<h3>The command that repeats it</h3>",
-        f'<pre tabindex="0">{escape(command)}</pre>',
+        f'<pre class="command" tabindex="0">{escape(command)}</pre>',
         f'<h3>Network</h3><pre tabindex="0">{escape(summary)}</pre>',
         table(("What", "Which"), facts, "Where it ran", text=(1,)),
         "<details><summary>All of config.json</summary>",
@@ -235,8 +237,13 @@ def curve(x: Sequence[Any], y: Sequence[Any], name: str = "", k: int = 0) -> dic
 
 
 def figure(data: Sequence[Mapping[str, Any]], x: str, y: str, **layout: Any) -> Figure:
-    """A figure with titles on its axes."""
+    """A figure with titles on its axes; curves over one axis are read off together."""
     axes: Figure = {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
+    ends = [each["x"][-1] for each in data if each.get("x")]
+    if x == "epoch" and ends and max(ends) <= FEW:
+        axes["xaxis"]["dtick"] = 1
+    if all(each.get("mode") == "lines" for each in data):
+        layout.setdefault("hovermode", "x unified")
     for name in axes:
         axes[name] |= layout.pop(name, {})
     return {"data": list(data), "layout": {**axes, "showlegend": len(data) > 1, **layout}}
@@ -280,9 +287,7 @@ def _mistakes(mistakes: Rows, dataset: Dataset) -> str:
     """The samples that were wrong with the most confidence, as pictures where they are images."""
     if not mistakes:
         return "<p>There were none.</p>"
-    texts = [
-        f"{m['label']} taken for {m['prediction']}, {m['confidence']:.1%} sure" for m in mistakes
-    ]
+    texts = [f"{m['label']} taken for {m['prediction']}: {m['confidence']:.1%}" for m in mistakes]
     shape = _picture_shape(dataset)
     if shape is None:
         rows = [(m["row"], m["label"], m["prediction"], f"{m['confidence']:.4f}") for m in mistakes]

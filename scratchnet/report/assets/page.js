@@ -28,6 +28,8 @@ function themed(layout) {
 
 function drawFigure(id) {
   const figure = FIGURES[id];
+  for (const trace of figure.data)
+    if (trace.texttemplate) trace.textfont = { color: shade("text") };
   Plotly.react(document.getElementById(id), figure.data, themed(figure.layout), {
     responsive: true,
     displaylogo: false,
