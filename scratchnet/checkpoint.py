@@ -248,7 +248,7 @@ class Checkpoints:
 
     def clear_strays(self) -> None:
         """Remove what a run that was killed had begun to write; only while the folder is locked."""
-        for name in os.listdir(self.folder):
+        for name in os.listdir(self.folder) if self.folder.exists() else ():
             if STRAY.fullmatch(name):
                 with suppress(OSError):
                     (self.folder / name).unlink()

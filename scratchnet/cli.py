@@ -53,6 +53,14 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
     OSError: 4,  # what is left: a folder that has gone while in use
 }
 """The exit status of each kind of error, the first that fits; 1 is left to bugs."""
+FOR_SURFACES = frozenset(
+    {"surface", "optimizer", "set", "lr", "lr_grid", "start", "steps", "seed", "report"}
+    | {"weight_decay", "clip_norm", "clip_value", "ema", "find_lr"}
+)
+NOT_FOR_RATES = frozenset(
+    {"lr", "lr_grid", "seeds", "jobs", "target", "epochs", "patience", "monitor", "schedule"}
+    | {"schedule_set", "warmup", "remeasure", "save_every"}
+)
 OLDEST_NUMPY = 2
 
 
@@ -137,6 +145,7 @@ def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> No
         verbose=arguments.verbose,
         json=arguments.json,
     )
+    _note_idle(arguments, screen)
     if arguments.surface is not None:
         if arguments.find_lr:
             raise ParameterError("--find-lr needs data, --surface has none; keep one of the two")
@@ -212,6 +221,8 @@ def _compare(
         raise ParameterError("--lr-grid tries many rates, --lr one; keep one of the two")
     if arguments.lr_grid is not None and not arguments.val_split:
         raise ParameterError("--lr-grid needs validation samples; set --val-split above 0")
+    if arguments.target is not None and not arguments.val_split:
+        raise ParameterError("--target needs validation samples; set --val-split above 0")
     if arguments.train_samples is not None:
         dataset = replace(dataset, train=dataset.train.first(arguments.train_samples))
     screen.header(dataset, trainer, network, optimizers.values())
@@ -352,6 +363,20 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
         )
 
 
+def _note_idle(arguments: argparse.Namespace, screen: Screen) -> None:
+    """Name what was asked for and has no part in what is done."""
+    idle: frozenset[str] = frozenset()
+    if arguments.surface is not None:
+        idle, instead = frozenset(arguments.given - FOR_SURFACES - ONCE), "--surface"
+    elif arguments.find_lr:
+        idle, instead = frozenset(arguments.given & NOT_FOR_RATES), "--find-lr"
+    elif not _several(arguments):
+        idle, instead = frozenset(arguments.given & {"jobs", "target"}), "a single run"
+    if idle:
+        flags = ", ".join(sorted(f"--{name.replace('_', '-')}" for name in idle))
+        screen.note(f"{flags} has no effect on {instead}")
+
+
 def _listed(arguments: argparse.Namespace, name: str) -> list[Any]:
     """The value or values of an argument."""
     value = getattr(arguments, name)
@@ -393,6 +418,11 @@ def _reopen(
         for name, value in vars(arguments).items()
         if name in arguments.given - free and name in stored and value != stored[name]
     ]
+    if clashes and is_comparison(path):
+        raise ParameterError(
+            f"a comparison goes on as it began: {'; '.join(clashes)}; leave them out, or begin "
+            "another"
+        )
     if clashes and not arguments.override:
         raise ParameterError(
             f"a run goes on as it began: {'; '.join(clashes)}; leave them out, or add --override"

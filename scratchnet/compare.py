@@ -7,8 +7,10 @@ budget; the test samples are looked at only with the rate that was chosen.
 
 import csv
 import math
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,10 @@ AUTOMATIC = tuple(10.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 STEP = 10.0**0.5
 WIDER = 4
 """How many rates an automatic grid may grow by, where the best one is at its end."""
+FEWEST_SEEDS = 3
+"""Below it the test of a difference says nothing: of two gaps both may be alike by chance."""
+VERDICTS = {"highest": "the highest", "difference": "differs from the highest"}
+"""How verdicts are told, where they are not told as they are."""
 NEAR = 0.05
 """An optimizer that stays further below the best does not lower the target."""
 LEVEL = 0.05
@@ -81,7 +87,7 @@ class Trial:
     def until(self, target: float) -> tuple[int, float] | None:
         """Epochs and seconds to a validation accuracy of `target`; None where it is not reached."""
         seconds = 0.0
-        for epoch in self.history:
+        for epoch in () if self.diverged else self.history:
             seconds += epoch.seconds
             if epoch.val_accuracy is not None and epoch.val_accuracy >= target:
                 return epoch.number, seconds
@@ -100,6 +106,8 @@ class Comparison:
     trials: tuple[Trial, ...]
     tuning: tuple[Trial, ...]
     target: float | None
+    resolution: float = 0.0
+    """1 / the number of test samples: accuracies are multiples of it."""
 
     @property
     def optimizers(self) -> list[str]:
@@ -117,14 +125,18 @@ class Comparison:
         """
         rows = [self._row(name, self.of(name)) for name in self.optimizers]
         known = [row for row in rows if row["test_accuracy"] is not None]
-        best = max(known, key=lambda row: row["test_accuracy"])["optimizer"] if known else None
+        fewest = min((row["diverged"] for row in known), default=0)
+        steady = [row for row in known if row["diverged"] == fewest]
+        best = max(steady, key=lambda row: row["test_accuracy"])["optimizer"] if steady else None
         verdicts = {
             frozenset((row["first"], row["second"])): row["verdict"] for row in self.differences()
         }
         for row in rows:
             pair = frozenset((row["optimizer"], best))
             row["verdict"] = "highest" if row["optimizer"] == best else verdicts.get(pair)
-            if len(rows) == 1:
+            if row["diverged"] > fewest or not known:
+                row["verdict"] = "diverged"
+            elif len(rows) == 1:
                 row["verdict"] = None
         return rows
 
@@ -141,6 +153,7 @@ class Comparison:
             "test_loss": float(np.mean(losses)) if losses else None,
             "epochs_to_target": float(np.median([e for e, _ in ways])) if arrived else None,
             "seconds_to_target": float(np.median([s for _, s in ways])) if arrived else None,
+            "steps": max((t.history[-1].steps for t in trials if t.history), default=0),
             "seconds": float(np.mean([t.seconds for t in trials])),
             "diverged": sum(t.diverged for t in trials),
         }
@@ -163,7 +176,7 @@ class Comparison:
         for i, first in enumerate(self.optimizers):
             for second in self.optimizers[i + 1 :]:
                 gaps = self._gaps(first, second)
-                found.append(paired_p(gaps))
+                found.append(paired_p(gaps, self.resolution))
                 rows.append(
                     {
                         "first": first,
@@ -219,8 +232,13 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What one must know to read the table."""
-        seeds = len(self.of(self.optimizers[0]))
+        seeds = max(len(self.of(name)) for name in self.optimizers)
         notes = []
+        steps = {row["optimizer"]: row["steps"] for row in self.summary() if not row["diverged"]}
+        most = max(steps.values(), default=0)
+        fewer = [f"{name} {count}" for name, count in steps.items() if count < most]
+        if fewer:
+            notes.append(f"all samples at once are fewer steps: of {most}, {', '.join(fewer)}")
         if self.target is not None:
             notes.append(
                 f"epochs and seconds are those to a validation accuracy of {self.target:.4f}, "
@@ -233,8 +251,8 @@ class Comparison:
                 "have a better"
             )
         several = len(self.optimizers) > 1
-        if seeds == 1 and several:
-            notes.append("with one seed no difference can be shown; more seeds can show one")
+        if seeds < FEWEST_SEEDS and several:
+            notes.append(f"below {FEWEST_SEEDS} seeds no difference can be shown; more may do so")
         if seeds > 1:
             test = f"; differences by paired t-tests, corrected for all pairs (Holm), at {LEVEL:g}"
             notes.append(f"means of {seeds} seeds with 95 % intervals{test if several else ''}")
@@ -326,7 +344,7 @@ def compare(
         tops = [_highest([t for t in final if t.optimizer == name]) for name in chosen]
         known = [top for top in tops if top is not None]
         target = min((top for top in known if top >= max(known) - NEAR), default=None)
-    return Comparison(tuple(final), tuple(tuning), target)
+    return Comparison(tuple(final), tuple(tuning), target, 1 / len(dataset.test))
 
 
 @dataclass(frozen=True)
@@ -375,6 +393,8 @@ def _rates(optimizer: Optimizer, lr_grid: str | Sequence[float] | None) -> list[
     if not np.iterable(lr_grid):
         raise ParameterError(f"lr_grid must be auto, None or a list of rates, got {lr_grid!r}")
     rates = [check_above_zero(f"lr_grid[{k}]", lr) for k, lr in enumerate(lr_grid)]
+    if len(set(rates)) < len(rates):
+        raise ParameterError(f"lr_grid must hold each rate once, got {rates}")
     if not rates:
         raise ParameterError("lr_grid must hold at least one rate, got none")
     return rates
@@ -413,9 +433,10 @@ class _Workers:
         one: Callable[..., Any] = delayed(self.run_one)
         jobs = min(self.jobs, max(1, len(tasks)))
         found: dict[tuple[str, float, int], Trial] = {}
-        trials = Parallel(n_jobs=jobs, return_as="generator_unordered")(
-            one(self.common, task, final) for task in tasks
-        )
+        with _signals_held():  # the processes that start here leave Ctrl-C to this one
+            trials = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+                one(self.common, task, final) for task in tasks
+            )
         try:
             for trial in trials:
                 found[trial.optimizer, trial.lr, trial.seed] = trial
@@ -430,6 +451,19 @@ class _Workers:
     def _tell(self, trial: Trial | None) -> None:
         if self.progress is not None:
             self.progress(trial, self.done, self.total)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """While inside, Ctrl-C waits; what is started inside never gets it, where there are masks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def make_trainer(common: Common, task: Task) -> Trainer:
@@ -490,6 +524,8 @@ def _merit(trial: Trial) -> tuple[float, float]:
 
 def _highest(trials: Sequence[Trial]) -> float | None:
     """The lowest over seeds of the highest validation accuracy; None where one diverged."""
+    if any(t.diverged for t in trials):
+        return None
     tops = [
         max((e.val_accuracy for e in t.history if e.val_accuracy is not None), default=None)
         for t in trials
@@ -508,13 +544,18 @@ def half_interval(values: Sequence[float]) -> float | None:
     return float(t.ppf(0.975, len(values) - 1)) * error
 
 
-def paired_p(gaps: Sequence[float]) -> float:
-    """p of the paired t-test that the mean gap is 0; 1 where there are too few, or all are 0."""
-    if len(gaps) < 2 or not np.any(gaps):
+def paired_p(gaps: Sequence[float], resolution: float = 0.0) -> float:
+    """p of the paired t-test that the mean gap is 0; 1 below three gaps, or where all are 0.
+
+    Gaps are differences of two values rounded to multiples of `resolution`, so their variance is
+    at least resolution^2 / 6: that a few of them are equal must not count as certainty.
+    """
+    if len(gaps) < FEWEST_SEEDS or not np.any(gaps):
         return 1.0
     from scipy.stats import t
 
-    error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps))
+    variance = max(float(np.var(gaps, ddof=1)), resolution**2 / 6)
+    error = math.sqrt(variance / len(gaps))
     if not error:
         return 0.0
     return 2.0 * float(t.sf(abs(float(np.mean(gaps))) / error, len(gaps) - 1))
@@ -538,6 +579,5 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     loss = "" if row["test_loss"] is None else f"{row['test_loss']:.4f}"
     epochs = "never" if row["epochs_to_target"] is None else f"{row['epochs_to_target']:g}"
     seconds = "" if row["seconds_to_target"] is None else f"{row['seconds_to_target']:.3f}"
-    verdict = {"highest": "the highest", "difference": "differs from the highest"}
-    told = verdict.get(row["verdict"], row["verdict"] or "")
+    told = VERDICTS.get(row["verdict"], row["verdict"] or "")
     return (row["optimizer"], f"{row['lr']:.4g}", shown, loss, epochs, seconds, told)

@@ -3,21 +3,23 @@
 import argparse
 import json
 import shutil
+import signal
 from collections.abc import Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scratchnet import __version__, environment
-from scratchnet.arguments import asked, command
+from scratchnet import environment
+from scratchnet.arguments import command
 from scratchnet.checkpoint import Checkpoints
 from scratchnet.compare import Common, Comparison, Task, Trial, compare, make_trainer, run_trial
 from scratchnet.data import Dataset
 from scratchnet.errors import DataError, DivergenceError
 from scratchnet.files import write_text
 from scratchnet.interrupts import Interrupted, Interrupts
-from scratchnet.job import Job, stem, typed, write_report
+from scratchnet.job import Job, describe_asked, stem, typed, write_report
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
 from scratchnet.report.comparison import comparison_page
@@ -59,7 +61,10 @@ class CompareJob:
         else:
             self._check_data(folder)
         try:
-            folder.write_config(self._config())
+            Checkpoints(folder.path / TRIALS).clear_strays()
+            folder.write_config(
+                describe_asked(self.arguments, self.optimizers, self.dataset, self.network)
+            )
             with Interrupts().end_at_once():
                 found = self._compare(folder)
                 results = self._results(found)
@@ -72,6 +77,12 @@ class CompareJob:
                     self.screen,
                     f", then --resume {typed(folder.path)} writes it",
                 )
+        except BrokenProcessPool as error:
+            raise Interrupted(
+                signal.SIGKILL,
+                "a process was killed, perhaps for want of memory; go on with --resume "
+                f"{typed(folder.path)}, perhaps with fewer --jobs",
+            ) from error
         except (Interrupted, KeyboardInterrupt) as error:
             _end_workers()
             number = error.number if isinstance(error, Interrupted) else 2
@@ -82,6 +93,8 @@ class CompareJob:
         finally:
             folder.close()
         self.screen.comparison(found, results, str(shown))
+        if all(trial.diverged for trial in found.trials):
+            raise DivergenceError("every trial diverged; give a lower --lr, or --lr-grid auto")
 
     def _compare(self, folder: ComparisonFolder) -> Comparison:
         arguments = self.arguments
@@ -122,7 +135,7 @@ class CompareJob:
     def _check_data(self, folder: ComparisonFolder) -> None:
         """Raise DataError where the data are not those that the trials were made with."""
         before = folder.read_config().get("data", {}).get("sha256")
-        if before != self.dataset.digest and not self.arguments.override:
+        if before != self.dataset.digest:
             raise DataError(
                 f"{str(folder.path)!r} compares with other data than {self.dataset.name}; "
                 "give those, or begin another comparison"
@@ -133,7 +146,7 @@ class CompareJob:
         return {
             "dataset": self.dataset.name,
             "epochs": self.arguments.epochs,
-            "batch_size": self.trainer.batches.batch_size,
+            "batch_size": self.arguments.batch_size or 100,
             "seeds": [trial.seed for trial in found.of(found.optimizers[0])],
             "target": found.target,
             "optimizers": found.summary(),
@@ -148,18 +161,6 @@ class CompareJob:
                 }
                 for trial in found.tuning
             ],
-        }
-
-    def _config(self) -> dict[str, Any]:
-        """Everything needed to compare the same again."""
-        data = self.dataset
-        return {
-            "scratchnet": __version__,
-            "arguments": asked(self.arguments),
-            "network": self.network.config(),
-            "optimizers": {name: each.config() for name, each in self.optimizers.items()},
-            "data": {"name": data.name, "sha256": data.digest, "classes": data.classes},
-            "environment": environment.describe(),
         }
 
     def _page(self, found: Comparison, folder: ComparisonFolder) -> str:
@@ -210,6 +211,8 @@ class Runner:
         trainer = make_trainer(common, task)
         out = self.path / name
         own = {**vars(self.arguments), **ALONE, "optimizer": [name], "lr": lr, "out": str(out)}
+        if trainer.optimizer.full_batch:
+            own["batch_size"] = None
         network = trainer.network
         assert isinstance(network, MultiLayerNet)  # as `make_trainer` builds no other
         job = Job(argparse.Namespace(**own), self.dataset, network, trainer, Silent(common.epochs))
@@ -234,7 +237,7 @@ def _key(trial: Trial) -> tuple[str, float, int, bool]:
 
 def place_of(name: str, lr: float, seed: int, final: bool) -> str:
     """The name of the file that such a trial is kept in."""
-    return f"{name}-{'final' if final else 'tuning'}-lr-{lr:.9g}-seed-{seed}.json"
+    return f"{name}-{'final' if final else 'tuning'}-lr-{lr!r}-seed-{seed}.json"
 
 
 def _end_workers() -> None:

@@ -3,12 +3,11 @@
 import argparse
 from collections.abc import Mapping
 
-from scratchnet import __version__, environment
-from scratchnet.arguments import asked, command
+from scratchnet.arguments import command
 from scratchnet.data import Dataset
 from scratchnet.finder import RangeTest, find_lr, plan_rates
 from scratchnet.interrupts import Interrupts
-from scratchnet.job import stem, write_report
+from scratchnet.job import describe_asked, stem, write_report
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
 from scratchnet.report.finder import finder_page
@@ -32,54 +31,41 @@ def find_rates(
     if arguments.dry_run:
         screen.plan()
         return
+    found: dict[str, RangeTest] = {}
+    with Interrupts().end_at_once():
+        for name, optimizer in optimizers.items():
+            found[name] = find_lr(
+                network,
+                trainer.train,
+                optimizer,
+                batch_size=arguments.batch_size,
+                seed=arguments.seed,
+                threads=trainer.threads,
+                augment=trainer.augment,
+            )
+            screen.rates(name, found[name])
+    results = {
+        "dataset": dataset.name,
+        "seed": arguments.seed,
+        "suggestions": {name: each.suggestion for name, each in found.items()},
+        "steps": {name: len(each.rates) for name, each in found.items()},
+    }
     folder = RangeFolder(arguments.out, f"{stem(dataset.name)}-rates")
     try:
-        with Interrupts().end_at_once():
-            folder.write_config(
-                {
-                    "scratchnet": __version__,
-                    "arguments": asked(arguments),
-                    "network": network.config(),
-                    "optimizers": {name: each.config() for name, each in optimizers.items()},
-                    "data": {
-                        "name": dataset.name,
-                        "sha256": dataset.digest,
-                        "classes": dataset.classes,
-                    },
-                    "environment": environment.describe(),
-                }
-            )
-            found: dict[str, RangeTest] = {}
-            for name, optimizer in optimizers.items():
-                found[name] = find_lr(
-                    network,
-                    trainer.train,
-                    optimizer,
-                    batch_size=arguments.batch_size,
-                    seed=arguments.seed,
-                    threads=trainer.threads,
-                    augment=trainer.augment,
-                )
-                screen.rates(name, found[name])
-            results = {
-                "dataset": dataset.name,
-                "seed": arguments.seed,
-                "suggestions": {name: each.suggestion for name, each in found.items()},
-                "steps": {name: len(each.rates) for name, each in found.items()},
-            }
-            folder.history.add(
-                {"optimizer": name, "lr": lr, "loss": loss, "smoothed": smoothed}
-                for name, each in found.items()
-                for lr, loss, smoothed in zip(each.rates, each.losses, each.smoothed, strict=True)
-            )
-            folder.write_results(results)
-            config, summary = folder.read_config(), network.summary()
-            shown = write_report(
-                folder,
-                lambda: finder_page(found, results, config, command(arguments), summary),
-                arguments,
-                screen,
-            )
+        config = describe_asked(arguments, optimizers, dataset, network)
+        folder.write_config(config)
+        folder.history.add(
+            {"optimizer": name, "lr": lr, "loss": loss, "smoothed": smoothed}
+            for name, each in found.items()
+            for lr, loss, smoothed in zip(each.rates, each.losses, each.smoothed, strict=True)
+        )
+        folder.write_results(results)
+        shown = write_report(
+            folder,
+            lambda: finder_page(found, results, config, command(arguments), network.summary()),
+            arguments,
+            screen,
+        )
     finally:
         folder.close()
     screen.written(results, str(shown))

@@ -20,6 +20,9 @@ class Interrupted(ScratchnetError):
         self.number = number
         self.code = 128 + number
 
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, str]]:
+        return Interrupted, (self.number, str(self))
+
 
 class Interrupts:
     """Notes the first signal; `check` raises at the next step. A second one ends at once."""

@@ -24,6 +24,7 @@ from scratchnet.files import write_text
 from scratchnet.inspection import inspect_layers, inspect_predictions
 from scratchnet.interrupts import Interrupted, Interrupts
 from scratchnet.networks import MultiLayerNet
+from scratchnet.optimizers import Optimizer
 from scratchnet.report.page import MissingPlotlyError
 from scratchnet.report.run import run_page
 from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
@@ -74,20 +75,29 @@ class Job:
 
     def run(self, folder: RunFolder | None) -> None:
         """Train to the end in `folder`, or in a new one; raises ScratchnetError."""
+        new = folder is None
         if folder is None:
             folder = self._new_folder()
-        elif self._is_over() and self._has_results(folder):
+        self.folder, self.checkpoints = folder, Checkpoints(folder.path)
+        if self._is_over() and self._has_results(folder):
             flag = "--epochs" if self.trainer.epochs >= self.arguments.epochs else "--patience"
             if not (folder.path / "report.html").exists():
                 self._write_report(folder)
             self.screen.finished(str(folder.path), folder.read_results(), flag)
+            folder.close()
             return
-        else:
-            Checkpoints(folder.path).clear_strays()
-            folder.rewrite_history(self.trainer.history, self.trainer.steps)
-            folder.write_config(self._config())
-        self.folder, self.checkpoints = folder, Checkpoints(folder.path)
         try:
+            if not new:
+                self.checkpoints.clear_strays()
+                folder.rewrite_history(self.trainer.history, self.trainer.steps)
+            folder.write_config(
+                describe_asked(
+                    self.arguments,
+                    {self.optimizer: self.trainer.optimizer},
+                    self.dataset,
+                    self.network,
+                )
+            )
             with self.interrupts.watch():
                 self._save()  # a place that cannot be written to is found now, not after training
                 self._train()
@@ -108,10 +118,7 @@ class Job:
         return write_report(folder, page, self.arguments, self.screen, again)
 
     def _new_folder(self) -> RunFolder:
-        name = f"{stem(self.dataset.name)}-{self.optimizer}"
-        folder = RunFolder(self.arguments.out, name)
-        folder.write_config(self._config())
-        return folder
+        return RunFolder(self.arguments.out, f"{stem(self.dataset.name)}-{self.optimizer}")
 
     def _has_results(self, folder: RunFolder) -> bool:
         """Whether the results are those of where training is, and not of an earlier end."""
@@ -221,17 +228,27 @@ class Job:
             "test": inspect_predictions(self.network, self.dataset.test, self.dataset.classes),
         }
 
-    def _config(self) -> dict[str, Any]:
-        """Everything needed to run the same again, and to know whether it is the same."""
-        data = self.dataset
-        return {
-            "scratchnet": __version__,
-            "arguments": asked(self.arguments),
-            "network": self.network.config(),
-            "optimizer": {"name": self.optimizer, **self.trainer.optimizer.config()},
-            "data": {"name": data.name, "sha256": data.digest, "classes": data.classes},
-            "environment": environment.describe(),
-        }
+
+def describe_asked(
+    arguments: argparse.Namespace,
+    optimizers: Mapping[str, Optimizer],
+    dataset: Dataset | None = None,
+    network: MultiLayerNet | None = None,
+) -> dict[str, Any]:
+    """`config.json`: everything needed to do the same again, and to know whether it is the same."""
+    found: dict[str, Any] = {
+        "scratchnet": __version__,
+        "arguments": asked(arguments),
+        "optimizers": [{"name": name, **each.config()} for name, each in optimizers.items()],
+    }
+    if len(optimizers) == 1:
+        (found["optimizer"],) = found.pop("optimizers")
+    if network is not None:
+        found["network"] = network.config()
+    if dataset is not None:
+        name, classes = dataset.name, dataset.classes
+        found["data"] = {"name": name, "sha256": dataset.digest, "classes": classes}
+    return {**found, "environment": environment.describe()}
 
 
 def write_report(

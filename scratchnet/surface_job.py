@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from scratchnet import __version__, environment
-from scratchnet.arguments import asked
-from scratchnet.job import write_report
+from scratchnet.job import describe_asked, write_report
 from scratchnet.optimizers import Optimizer
-from scratchnet.report.surface import surface_page, walk_surface
+from scratchnet.report.surface import check_steps, surface_page, walk_surface
 from scratchnet.runs import PathsFolder
 from scratchnet.screen import Screen
-from scratchnet.surfaces import RATES, SURFACES, tuned_rate
+from scratchnet.surfaces import RATES, SURFACES, check_start, tuned_rate
 
 
 def draw_surface(
@@ -23,6 +21,9 @@ def draw_surface(
 
     Raises ParameterError for a start or a number of steps that cannot be, OutputError.
     """
+    surface = SURFACES[arguments.surface]
+    check_steps(surface, arguments.steps)  # before rates are tuned over so many
+    check_start(arguments.start, surface)
     chosen = _with_rates(arguments, optimizers)
     where = {"start": arguments.start, "steps": arguments.steps, "seed": arguments.seed}
     walks = walk_surface(arguments.surface, chosen, **where)
@@ -33,14 +34,7 @@ def draw_surface(
         return
     folder = PathsFolder(arguments.out, f"{arguments.surface}-surface")
     try:
-        folder.write_config(
-            {
-                "scratchnet": __version__,
-                "arguments": asked(arguments),
-                "optimizers": {name: each.config() for name, each in chosen.items()},
-                "environment": environment.describe(),
-            }
-        )
+        folder.write_config(describe_asked(arguments, chosen))
         folder.history.add(
             {"optimizer": walk.name, "step": k, "x": x, "y": y, "f": walk.surface.value(x, y)}
             for walk in walks

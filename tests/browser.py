@@ -61,7 +61,17 @@ class Opened:
     def require_drawn(self) -> None:
         """Every figure shows what it is to show."""
         empty = self.page.evaluate(
-            "Object.keys(FIGURES).filter(id => !document.getElementById(id)"
-            ".querySelector('.main-svg .plot, .main-svg .cartesianlayer'))"
+            """Object.keys(FIGURES).filter((id) => {
+                 const place = document.getElementById(id);
+                 if (!place.querySelector(".main-svg .cartesianlayer")) return true;
+                 if (place.data.some((t) => t.type === "contour")) return false;  // paths come later
+                 const seen = [...place.querySelectorAll(".scatterlayer .trace")].filter(
+                   (trace) => trace.querySelector(".point, path.js-line[d*='L'], path.js-fill"));
+                 const drawn = (trace) => trace.visible !== false
+                   && (trace.y || []).some((value) => value !== null)
+                   && (trace.x.length > 1 || (trace.mode || "markers").includes("markers"));
+                 const asked = place.data.filter((t) => (t.type || "scatter") === "scatter");
+                 return seen.length < asked.filter(drawn).length;
+               })"""
         )
-        assert empty == []
+        assert empty == [], empty

@@ -122,7 +122,33 @@ def test_holm_and_the_paired_test_agree_with_what_is_known():
     assert holm([]) == []
     assert paired_p([0.1]) == 1.0
     assert paired_p([0.0, 0.0]) == 1.0
-    assert paired_p([0.1, 0.1]) == 0.0
+    assert paired_p([0.1, 0.1]) == 1.0  # two are too few
+    assert paired_p([0.1, 0.1, 0.1]) == pytest.approx(0)
+    gaps = [0.01, 0.03, 0.02, 0.05]
+    assert paired_p(gaps, 0.001) == pytest.approx(stats.ttest_1samp(gaps, 0).pvalue)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_chance_is_called_a_difference_in_hardly_more_than_5_of_100(seeds):
+    rng, n, times = np.random.default_rng(seeds), 360, 2000
+    wrong = 0
+    for _ in range(times):
+        skill = rng.normal(0, 0.005, (2, seeds))
+        first, second = rng.binomial(n, np.clip(0.97 + skill, 0, 1)) / n
+        wrong += paired_p(list(first - second), 1 / n) < 0.05
+    assert wrong / times <= 0.06
+
+
+def test_one_that_diverged_with_most_seeds_is_never_the_highest():
+    def trial(name, seed, accuracy):
+        lost = accuracy is None
+        return Trial(name, 0.1, seed, (), (), None, accuracy, lost, True)
+
+    wild = [trial("wild", 0, 0.99), *(trial("wild", k, None) for k in range(1, 4))]
+    calm = [trial("calm", k, 0.9 + k / 100) for k in range(4)]
+    rows = Comparison((*wild, *calm), (), None, 0.01).summary()
+    assert [row["verdict"] for row in rows] == ["diverged", "highest"]
+    assert wild[1].until(0.0) is None
     assert half_interval([0.5]) is None
 
 
@@ -208,7 +234,7 @@ def test_the_verdict_is_the_test_against_the_highest(three):
 def test_one_seed_shows_no_difference_and_says_why():
     text = str(run(["sgd", "adam"]))
     assert "no difference shown" in text
-    assert "with one seed no difference can be shown" in text
+    assert "below 3 seeds no difference can be shown" in text
 
 
 def test_without_validation_there_is_no_target_and_no_tuning():
@@ -271,6 +297,9 @@ def test_full_batch_optimizers_take_part_as_they_are():
         (["sgd"], {"jobs": 0}, "jobs must be an integer >= 1"),
         (["sgd"], {"lr_grid": "fine"}, "lr_grid must be one of auto"),
         (["sgd"], {"lr_grid": []}, "lr_grid must hold at least one rate"),
+        (["sgd"], {"lr_grid": [0.1, 0.1]}, "lr_grid must hold each rate once"),
+        (["sgd"], {"lr_grid": 0.1}, "lr_grid must be auto, None or a list of rates"),
+        ("sgd", {}, "optimizers must be a list of names"),
         (["sgd"], {"lr_grid": [0.1, 0]}, r"lr_grid\[1\] must be a finite number > 0"),
         (["sgd"], {"target": 0}, "target must be a finite number > 0"),
         (["sgd"], {"epochs": 0}, "epochs must be an integer >= 1"),

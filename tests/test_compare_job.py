@@ -3,17 +3,21 @@
 import csv
 import json
 import os
+import pickle
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from scratchnet import cli, compare_job
 from scratchnet.arguments import command, parse
+from scratchnet.interrupts import Interrupted
 from scratchnet.runs import ComparisonFolder
 
 ROOT = Path(__file__).parents[1]
@@ -175,12 +179,67 @@ def test_the_latest_comparison_is_found_without_a_name(small, capsys):
 
 
 def test_one_that_diverges_is_said_so_and_the_others_go_on(small, capsys):
-    assert compare(small, "--lr", "1e30", "--jobs", "1", names=["momentum", "adagrad"]) == 0
-    out = capsys.readouterr().out
-    assert "momentum, lr 1e+30, seed 0  diverged" in out
+    names = ["momentum", "lion"]
+    assert compare(small, "--lr", "1e20", "--jobs", "1", names=names) == 5
+    seen = capsys.readouterr()
+    assert "momentum, lr 1e+20, seed 0  diverged" in seen.out
+    assert seen.err.endswith("every trial diverged; give a lower --lr, or --lr-grid auto\n")
     rows = read("cmp/results.json")["optimizers"]
     assert rows[0]["diverged"] == 1
     assert rows[0]["test_accuracy"] is None
+
+
+def test_a_run_that_had_ended_without_its_trial_being_kept_is_taken_as_it_is(small):
+    assert compare(small, "--jobs", "1") == 0
+    before = read("cmp/results.json")
+    next(Path("cmp/trials").glob("sgd-final-*.json")).unlink()
+    Path("cmp/trials/.x.json.tmp.1.0a").write_text("half")
+    assert cli.main(["--resume", "cmp"]) == 0
+    assert read("cmp/results.json") == before
+    assert not Path("cmp/trials/.x.json.tmp.1.0a").exists()
+
+
+def test_rates_that_agree_to_nine_digits_are_two(small):
+    assert compare(small, "--lr-grid", "0.1,0.10000000001", "--jobs", "1", names=["sgd"]) == 0
+    assert len(list(Path("cmp/trials").glob("sgd-tuning-*.json"))) == 2
+
+
+def test_a_comparison_cannot_be_gone_on_with_as_another_even_by_override(small, capsys):
+    assert compare(small, "--jobs", "1") == 0
+    assert cli.main(["--resume", "cmp", "--epochs", "9", "--override"]) == 2
+    assert "a comparison goes on as it began: --epochs" in capsys.readouterr().err
+
+
+def test_the_page_of_a_full_batch_optimizer_has_a_command_that_runs(small):
+    assert compare(small, "--batch-size", "20", "--jobs", "1", names=["sgd", "lbfgs"]) == 0
+    found = read("cmp/results.json")
+    assert [row["steps"] for row in found["optimizers"]] == [3 * 9, 3]
+    assert found["batch_size"] == 20
+    page = Path("cmp/lbfgs/report.html").read_text(encoding="utf-8")
+    words = shlex.split(re.search(r'<pre class="command"[^>]*>(.*?)</pre>', page)[1])
+    assert "--batch-size" not in words
+    argv = [word.replace("&#x27;", "'") for word in words[2:]]
+    assert cli.main([*argv, "--out", "again", "-q"]) == 0
+
+
+def test_a_killed_process_of_a_comparison_is_one_line(small, monkeypatch, capsys):
+    def killed(*_, **__):
+        raise BrokenProcessPool("a process was terminated")
+
+    monkeypatch.setattr(compare_job, "compare", killed)
+    assert compare(small) == 137
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith(
+            "train.py: a process was killed, perhaps for want of memory; go on with --resume cmp"
+        )
+    )
+
+
+def test_an_interruption_can_be_sent_between_processes():
+    again = pickle.loads(pickle.dumps(Interrupted(15, "m")))
+    assert (again.number, again.code, str(again)) == (15, 143, "m")
 
 
 def test_json_is_the_results_alone(small, capsys):
@@ -207,6 +266,7 @@ def test_a_dry_run_says_what_it_would_compare_and_writes_nothing(small, capsys):
         (["--lr-grid", "1e-3,zero"], "must be auto or finite numbers > 0, got 'zero'"),
         (["--seeds", "0"], "must be an integer >= 1, got '0'"),
         (["--jobs", "none"], "must be an integer >= 1, got 'none'"),
+        (["--target", "0.9", "--val-split", "0"], "--target needs validation samples"),
         (["--target", "1.5"], "must be a number above 0 to 1, got 1.5"),
         (["--set", "beta1=0.5"], "sgd has no option 'beta1'"),
     ],

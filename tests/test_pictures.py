@@ -162,3 +162,26 @@ def test_the_page_of_a_search_is_drawn():
             text = opened.page.inner_text("#suggestions")
             for suggested in read("new/results.json")["suggestions"].values():
                 assert f"{suggested:.3g}" in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "flags"),
+    [
+        (["--surface", "beale", "--epochs", "3", "--seeds", "2"], "--epochs, --seeds"),
+        (["--find-lr", "--patience", "3", "--lr", "0.1"], "--lr, --patience"),
+        (["--jobs", "2", "--target", "0.9", "--epochs", "1"], "--jobs, --target"),
+    ],
+)
+def test_flags_that_have_no_part_in_it_are_named(argv, flags, capsys):
+    assert cli.main([*argv, "--out", "new", "--no-report"]) == 0
+    assert f"note: {flags} has no effect on " in capsys.readouterr().err
+
+
+def test_a_surface_asked_for_too_many_steps_is_refused_before_anything_is_tuned(capsys):
+    assert cli.main(["--surface", "rosenbrock", "--steps", "100000000"]) == 2
+    assert "steps must be an integer from 1 to 2000" in capsys.readouterr().err
+
+
+def test_a_search_that_fails_leaves_no_folder():
+    assert cli.main(["--find-lr", "--input-noise", "1e30", "--out", "new"]) == 5
+    assert os.listdir(".") == []

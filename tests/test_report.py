@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix
 from scratchnet import cli, load
 from scratchnet.checkpoint import load_weights
 from scratchnet.errors import ParameterError
+from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.report import page
 from scratchnet.report.page import figure_box, make_page, picture, style, table
 
@@ -122,6 +123,7 @@ def test_every_number_of_the_page_of_a_comparison_is_that_of_results_json(made):
     assert means["x"] == [row["test_accuracy"] for row in results["optimizers"]]
     assert means["error_x"]["array"] == [row["interval"] for row in results["optimizers"]]
     rates = {each["name"]: (each["x"], each["y"]) for each in figures["rates"]["data"]}
+    assert set(rates) == {row["optimizer"] for row in results["optimizers"]}
     for name, (x, y) in rates.items():
         tried = [t for t in results["tuning"] if t["optimizer"] == name]
         assert (x, y) == ([t["lr"] for t in tried], [t["val_accuracy"] for t in tried])
@@ -211,8 +213,8 @@ def test_a_figure_without_a_place_is_refused():
         make_page("t", [figure_box("a", "A")], {"b": {"data": [], "layout": {}}}, {})
 
 
-def test_no_two_of_24_curves_look_alike():
-    assert len({(s["color"], s["dash"]) for s in map(style, range(24))}) == 24
+def test_no_two_of_48_curves_look_alike():
+    assert len({tuple(sorted(s.items())) for s in map(style, range(48))}) == 48
 
 
 def test_curves_stand_out_from_both_backgrounds():
@@ -306,3 +308,17 @@ def test_pictures_show_their_pixels(made, chromium):
     )
     np.testing.assert_array_equal(drawn, expected)
     opened.context.close()
+
+
+@needs_chromium
+def test_a_run_of_one_epoch_and_a_comparison_of_all_optimizers_are_drawn(here, chromium):
+    assert cli.main(["--epochs", "1", "-q", "--out", "one"]) == 0
+    argv = ["--epochs", "1", "-q", "--jobs", "1", "--optimizer", *OPTIMIZERS, "--out", "all"]
+    assert cli.main(argv) == 0
+    for name in ("one", "all"):
+        opened = Opened(chromium, here / name / "report.html", 390)
+        opened.require_drawn()
+        opened.require_clean()
+        opened.context.close()
+    figures = inside((here / "one/report.html").read_text(encoding="utf-8"), "figures")
+    assert all("markers" in each["mode"] for each in figures["accuracy"]["data"])

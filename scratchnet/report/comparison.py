@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.compare import Comparison, Trial
+from scratchnet.compare import VERDICTS, Comparison, Trial
 from scratchnet.parameters import Array
-from scratchnet.report.page import COLOURS, Figure, figure_box, make_page, section, style, table
+from scratchnet.report.page import (
+    COLOURS,
+    Figure,
+    figure_box,
+    legend,
+    make_page,
+    section,
+    style,
+    table,
+)
 from scratchnet.report.run import curve, figure, origin
 
 CAPTIONS = {
@@ -16,9 +25,11 @@ CAPTIONS = {
     "seconds": "The same loss over seconds of training",
     "validation": "Validation accuracy over epochs: mean of the seeds, and their range",
     "intervals": "Test accuracy: every seed, the mean and its 95 % interval",
-    "rates": "Validation accuracy after the last epoch for each learning rate tried",
+    "rates": "Validation accuracy after the last epoch for each learning rate tried; x diverged",
 }
 RANGE_OPACITY = 0.15
+MANY = 8
+"""Optimizers above which the legend stands outside of the figures."""
 POINTS = 60
 """Points of a loss curve: each is a mean, or single batches would hide what happens."""
 DECADES = {"type": "log", "exponentformat": "power", "dtick": 1}
@@ -38,14 +49,20 @@ def comparison_page(
     Raises MissingPlotlyError without plotly.
     """
     figures = comparison_figures(found)
-    boxes = [figure_box(name, text) for name, text in CAPTIONS.items() if name in figures]
+    many = len(found.optimizers) > MANY
+    boxes = [
+        figure_box(name, text, tall=many and name == "intervals")
+        for name, text in CAPTIONS.items()
+        if name in figures
+    ]
+    named = legend(found.optimizers) if many else ""
     title = f"{', '.join(found.optimizers)} on {results['dataset']}"
     notes = [f"<p>{escape(note[0].upper() + note[1:])}.</p>" for note in found.notes()]
     body = [
         '<a class="skip" href="#figures">Skip to the figures</a>',
         f"<header><h1>{escape(title)}</h1></header><main>",
         section("table", "Which one", _summary(results), *notes, _links(links)),
-        section("figures", "Figures", f'<div class="figures">{"".join(boxes)}</div>'),
+        section("figures", "Figures", named, f'<div class="figures">{"".join(boxes)}</div>'),
         section("differences", "Differences", *_differences(results)),
         section("origin", "How it was made", *origin(config, command, summary)),
         "</main>",
@@ -67,7 +84,7 @@ def comparison_figures(found: Comparison) -> dict[str, Figure]:
     for name in ("steps", "seconds"):
         figures[name]["layout"]["yaxis"] |= DECADES
     for each in figures.values():
-        each["layout"]["showlegend"] = len(names) > 1
+        each["layout"]["showlegend"] = 1 < len(names) <= MANY
     figures["intervals"]["layout"]["showlegend"] = False
     return {name: each for name, each in figures.items() if each["data"]}
 
@@ -149,7 +166,7 @@ def _intervals(found: Comparison) -> Figure:
         "marker": {"size": 10, "symbol": "diamond", "color": COLOURS[0]},
         "hovertemplate": "%{y}: mean %{x:.4f}<extra></extra>",
     }
-    names = {"type": "category", "autorange": "reversed"}
+    names = {"type": "category", "autorange": "reversed", "dtick": 1}
     return figure([seeds, means] if rows else [], "test accuracy", "", yaxis=names)
 
 
@@ -163,11 +180,16 @@ def _rates(found: Comparison) -> Iterator[dict[str, Any]]:
             sizes = [13 if trial.lr == chosen[name] else 6 for trial in tried]
             marker = {"size": sizes, "color": style(k)["color"]}
             points = curve([t.lr for t in tried], [t.val_accuracy for t in tried], name, k)
-            yield points | {"mode": "lines+markers", "marker": marker}
+            yield points | {"mode": "lines+markers", "marker": marker, "legendgroup": name}
+        lost = [t.lr for t in found.tuning if t.optimizer == name and t.diverged]
+        if lost:
+            cross = {"symbol": "x", "size": 9, "color": style(k)["color"]}
+            crosses = curve(lost, [0.0] * len(lost), f"{name}, diverged", k)
+            more = {"mode": "markers", "marker": cross, "legendgroup": name, "showlegend": False}
+            yield crosses | more
 
 
 def _summary(results: Mapping[str, Any]) -> str:
-    words = {"highest": "the highest", "difference": "differs from the highest"}
     rows = [
         (
             row["optimizer"],
@@ -178,7 +200,7 @@ def _summary(results: Mapping[str, Any]) -> str:
             _number(row["seconds_to_target"], ".3f", "never"),
             f"{row['seconds']:.3f}",
             row["diverged"],
-            words.get(row["verdict"], row["verdict"] or ""),
+            VERDICTS.get(row["verdict"], row["verdict"] or ""),
         )
         for row in results["optimizers"]
     ]

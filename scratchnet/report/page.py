@@ -22,7 +22,9 @@ Figure = dict[str, Any]
 HINT = "pip install 'scratchnet[report]'"
 COLOURS = ("#0077bb", "#e06c1f", "#009988", "#d6409f", "#808080", "#2194c9")
 """Told apart by colour-blind readers too (after Tol 2021), and on light and dark."""
-DASHES = ("solid", "dash", "dot", "dashdot")
+STROKES = {"solid": "none", "dash": "9 5", "dot": "2 4", "dashdot": "9 4 2 4"}
+"""The dashes of curves as plotly.js calls them, and as SVG draws them."""
+DASHES = tuple(STROKES)
 
 _PAGE = Template("""\
 <!DOCTYPE html>
@@ -163,9 +165,26 @@ def picture(image: Array, caption: str, *, signed: bool = False) -> str:
 
 
 def style(k: int) -> dict[str, Any]:
-    """Colour and dash of the k-th curve: no two of the first 24 are alike."""
-    dash = DASHES[(k // len(COLOURS)) % len(DASHES)]
-    return {"color": COLOURS[k % len(COLOURS)], "dash": dash, "width": 2}
+    """Colour, dash and width of the k-th curve: no two of the first 48 are alike."""
+    rows, colour = divmod(k, len(COLOURS))
+    width, dash = divmod(rows, len(DASHES))
+    return {"color": COLOURS[colour], "dash": DASHES[dash], "width": 2 + 2 * (width % 2)}
+
+
+def swatch(k: int) -> str:
+    """A short piece of the k-th curve, to stand before its name."""
+    one = style(k)
+    return (
+        '<svg class="swatch" viewBox="0 0 32 8" aria-hidden="true"><path d="M0 4h32" '
+        f'stroke="{one["color"]}" stroke-width="{one["width"] + 1}" '
+        f'stroke-dasharray="{STROKES[one["dash"]]}"/></svg>'
+    )
+
+
+def legend(names: Sequence[str]) -> str:
+    """What the curves of figures are called that have too many for a legend of their own."""
+    each = (f"<li>{swatch(k)}{escape(name)}</li>" for k, name in enumerate(names))
+    return f'<ul class="legend">{"".join(each)}</ul>'
 
 
 def _plotly() -> str:

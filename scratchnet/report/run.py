@@ -128,25 +128,23 @@ def prediction_figures(found: Mapping[str, Any]) -> dict[str, Figure]:
         "text": found["confusion"],
         "colorscale": [[0, "rgba(0,119,187,0)"], [1, "rgba(0,119,187,0.8)"]],
         "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
+        "xgap": int(len(matrix) <= LABELLED),
+        "ygap": int(len(matrix) <= LABELLED),
         "hovertemplate": "label %{y} taken for %{x}: %{text}<extra></extra>",
     }
     if len(matrix) <= LABELLED:
         heat["texttemplate"] = "%{text}"
     classes = [row["class"] for row in found["per_class"]]
-    bars: list[dict[str, Any]] = [
+    dots: list[dict[str, Any]] = [
         {
-            "type": "bar",
+            "mode": "markers",
             "name": what,
             "x": classes,
             "y": [row[what] for row in found["per_class"]],
-            "marker": {"color": COLOURS[k]},
+            "marker": {"color": COLOURS[k], "size": 10, "symbol": ("circle", "diamond")[k]},
         }
         for k, what in enumerate(("precision", "recall"))
     ]
-    values = [row[what] for row in found["per_class"] for what in ("precision", "recall")]
-    lowest = min((value for value in values if value is not None), default=0.0)
     return {
         "confusion": figure(
             [heat],
@@ -156,11 +154,11 @@ def prediction_figures(found: Mapping[str, Any]) -> dict[str, Figure]:
             yaxis={"type": "category", "showgrid": False, "autorange": "reversed"},
         ),
         "classes": figure(
-            bars,
+            dots,
             "class",
             "share",
             xaxis={"type": "category"},
-            yaxis={"range": [max(0.0, 2 * lowest - 1), 1]},
+            hovermode="x unified",
         ),
         "calibration": calibration_figure(found["calibration"]),
     }
@@ -168,6 +166,7 @@ def prediction_figures(found: Mapping[str, Any]) -> dict[str, Figure]:
 
 def calibration_figure(bins: Rows) -> Figure:
     """Accuracy against confidence, beside the diagonal where the two agree."""
+    most = max((b["count"] for b in bins), default=1)
     even: dict[str, Any] = {"x": [0, 1], "y": [0, 1], "mode": "lines", "name": "as sure as right"}
     even |= {"line": {"color": COLOURS[4], "dash": "dash", "width": 1}}
     found = {
@@ -175,8 +174,9 @@ def calibration_figure(bins: Rows) -> Figure:
         "y": [b["accuracy"] for b in bins],
         "text": [f"{b['count']:,} samples" for b in bins],
         "mode": "lines+markers",
-        "name": "network",
-        "line": style(0),
+        "name": "network; larger points are more samples",
+        "line": {"color": COLOURS[0], "width": 1},
+        "marker": {"size": [4 + 16 * (b["count"] / most) ** 0.5 for b in bins]},
         "hovertemplate": "sure %{x:.3f}, right %{y:.3f}, %{text}<extra></extra>",
     }
     return figure([even, found], "confidence", "accuracy")
@@ -232,8 +232,9 @@ def origin(config: Mapping[str, Any], command: str, summary: str) -> list[str]:
 
 
 def curve(x: Sequence[Any], y: Sequence[Any], name: str = "", k: int = 0) -> dict[str, Any]:
-    """The k-th curve of a figure."""
-    return {"x": list(x), "y": list(y), "name": name, "mode": "lines", "line": style(k)}
+    """The k-th curve of a figure, with its points where these are few."""
+    mode = "lines+markers" if len(x) <= FEW else "lines"
+    return {"x": list(x), "y": list(y), "name": name, "mode": mode, "line": style(k)}
 
 
 def figure(data: Sequence[Mapping[str, Any]], x: str, y: str, **layout: Any) -> Figure:
@@ -242,7 +243,7 @@ def figure(data: Sequence[Mapping[str, Any]], x: str, y: str, **layout: Any) -> 
     ends = [each["x"][-1] for each in data if each.get("x")]
     if x == "epoch" and ends and max(ends) <= FEW:
         axes["xaxis"]["dtick"] = 1
-    if all(each.get("mode") == "lines" for each in data):
+    if all(each.get("mode", "").startswith("lines") for each in data):
         layout.setdefault("hovermode", "x unified")
     for name in axes:
         axes[name] |= layout.pop(name, {})

@@ -20,7 +20,7 @@ from scratchnet.errors import ParameterError
 from scratchnet.optimizers import LBFGS, OPTIMIZERS, SGD, Momentum, Optimizer
 from scratchnet.optimizers.wrappers import Wrapper
 from scratchnet.registry import canonical
-from scratchnet.report.page import COLOURS, DASHES, figure_box, make_page, section, style
+from scratchnet.report.page import figure_box, make_page, section, style, swatch
 from scratchnet.surfaces import SURFACES, Point, Surface, check_start, draw_tilts, trace
 
 MOST_STEPS = 2000
@@ -100,13 +100,11 @@ def walk_surface(
     +-1000, steps not from 1 to 2000, or a seed below 0.
     """
     where = SURFACES[canonical(SURFACES, surface, "surface")]
+    steps = check_steps(where, steps)
     if not optimizers or not all(isinstance(one, Optimizer) for one in optimizers.values()):
         raise ParameterError(
             f"optimizers must be one or more by name, as {{'adam': Adam(0.3)}}, got {optimizers!r}"
         )
-    steps = check_integer("steps", where.steps if steps is None else steps, 1)
-    if steps > MOST_STEPS:
-        raise ParameterError(f"steps must be an integer from 1 to {MOST_STEPS}, got {steps}")
     if np.abs(check_start(start, where)).max() > FARTHEST:
         raise ParameterError(f"start must be within +-{FARTHEST} in x and y, got {start!r}")
     walks = []
@@ -118,6 +116,14 @@ def walk_surface(
         points = [(float(x), float(y)) for x, y in path]
         walks.append(Walk(name, optimizer, where, points, steps))
     return walks
+
+
+def check_steps(surface: Surface, steps: int | None) -> int:
+    """`steps`, by default the surface's; raises ParameterError unless from 1 to MOST_STEPS."""
+    steps = check_integer("steps", surface.steps if steps is None else steps, 1)
+    if steps > MOST_STEPS:
+        raise ParameterError(f"steps must be an integer from 1 to {MOST_STEPS}, got {steps}")
+    return steps
 
 
 def surface_rows(
@@ -216,7 +222,7 @@ def _walk_data(walk: Walk, k: int) -> dict[str, Any]:
         "name": walk.name,
         "config": walk.optimizer.config(),
         "path": walk.path,
-        "line": _line(k),
+        "line": style(k),
         "free": allowed.at_least != allowed.at_most,  # whether its rate may be another
         "computed": is_computed(walk.optimizer),
     }
@@ -283,7 +289,7 @@ _PLAYER = """\
 def _switches(walks: list[Walk]) -> str:
     """What shows and hides each optimizer, and is the legend too."""
     each = (
-        f'<label><input type="checkbox" id="shown-{k}" checked>{_swatch(k)}'
+        f'<label><input type="checkbox" id="shown-{k}" checked>{swatch(k)}'
         f"{escape(walk.name)}</label>"
         for k, walk in enumerate(walks)
     )
@@ -293,22 +299,6 @@ def _switches(walks: list[Walk]) -> str:
     return (
         '<fieldset class="switches"><legend>Paths to show</legend>'
         f"{both if len(walks) > 1 else ''}{''.join(each)}</fieldset>"
-    )
-
-
-def _line(k: int) -> dict[str, Any]:
-    """Colour, dash and width of the k-th path: wider from the 25th on, where styles repeat."""
-    styles = len(COLOURS) * len(DASHES)
-    return {**style(k), "width": 2 + 2 * (k // styles)}
-
-
-def _swatch(k: int) -> str:
-    line = _line(k)
-    dash = {"solid": "none", "dash": "9 5", "dot": "2 4", "dashdot": "9 4 2 4"}[line["dash"]]
-    return (
-        '<svg class="swatch" viewBox="0 0 32 8" aria-hidden="true"><path d="M0 4h32" '
-        f'stroke="{line["color"]}" stroke-width="{line["width"] + 1}" '
-        f'stroke-dasharray="{dash}"/></svg>'
     )
 
 
@@ -332,7 +322,7 @@ def _results(walks: list[Walk]) -> str:
         "reached": f"steps to f within {CLOSE:g} of the lowest",
     }
     rows = (
-        f'<tr><th scope="row">{_swatch(k)}{escape(walk.name)}</th>'
+        f'<tr><th scope="row">{swatch(k)}{escape(walk.name)}</th>'
         f"<td>{_field(f'rate-{k}', f'learning rate of {walk.name}', 'text')}</td>"
         + "".join(f'<td id="{key}-{k}" data-title="{numbers[key]}"></td>' for key in numbers)
         + "</tr>"
