@@ -50,13 +50,14 @@ stress: $(VENV)/.test
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
+# editable_mode=compat: a plain path, or the checkout's parent folder would hide the package.
 # An environment is set up once: its stamp is newer than the files that say what belongs in it.
 $(VENV)/.train: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[report]'
+	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[report]'
 	@touch $@
 
 $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[test]'
 	@touch $@ $(VENV)/.train
 
 $(VENV)/bin/python:

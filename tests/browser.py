@@ -64,7 +64,7 @@ class Opened:
             """Object.keys(FIGURES).filter((id) => {
                  const place = document.getElementById(id);
                  if (!place.querySelector(".main-svg .cartesianlayer")) return true;
-                 if (place.data.some((t) => t.type === "contour")) return false;  // paths come later
+                 if (place.data.some((t) => t.type === "contour")) return false;  // moves
                  const seen = [...place.querySelectorAll(".scatterlayer .trace")].filter(
                    (trace) => trace.querySelector(".point, path.js-line[d*='L'], path.js-fill"));
                  const drawn = (trace) => trace.visible !== false
