@@ -408,7 +408,7 @@ def _add_training(group: Any) -> None:
         default="auto",
         type=lambda text: "auto" if text.strip().lower() == "auto" else _integer(1)(text),
         metavar="N",
-        help="threads of BLAS and optimizer; auto goes by the sizes",
+        help="threads of the BLAS library; auto goes by the sizes",
     )
     group.add_argument(
         "--batch-size",

@@ -65,8 +65,8 @@ class Trainer:
     with shuffle=False as they stand; the last batch is as short as it must be. `augment` distorts
     each batch of images before it is trained on. `remeasure` is how many training samples running
     statistics are measured on anew after each epoch, undisturbed and at the weights meant for
-    evaluation; with 0 they are those of the training steps. `threads` is how many BLAS and the
-    optimizer may use: on a machine that is busy with anything else a second one makes small
+    evaluation; with 0 they are those of the training steps. `threads` is how many BLAS may
+    use: on a machine that is busy with anything else a second one makes small
     networks many times slower. "auto" goes by the sizes alone, as `suggest_threads` says; None
     leaves it as it is. `on_step(step, loss)` is called after every update; `options` are the
     optimizer's.
@@ -115,7 +115,6 @@ class Trainer:
         self.seed = check_integer("seed", seed, 0)
         self._noisy = any(layer.rng is not None for layer in network.layers)
         self.threads = self._threads(threads)
-        self.optimizer.threads = self.threads or 1
         self.shuffle = shuffle
         self.augment = augment
         self.remeasure = check_integer("remeasure", remeasure, 0)

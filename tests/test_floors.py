@@ -67,7 +67,6 @@ FLOORS = {
     "report.finder": 13,
     "finder": 10,
     "tables": 1,
-    "sharing": 1,
     "surface_job": 14,
     "finder_job": 14,
     "compare_job": 14,

@@ -8,7 +8,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import Field, dataclass, field, fields
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,13 +15,9 @@ import numpy as np
 from scratchnet.checks import Range
 from scratchnet.errors import CallOrderError, DtypeError, ParameterError, ShapeError
 from scratchnet.parameters import Array, Arrays
-from scratchnet.sharing import share
 
 BLOCK = 32_768
 """Values handled at a time: their temporaries stay in the processor's cache."""
-
-SHARED = 1 << 18
-"""Values from which on it pays to share them between threads."""
 
 Params = MutableMapping[str, Array] | Arrays
 Again = Callable[[], float]
@@ -70,7 +65,6 @@ class Optimizer(ABC):
         self.numbers: dict[str, dict[str, float]] = {}
         self.steps: dict[str, int] = {}
         self.step = 0
-        self.threads = 1  # that share the blocks of a large vector; the Trainer sets it
         self._training: dict[str, Array] = {}
 
     def update(
@@ -99,13 +93,8 @@ class Optimizer(ABC):
                     self.decay_weights(
                         *(array if n == w.size else array[:n] for array in (w, *memory))
                     )
-            pieces = [(w, g, *memory)] if self.whole else list(blocks(w, g, *memory))
-            step = partial(self._step_block, scale)
-            share(step, pieces, self.threads if w.size >= SHARED else 1)
-
-    def _step_block(self, scale: float, block: tuple[Array, ...]) -> None:
-        w, g, *memory = block
-        self.rule(w, self._clipped(g, scale), *memory)
+            for block in [(w, g, *memory)] if self.whole else blocks(w, g, *memory):
+                self.rule(block[0], self._clipped(block[1], scale), *block[2:])
 
     @abstractmethod
     def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:

@@ -44,7 +44,7 @@ class Wrapper(Optimizer):
         self, params: Params, grads: Mapping[str, Array], again: Again | None = None
     ) -> None:
         """One step of the inner optimizer, at this one's lr."""
-        self.inner.lr, self.inner.threads = self.lr, self.threads
+        self.inner.lr = self.lr
         self.inner.update(params, grads, again)
 
     def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
