@@ -5,12 +5,13 @@ it stands the SHA-256 of all the rest, so that no flipped bit passes for a weigh
 file is code, and reading allocates no more than the size of the file allows.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
 import math
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def _check_members(path: str | Path, size: int) -> None:
 
     So nothing unpacks to more than the file has. What is damaged is left to the reader after this.
     """
+    import zipfile  # only here, as it is slow to import
+
     try:
         with zipfile.ZipFile(path) as archive:
             members = sorted(archive.infolist(), key=lambda member: member.header_offset)

@@ -1,5 +1,7 @@
 """Networks: layers in a row with all of their parameters in one vector, and a loss at the end."""
 
+from __future__ import annotations
+
 import copy
 import math
 import warnings

@@ -4,6 +4,8 @@ A stream depends on nothing but (seed, purpose, index): drawing more in one plac
 order, changes nothing elsewhere, and there is no state that a resumed run could have lost.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from types import MappingProxyType
 

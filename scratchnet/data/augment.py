@@ -5,6 +5,8 @@ say is put together first, and the image is looked up once, between the four pix
 place (bilinear); beyond the edge it is 0.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields

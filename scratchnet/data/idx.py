@@ -3,20 +3,24 @@
 An IDX file is `00 00 08 n`, then n sizes of four bytes, big-endian, then the bytes in C order.
 """
 
+from __future__ import annotations
+
 import gzip
 import io
 import math
 import os
 import stat
-import zipfile
 import zlib
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from scratchnet.errors import DataError
 from scratchnet.parameters import Array
+
+if TYPE_CHECKING:
+    import zipfile
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -128,6 +132,8 @@ def read_npz(
 
     Raises DataError, naming the file and the member, for everything else.
     """
+    import zipfile  # only here, as it is slow to import
+
     with open_regular(path) as file:
         start = file.read(16)
         if not start.startswith(ZIP):

@@ -1,5 +1,7 @@
 """The fully connected layer: every output is a weighted sum of all inputs plus a bias."""
 
+from __future__ import annotations
+
 import numpy as np
 import numpy.typing as npt
 

@@ -5,6 +5,8 @@ test. A network adopts it: from then on its parameters are pieces of the network
 its results are written into memory that is kept from one step to the next.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -4,6 +4,8 @@ What they draw comes from `rng`. In a network that a Trainer trains that is, ane
 stream of (seed, "noise", step): a resumed run draws the same, and nothing has to be remembered.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
