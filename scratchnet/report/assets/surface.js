@@ -61,7 +61,7 @@ function scaleOf(heights, lowest) {
 }
 
 function contour(surface, lowest, [[x0, x1], [y0, y1]]) {
-  const n = 81;
+  const n = 241;
   const points = (from, to) => Array.from({ length: n }, (_, i) => from + (to - from) * i / (n - 1));
   const x = points(x0, x1), y = points(y0, y1);
   const heights = y.map((b) => x.map((a) => surface.value(a, b)));
