@@ -79,6 +79,8 @@ class Job:
         if folder is None:
             folder = self._new_folder()
         self.folder, self.checkpoints = folder, Checkpoints(folder.path)
+        if not new:
+            self.checkpoints.clear_strays()
         if self._is_over() and self._has_results(folder):
             flag = "--epochs" if self.trainer.epochs >= self.arguments.epochs else "--patience"
             if not (folder.path / "report.html").exists():
@@ -88,7 +90,6 @@ class Job:
             return
         try:
             if not new:
-                self.checkpoints.clear_strays()
                 folder.rewrite_history(self.trainer.history, self.trainer.steps)
             folder.write_config(
                 describe_asked(

@@ -109,6 +109,15 @@ def test_a_finished_run_says_so_and_is_left_alone(capsys):
     assert outcome("new") == before
 
 
+def test_a_finished_run_that_was_killed_at_its_page_is_tidied_and_gets_it():
+    run("--out", "new")
+    Path("new/report.html").unlink()
+    Path("new/.report.html.tmp.1.d2f894e6").write_text("half", encoding="utf-8")
+    assert cli.main(["--resume", "new"]) == 0
+    assert Path("new/report.html").exists()
+    assert not list(Path("new").glob(".report*"))
+
+
 def test_more_epochs_go_on_as_if_there_had_been_no_end():
     long = [*BASE[:4], "--epochs", "6", *BASE[6:], "--val-split", "0.2", "-q"]
     assert cli.main([*long, "--out", "longer"]) == 0
