@@ -580,7 +580,10 @@ def _lr_grid(text: str) -> str | list[float]:
     """The word auto, or the rates in "1e-4,1e-3"."""
     if text.strip().lower() == "auto":
         return "auto"
-    return _each(_number("auto or finite numbers > 0", lambda v: v > 0))(text)
+    rates = _each(_number("auto or finite numbers > 0", lambda v: v > 0))(text)
+    if len(set(rates)) < len(rates):
+        raise ParameterError(f"must hold each rate once, got {text!r}; remove one")
+    return rates
 
 
 @_checked

@@ -264,6 +264,7 @@ def test_a_dry_run_says_what_it_would_compare_and_writes_nothing(small, capsys):
         (["--lr-grid", "auto", "--lr", "0.1"], "--lr-grid tries many rates, --lr one"),
         (["--lr-grid", "auto", "--val-split", "0"], "--lr-grid needs validation samples"),
         (["--lr-grid", "1e-3,zero"], "must be auto or finite numbers > 0, got 'zero'"),
+        (["--lr-grid", "1,0.1,1.0"], "--lr-grid: must hold each rate once, got '1,0.1,1.0'"),
         (["--seeds", "0"], "must be an integer >= 1, got '0'"),
         (["--jobs", "none"], "must be an integer >= 1, got 'none'"),
         (["--target", "0.9", "--val-split", "0"], "--target needs validation samples"),
