@@ -109,6 +109,11 @@ def _arguments() -> argparse.Namespace:
     )
     made.add_argument("--repeats", type=int, default=5, help="of each epoch (default 5)")
     made.add_argument(
+        "--go-on",
+        action="store_true",
+        help="add to the repeats of each epoch that are in the file, up to --repeats",
+    )
+    made.add_argument(
         "--process-repeats", type=int, default=10, help="of each whole process (default 10)"
     )
     made.add_argument("--threads", type=int, nargs="+", default=list(THREADS))
@@ -179,11 +184,15 @@ def _measure(
     options: argparse.Namespace, absent: Mapping[str, str], writes: bool, found: Mapping[str, Any]
 ) -> dict[str, Any]:
     """All runs; what there is so far is written down after every repeat."""
-    rows: dict[str, dict[str, Any]] = {}
     figures: dict[str, Any] = {"epochs": EPOCHS, "rows": [], "about": {}, "failed": {}}
+    if options.go_on:
+        before = read_figures(options.json).get("speed", {})
+        figures |= {name: before[name] for name in figures.keys() & before.keys()}
+    rows = {_key(_setting_of(row), row["system"], row["threads"]): row for row in figures["rows"]}
+    done = min((len(row["seconds"]) for row in rows.values()), default=0)
     with tempfile.TemporaryDirectory() as folder:
         _save_data(Path(folder), options)
-        for repeat in range(options.repeats):
+        for repeat in range(done, options.repeats):
             for setting in SETTINGS:
                 for system, threads in _order(setting, options, absent, repeat):
                     result = _run(setting, system, threads, repeat, options, folder, figures)
@@ -258,10 +267,14 @@ def _add(
     result: Mapping[str, Any],
 ) -> None:
     """Append the figures of a run to those of its setting, system and threads."""
-    key = f"{setting} {system} {threads}"
-    row = rows.setdefault(key, {**asdict(setting), "system": system, "threads": threads})
+    fresh = {**asdict(setting), "system": system, "threads": threads}
+    row = rows.setdefault(_key(setting, system, threads), fresh)
     for name, value in result.items():
         row.setdefault(name, []).append(None if value is None else float(f"{value:.4g}"))
+
+
+def _key(setting: Setting, system: str, threads: int) -> str:
+    return f"{setting} {system} {threads}"
 
 
 # The tables, from the figures alone.

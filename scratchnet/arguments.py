@@ -17,6 +17,7 @@ from scratchnet.errors import ParameterError
 from scratchnet.initializers import INITIALIZERS, find_initializer
 from scratchnet.layers import ACTIVATIONS, LOSSES, STANDARDIZATIONS
 from scratchnet.optimizers import OPTIMIZERS
+from scratchnet.parallel import BATCH_STATS
 from scratchnet.registry import canonical, nearest
 from scratchnet.schedules import SCHEDULES
 from scratchnet.surfaces import SURFACES
@@ -30,6 +31,7 @@ MAX_CONFIG = 2**20
 
 ONCE = frozenset(
     {"out", "config", "resume", "override", "json", "dry_run", "debug", "quiet", "verbose"}
+    | {"parallel"}
 )
 """The arguments that are not the run's, but of one call."""
 
@@ -41,6 +43,7 @@ examples: %(prog)s --optimizer adam
           %(prog)s --dataset mnist --hidden 100,100 --epochs 5
           %(prog)s --optimizer sgd momentum adam --seeds 5 --lr-grid auto
           %(prog)s --surface rosenbrock --optimizer sgd momentum adam
+          mpiexec -n 2 python -m mpi4py %(prog)s --parallel mpi
 exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged,
              6 network, 130 Ctrl-C, 143 SIGTERM, 1 a bug
 """
@@ -409,6 +412,19 @@ def _add_training(group: Any) -> None:
         type=lambda text: "auto" if text.strip().lower() == "auto" else _integer(1)(text),
         metavar="N",
         help="threads of the BLAS library; auto goes by the sizes",
+    )
+    group.add_argument(
+        "--parallel",
+        choices=("mpi",),
+        help="share each batch between the processes that mpiexec has started "
+        "(default: one process)",
+    )
+    group.add_argument(
+        "--batch-stats",
+        default="all",
+        choices=BATCH_STATS,
+        help="what --batch-norm measures with --parallel: all rows of a batch, or those of each "
+        "rank by itself",
     )
     group.add_argument(
         "--batch-size",

@@ -49,6 +49,10 @@ class Training(Protocol):
     steps: int
     lr: float
 
+    @property
+    def ranks(self) -> int:
+        """How many processes share each batch."""
+
     def settings(self) -> dict[str, Any]:
         """All that the course of training depends on besides the network."""
 
@@ -110,7 +114,7 @@ def save_checkpoint(
         **_mark(CHECKPOINT),
         "network": _network_config(trainer.network),
         "settings": trainer.settings(),
-        "environment": environment.describe(),
+        "environment": _environment(trainer),
         "run": dict(run or {}),
         "trainer": pack(trainer.state(), "trainer", arrays),
         "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
@@ -158,7 +162,7 @@ def restore_checkpoint(
                 notes.append(f"the {part} is another, and begins with nothing remembered")
         notes += [
             f"environment: {text}; the last bits of results may differ"
-            for text in _differences(header["environment"], environment.describe())
+            for text in _differences({"ranks": 1, **header["environment"]}, _environment(trainer))
         ]
         place_weights(str(path), _weights(arrays), trainer.network)
         trainer.restore(state, header["times"])
@@ -257,6 +261,11 @@ class Checkpoints:
 def check_checkpoint(path: str | Path) -> None:
     """Raise DataError unless the file is a checkpoint that can be read."""
     _read(path, (CHECKPOINT,))
+
+
+def _environment(trainer: Training) -> dict[str, Any]:
+    """What the last bits of results depend on."""
+    return {**environment.describe(), "ranks": trainer.ranks}
 
 
 def _mark(kind: str) -> dict[str, Any]:

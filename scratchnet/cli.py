@@ -5,15 +5,16 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stderr, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from scratchnet import environment
-from scratchnet.arguments import ONCE, parse, program
+from scratchnet.arguments import ONCE, asked, parse, program
 from scratchnet.checkpoint import Checkpoints
 from scratchnet.compare_job import FREE_TO_CHANGE, CompareJob
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
@@ -30,9 +31,11 @@ from scratchnet.interrupts import Interrupted
 from scratchnet.job import FREE, Job, find_run, is_comparison
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_weights, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
+from scratchnet.parallel import MPIGradients, launched, mpi_world
+from scratchnet.parallel_job import follow, leave, share_state
 from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, check_free
 from scratchnet.schedules import Schedule, make_schedule
-from scratchnet.screen import Screen
+from scratchnet.screen import Screen, Silent
 from scratchnet.surface_job import draw_surface
 from scratchnet.trainer import Trainer
 
@@ -67,27 +70,87 @@ OLDEST_NUMPY = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say and return the exit status; an error is one line on stderr."""
     _prepare_streams()
+    speaks = _speaks(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = parse(argv)
+        with nullcontext() if speaks else redirect_stderr(io.StringIO()):
+            arguments = parse(argv)
     except SystemExit:  # an error, or --help, whose reader may have gone
         _drop_output()
         raise
+    speaks = speaks or arguments.parallel is None
+    parallel: MPIGradients | None = None
+    failure: BaseException | None = None
     try:
         _check_numpy()
-        folder = None
-        if arguments.resume is not None:
-            folder, arguments = _reopen(arguments, argv)
-        run(arguments, folder)
+        if arguments.parallel is not None:
+            parallel = _begin_together(arguments)
+        _go(arguments, argv, parallel)
     except tuple(EXIT_CODES) as error:
+        failure = error
         if arguments.debug:
             traceback.print_exc()
         _drop_output()
+        if speaks:
+            _tell(error)
+    except (Exception, SystemExit) as error:
+        if parallel is None:
+            raise
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()  # a bug
+        parallel.abort(1)  # the others wait for what will not come
+    code = 0 if failure is None else _code(failure)
+    if parallel is not None:
+        # What raises these raises them on all ranks, and rank 0 may have something to save first.
+        alone = not (failure is None or isinstance(failure, Interrupted | DivergenceError))
+        leave(parallel, code, alone=alone, tell=lambda: _tell(failure, parallel.rank))
+    return code
+
+
+def _speaks(argv: Sequence[str]) -> bool:
+    """Whether it is this process whose messages count: not where it is a rank behind the first."""
+    started = launched()
+    parallel = any(word.split("=")[0] == "--parallel" for word in argv)
+    return started is None or started[0] == 0 or not parallel
+
+
+def _begin_together(arguments: argparse.Namespace) -> MPIGradients:
+    """The ranks that were started, all with the same arguments."""
+    parallel = mpi_world()
+    if parallel.rank > 0:
+        warnings.simplefilter("ignore")  # rank 0 warns of the same
+    parallel.agree({f"--{name.replace('_', '-')}": v for name, v in asked(arguments).items()})
+    return parallel
+
+
+def _go(
+    arguments: argparse.Namespace, argv: Sequence[str] | None, parallel: MPIGradients | None
+) -> None:
+    """Begin what the arguments ask for, or go on with it; only rank 0 looks into the folder."""
+    folder: OutputFolder | None = None
+
+    def reopen() -> argparse.Namespace:
+        nonlocal folder
+        folder, found = _reopen(arguments, argv)
+        return found
+
+    if arguments.resume is not None:
+        arguments = reopen() if parallel is None else parallel.from_first(reopen)
+    run(arguments, folder, parallel)
+
+
+def _code(error: BaseException) -> int:
+    """The exit status of an error."""
+    if isinstance(error, Interrupted):
+        return error.code
+    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+
+
+def _tell(error: BaseException | None, rank: int = 0) -> None:
+    """Say what happened, in one line on stderr."""
+    if error is not None:
         with suppress(OSError):
-            sys.stderr.write(_line(error))
-        if isinstance(error, Interrupted):
-            return error.code
-        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-    return 0
+            sys.stderr.write(_line(error, f"rank {rank}: " if rank else ""))
+            sys.stderr.flush()
 
 
 def _drop_output() -> None:
@@ -98,12 +161,12 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _line(error: BaseException) -> str:
+def _line(error: BaseException, where: str = "") -> str:
     """What stderr says about an error: one line, or nothing where the reader has gone."""
     if isinstance(error, BrokenPipeError):
         return ""
     if isinstance(error, KeyboardInterrupt | Interrupted):
-        return f"{program()}: {str(error) or 'interrupted'}\n"
+        return f"{program()}: {where}{str(error) or 'interrupted'}\n"
     text = str(error)
     if isinstance(error, MemoryError):
         text = f"out of memory: {text or 'there is no more'}; choose smaller layers or batches"
@@ -111,7 +174,7 @@ def _line(error: BaseException) -> str:
         text = f"{error.name} is not installed; run `make train`, or see README.md"
     elif isinstance(error, OSError) and not isinstance(error, ScratchnetError):
         text = f"{text}; --debug shows where"
-    return f"{program()}: error: {text}\n"
+    return f"{program()}: {where}error: {text}\n"
 
 
 def _check_numpy() -> None:
@@ -132,20 +195,40 @@ def _prepare_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> None:
+def run(
+    arguments: argparse.Namespace,
+    folder: OutputFolder | None = None,
+    parallel: MPIGradients | None = None,
+) -> None:
     """What the arguments ask for: a run, a comparison, a picture; raises ScratchnetError.
 
-    `folder` is that of the one to go on with, if there is any.
+    `folder` is that of the one to go on with, if there is any; with `parallel` it is rank 0's.
     """
-    if folder is None:
+    if arguments.resume is None:
         check_free(arguments.out)
-    screen = Screen(
-        arguments.epochs,
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-        json=arguments.json,
-    )
+    if parallel is not None and parallel.rank > 0:
+        screen: Screen = Silent(arguments.epochs)
+    else:
+        screen = Screen(
+            arguments.epochs,
+            quiet=arguments.quiet,
+            verbose=arguments.verbose,
+            json=arguments.json,
+        )
+    if parallel is not None:
+        if arguments.surface is not None or arguments.find_lr or _several(arguments):
+            raise ParameterError(
+                "--parallel mpi shares the batches of one run; a comparison has --jobs, and "
+                "--surface and --find-lr need one process"
+            )
+        parallel = MPIGradients(parallel.comm, arguments.batch_stats)
     _note_idle(arguments, screen)
+    started = launched()
+    if parallel is None and started is not None and started[1] > 1 and started[0] == 0:
+        screen.note(
+            f"{started[1]} processes were started together, and each does all of this by itself; "
+            "to share it they need --parallel mpi"
+        )
     if arguments.surface is not None:
         if arguments.find_lr:
             raise ParameterError("--find-lr needs data, --surface has none; keep one of the two")
@@ -170,6 +253,7 @@ def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> No
         threads=1 if _several(arguments) else arguments.threads,
         augment=_augmentation(arguments, dataset),
         remeasure=arguments.remeasure,
+        parallel=parallel,
     )
     _advise(arguments, trainer, screen)
     arguments.threads = trainer.threads  # what "auto" came to, so that a resumed run has it too
@@ -179,7 +263,7 @@ def run(arguments: argparse.Namespace, folder: OutputFolder | None = None) -> No
         elif _several(arguments):
             _compare(arguments, dataset, network, optimizers, trainer, screen, folder)
         else:
-            _train(arguments, dataset, network, trainer, screen, folder)
+            _train(arguments, dataset, network, trainer, screen, folder, parallel)
 
 
 def _train(
@@ -189,11 +273,18 @@ def _train(
     trainer: Trainer,
     screen: Screen,
     folder: OutputFolder | None,
+    parallel: MPIGradients | None,
 ) -> None:
     """The main job: train, evaluate, write."""
+    if parallel is not None and parallel.rank > 0:
+        follow(arguments, trainer, parallel)
+        return
     assert folder is None or isinstance(folder, RunFolder)
-    job = Job(arguments, dataset, network, trainer, screen)
-    if folder is not None:
+    job = Job(arguments, dataset, network, trainer, screen, parallel)
+    if folder is not None and parallel is not None:
+        run_folder = folder
+        share_state(parallel, trainer, job.stopping, lambda: job.restore(run_folder))
+    elif folder is not None:
         job.restore(folder)
     screen.header(dataset, trainer, network, [trainer.optimizer])
     if folder is not None:
@@ -347,6 +438,8 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
         idle.append("no_gamma")
     if not arguments.batch_norm and arguments.remeasure:
         idle.append("remeasure")
+    if not arguments.batch_norm and "batch_stats" in arguments.given:
+        idle.append("batch_stats")
     if idle:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
         screen.note(f"{flags} has no effect without the layers it is for")

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from scratchnet.errors import ScratchnetError
+from scratchnet.parallel import MPIGradients
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,15 +26,22 @@ class Interrupted(ScratchnetError):
 
 
 class Interrupts:
-    """Notes the first signal; `check` raises at the next step. A second one ends at once."""
+    """Notes the first signal; `check` raises at the next step. A second one ends at once.
 
-    def __init__(self) -> None:
+    With `parallel` all ranks check together, and a signal to one of them is one to all.
+    """
+
+    def __init__(self, parallel: MPIGradients | None = None) -> None:
+        self.parallel = parallel
         self.number: int | None = None
 
     def check(self) -> None:
         """Raise Interrupted if a signal has come."""
-        if self.number is not None:
-            raise Interrupted(self.number)
+        number = self.number or 0
+        if self.parallel is not None:
+            number = self.parallel.largest(number)
+        if number:
+            raise Interrupted(number)
 
     def watch(self) -> AbstractContextManager[None]:
         """While inside, in the main thread: signals are noted instead of raised."""

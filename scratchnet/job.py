@@ -25,6 +25,7 @@ from scratchnet.inspection import inspect_layers, inspect_predictions
 from scratchnet.interrupts import Interrupted, Interrupts
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
+from scratchnet.parallel import MPIGradients
 from scratchnet.report.page import MissingPlotlyError
 from scratchnet.report.run import run_page
 from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
@@ -48,6 +49,7 @@ class Job:
         network: MultiLayerNet,
         trainer: Trainer,
         screen: Screen,
+        parallel: MPIGradients | None = None,
     ) -> None:
         self.arguments = arguments
         (self.optimizer,) = arguments.optimizer  # its name
@@ -55,11 +57,9 @@ class Job:
         self.network = network
         self.trainer = trainer
         self.screen = screen
-        self.interrupts = Interrupts()
+        self.interrupts = Interrupts(parallel)
         self.curve = LossCurve(trainer)
-        self.stopping: EarlyStopping | None = None
-        if trainer.validation is not None:
-            self.stopping = EarlyStopping(network, arguments.patience, arguments.monitor)
+        self.stopping = make_stopping(arguments, trainer)
         self.seconds_before = 0.0
         self.started = self.saved = time.perf_counter()
         self.best_saved = 0  # also where a run is gone on with: it may have ended before saving it
@@ -97,6 +97,7 @@ class Job:
                     {self.optimizer: self.trainer.optimizer},
                     self.dataset,
                     self.network,
+                    self.trainer.ranks,
                 )
             )
             with self.interrupts.watch():
@@ -127,9 +128,7 @@ class Job:
         return (found.get("epochs"), found.get("steps")) == (trainer.epochs, trainer.steps)
 
     def _is_over(self) -> bool:
-        done = self.trainer.epochs
-        stopped = self.stopping is not None and done > 0 and self.stopping.is_over(done)
-        return stopped or done >= self.arguments.epochs
+        return is_over(self.arguments, self.trainer, self.stopping)
 
     def _train(self) -> None:
         """The epochs that are left, saved as they go; what was done is kept however it ends."""
@@ -230,11 +229,28 @@ class Job:
         }
 
 
+def make_stopping(arguments: argparse.Namespace, trainer: Trainer) -> EarlyStopping | None:
+    """What keeps the best weights, and stops early if asked to; None without validation samples."""
+    if trainer.validation is None:
+        return None
+    return EarlyStopping(trainer.network, arguments.patience, arguments.monitor)
+
+
+def is_over(
+    arguments: argparse.Namespace, trainer: Trainer, stopping: EarlyStopping | None
+) -> bool:
+    """Whether training has come to its end, by the number of epochs or for want of a better one."""
+    done = trainer.epochs
+    stopped = stopping is not None and done > 0 and stopping.is_over(done)
+    return stopped or done >= arguments.epochs
+
+
 def describe_asked(
     arguments: argparse.Namespace,
     optimizers: Mapping[str, Optimizer],
     dataset: Dataset | None = None,
     network: MultiLayerNet | None = None,
+    ranks: int = 1,
 ) -> dict[str, Any]:
     """`config.json`: everything needed to do the same again, and to know whether it is the same."""
     found: dict[str, Any] = {
@@ -249,7 +265,7 @@ def describe_asked(
     if dataset is not None:
         name, classes = dataset.name, dataset.classes
         found["data"] = {"name": name, "sha256": dataset.digest, "classes": classes}
-    return {**found, "environment": environment.describe()}
+    return {**found, "environment": {**environment.describe(), "ranks": ranks}}
 
 
 def write_report(

@@ -29,6 +29,7 @@ from scratchnet.layers import (
     SoftmaxWithLoss,
     Standardize,
 )
+from scratchnet.parallel import Part
 from scratchnet.parameters import Array, Arrays, Shape, allocate
 from scratchnet.randomness import generator
 from scratchnet.registry import canonical, pick
@@ -193,21 +194,29 @@ class Network:
         """The mean loss over the batch, its rows weighted by w (N,) if given; no penalty."""
         return self.loss_layer.compute(self.logits(x, train=train), t, w)
 
-    def backward(self) -> None:
-        """Write the derivatives of the last `forward`, penalty added, into `gradient_vector`."""
-        dout = self.loss_layer.backward()
+    def backward(self, share: float = 1.0) -> None:
+        """Write the derivatives of the last `forward`, penalty added, into `gradient_vector`.
+
+        `share` is what they are multiplied with: where ranks share a batch, that of its rows.
+        """
+        dout = self.loss_layer.backward(share)
         for layer in reversed(self.layers[self._lowest + 1 :]):
             dout = layer.backward(dout)
         self.layers[self._lowest].param_grads(dout)
         if self.weight_decay:
             weights = slice(self.n_weights)
-            self.gradient_vector[weights] += self.weight_decay * self.vector[weights]
+            self.gradient_vector[weights] += share * self.weight_decay * self.vector[weights]
 
     def set_rng(self, rng: np.random.Generator) -> None:
         """Let layers that draw random numbers in training take the next ones from `rng`."""
         for layer in self.layers:
             if layer.rng is not None:
                 layer.rng = rng
+
+    def take_part(self, part: Part | None) -> None:
+        """Tell the layers which rows of a batch come next, where ranks share it; None for all."""
+        for layer in self.layers:
+            layer.part = part
 
     def observe(self, x: Array, t: Array, scale: float = 1.0, weights: Array | None = None) -> None:
         """Let layers and loss see all training samples, x * scale (N, D) with labels t, once."""

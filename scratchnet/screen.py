@@ -59,7 +59,7 @@ class Screen:
             "optimizer": f"{f',{chr(10)}'.ljust(13).join(map(str, optimizers))}, "
             f"{_described(trainer.schedule)}batch {trainer.batches.batch_size}, "
             f"seed {trainer.seed}",
-            "machine": _machine(),
+            "machine": _machine() + (f", {trainer.ranks} ranks" if trainer.ranks > 1 else ""),
         }
         for name, text in lines.items():
             self._say(f"{name:<10} {text}")

@@ -2,6 +2,7 @@
 
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from scratchnet.environment import limit_threads, processors
 from scratchnet.errors import DivergenceError, ParameterError, ShapeError
 from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.parallel import Parallel, Part
 from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 from scratchnet.schedules import Plateau, Schedule, make_schedule
@@ -71,6 +73,11 @@ class Trainer:
     leaves it as it is. `on_step(step, loss)` is called after every update; `options` are the
     optimizer's.
 
+    `parallel`, as MPIGradients(comm), shares every batch between ranks, each of which makes its
+    own Trainer with the same arguments: the course of training is that of one process, to
+    rounding, and the same bits for the same number of ranks. All of them must run the same epochs;
+    `evaluate` is each rank's own affair.
+
     Between epochs the network holds the weights meant for evaluation, which for a few optimizers
     are an average of those that training goes on from.
 
@@ -97,6 +104,7 @@ class Trainer:
         augment: Augmentation | None = None,
         remeasure: int = 0,
         on_step: OnStep | None = None,
+        parallel: Parallel | None = None,
         **options: Any,
     ) -> None:
         self.network = network
@@ -114,6 +122,8 @@ class Trainer:
         self.batches = Batches(self.train, self._batch_size(batch_size), network.dtype)
         self.seed = check_integer("seed", seed, 0)
         self._noisy = any(layer.rng is not None for layer in network.layers)
+        # One rank by itself has nobody to share with.
+        self.parallel = None if parallel is None or parallel.size == 1 else parallel
         self.threads = self._threads(threads)
         self.shuffle = shuffle
         self.augment = augment
@@ -125,6 +135,13 @@ class Trainer:
         self.steps = 0
         self.history: list[Epoch] = []
         self._loss_sum, self._right = 0.0, 0  # over the samples of the epoch visited so far
+        if self.parallel is not None:
+            self._begin_alike(self.parallel)
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks share each batch."""
+        return 1 if self.parallel is None else self.parallel.size
 
     def run(self, epochs: int, planned: int | None = None) -> Iterator[Epoch]:
         """Train for that many epochs more, giving each as it ends; stop by leaving the loop.
@@ -156,8 +173,30 @@ class Trainer:
     def _threads(self, given: int | str | None) -> int | None:
         if isinstance(given, str):
             check_word("threads", given, ("auto",))
+            if self.parallel is not None:
+                return 1  # there are others on the same processors
             return suggest_threads(self.network, min(self.batches.batch_size, len(self.train)))
         return None if given is None else check_integer("threads", given, 1)
+
+    def _begin_alike(self, parallel: Parallel) -> None:
+        """Raise ParameterError where the ranks could not work together, or would not be alike."""
+        rows = min(self.batches.batch_size, len(self.train))
+        if parallel.size > rows:
+            raise ParameterError(
+                f"each rank needs a row of a batch, got {parallel.size} ranks for batches of "
+                f"{rows}; start fewer ranks, or take larger batches"
+            )
+        network = self.network
+        parallel.agree(
+            {
+                **self.settings(),
+                "layers": [repr(layer) for layer in network.layers],
+                "loss": repr(network.loss_layer),
+                "weight_decay": network.weight_decay,
+                "dtype": network.dtype,
+                "starting weights": zlib.crc32(network.state_vector.data),
+            }
+        )
 
     def _run_epoch(self, planned: int) -> Epoch:
         """The rest of an epoch, of training that is planned to end after so many steps."""
@@ -166,6 +205,8 @@ class Trainer:
             self.optimizer.to_training(params)
             seconds = self._visit_all(planned)
             self.optimizer.to_evaluation(params)
+            if self.parallel is not None:  # they would have drifted apart without a sound
+                self.parallel.agree({"parameters": zlib.crc32(self.network.vector.data)})
             if self.remeasure:
                 samples = self.train.first(min(self.remeasure, len(self.train)))
                 pieces = -(-len(samples) // EVALUATION_ROWS)  # of one size, as all count alike
@@ -174,7 +215,7 @@ class Trainer:
             self.epochs += 1
             validation = self.validation
             val_loss, val_accuracy = (
-                (None, None) if validation is None else self.evaluate(validation)
+                (None, None) if validation is None else self._evaluate(validation, self.parallel)
             )
         n, penalty = len(self.train), self.network.penalty()
         lr = self._lr_of_step(self.steps - 1, planned)
@@ -206,40 +247,49 @@ class Trainer:
         # What overflows ends in a loss that is not finite, which is reported with its step.
         with np.errstate(over="ignore", invalid="ignore"):
             for index in self.batches.epoch(seed, self.epochs, done):
-                x, t = self.batches.gather(index)
+                part = None if self.parallel is None else self.parallel.part(len(index))
+                x, t, w = self._gather(index, part)
                 if self.augment is not None:
-                    x = self.augment(x, generator(self.seed, "augment", self.steps))
+                    x = self.augment(x, generator(self.seed, "augment", self.steps), part)
                 self.optimizer.lr = self._lr_of_step(self.steps, planned)
-                w = self.batches.weights(index)
-                loss, right = self.step(x, t, w)
-                self._loss_sum += loss * len(t)
+                loss, right = self.step(x, t, w, part)
+                self._loss_sum += loss * len(index)
                 self._right += right
                 self.steps += 1
                 if self.on_step is not None:
                     self.on_step(self.steps, loss)
         return time.perf_counter() - start
 
+    def _gather(
+        self, index: npt.NDArray[np.intp], part: Part | None
+    ) -> tuple[Array, Array, Array | None]:
+        """The samples `index` of a batch, x, t and w, or the part of them that is this rank's."""
+        own = index if part is None else index[part.rows]
+        x, t = self.batches.gather(own if len(own) else index[:1])
+        return x[: len(own)], t[: len(own)], self.batches.weights(own)
+
     def _lr_of_step(self, step: int, planned: int) -> float:
         """The rate at the middle of the step's share of progress, where no schedule gives 0."""
         return self.lr * self.schedule((step + 0.5) / planned)
 
-    def step(self, x: Array, t: Array, w: Array | None = None) -> tuple[float, int]:
+    def step(
+        self, x: Array, t: Array, w: Array | None = None, part: Part | None = None
+    ) -> tuple[float, int]:
         """One update on a batch as `Batches` gives it: its loss, and rows right, before the update.
 
-        Raises DivergenceError, naming step and place, instead of updating where the loss or the
-        gradient is not finite.
+        `part` says which rows of a batch these are, where ranks share it. Raises DivergenceError,
+        naming step and place, instead of updating where the loss or the gradient is not finite.
         """
         network = self.network
-        self._renew_noise()
-        loss = network.forward(x, t, w, train=True)
+        loss, right = self._loss_and_gradient(x, t, w, part)
         if not math.isfinite(loss):
             raise DivergenceError(self._divergence(x, f"the loss is {loss}"))
-        right = network.loss_layer.count_correct()
-        network.backward()
         # One product of the gradient with itself: not finite, or beyond all reason, if any part is.
         if not math.isfinite(np.dot(network.gradient_vector, network.gradient_vector)):
             raise DivergenceError(self._divergence(x, "the gradient is not finite or beyond 1e19"))
-        self.optimizer.update(network.params, network.grads, partial(self._look_again, x, t, w))
+        self.optimizer.update(
+            network.params, network.grads, partial(self._look_again, x, t, w, part)
+        )
         network.constrain()
         return loss, right
 
@@ -248,7 +298,37 @@ class Trainer:
         if self._noisy:
             self.network.set_rng(generator(self.seed, "noise", self.steps))
 
-    def _look_again(self, x: Array, t: Array, w: Array | None) -> float:
+    def _loss_and_gradient(
+        self, x: Array, t: Array, w: Array | None, part: Part | None
+    ) -> tuple[float, int]:
+        """Mean loss of a batch, and how many rows are right; its gradient is in `grads` then."""
+        network = self.network
+        self._renew_noise()
+        if part is None or self.parallel is None:
+            loss = network.forward(x, t, w, train=True)
+            right = network.loss_layer.count_correct()
+            network.backward()
+            return loss, right
+        network.take_part(part)
+        loss = network.forward(x, t, w, train=True)
+        right = network.loss_layer.count_correct()
+        network.backward(part.share)
+        network.take_part(None)
+        self.parallel.add_up(network.gradient_vector)
+        sums = np.array([part.share * loss, right])
+        self.parallel.add_up(sums)
+        if part.add_up is None:
+            self._average_statistics(self.parallel)
+        return float(sums[0]), int(sums[1])
+
+    def _average_statistics(self, parallel: Parallel) -> None:
+        """The mean over ranks of what layers have measured, each of its own rows."""
+        for layer in self.network.layers:
+            for array in layer.statistics.values() if layer.measures else ():
+                parallel.add_up(array)
+                array /= parallel.size
+
+    def _look_again(self, x: Array, t: Array, w: Array | None, part: Part | None) -> float:
         """Loss and gradient of the same batch, under the same noise, at changed parameters.
 
         What layers measure stays as the first pass over the batch left it.
@@ -256,25 +336,35 @@ class Trainer:
         network = self.network
         measured = network.state_vector[network.vector.size :]
         kept = measured.copy()
-        self._renew_noise()
-        loss = network.loss_and_gradient(x, t, w)
+        loss, _ = self._loss_and_gradient(x, t, w, part)
         measured[:] = kept
-        return loss
+        return loss + network.penalty()
 
     def evaluate(self, samples: Data) -> tuple[float, float]:
         """The mean loss, penalty left out, and the accuracy on all of `samples`.
 
         Raises DivergenceError where the loss is not finite.
         """
-        samples = _fit(self.network, "samples", samples)
-        total, correct = 0.0, 0
+        return self._evaluate(_fit(self.network, "samples", samples), None)
+
+    def _evaluate(self, samples: Samples, parallel: Parallel | None) -> tuple[float, float]:
+        """Loss and accuracy; where there are ranks to share it, each looks at some of the batches.
+
+        Each batch is then its own sum, as for one process, and only their order is another.
+        """
+        sums = np.zeros(2)  # of the losses, and of the rows that are right
         quiet = np.errstate(over="ignore", invalid="ignore")
         with limit_threads(self.threads), quiet:
             batches = Batches(samples, EVALUATION_ROWS, self.network.dtype)
             for k, (x, t) in enumerate(batches.in_order()):
+                if parallel is not None and k % parallel.size != parallel.rank:
+                    continue
                 w = batches.weights(slice(k * EVALUATION_ROWS, k * EVALUATION_ROWS + len(t)))
-                total += self.network.forward(x, t, w) * len(t)
-                correct += self.network.loss_layer.count_correct()
+                loss = self.network.forward(x, t, w) * len(t)
+                sums += (loss, self.network.loss_layer.count_correct())
+        if parallel is not None:
+            parallel.add_up(sums)
+        total, correct = sums.tolist()
         self._require_finite("loss", total)
         count = len(samples) if samples.weights is None else float(samples.weights.sum())
         return total / count, correct / len(samples)
@@ -318,8 +408,11 @@ class Trainer:
     def save(self, path: str | Path, stopping: "EarlyStopping | None" = None) -> None:
         """Write a checkpoint: all that training goes on from; `stopping` too, if there is one.
 
-        Raises OutputError where it cannot be written, DivergenceError where a value is not finite.
+        Where there are ranks, the first writes, and the others do nothing. Raises OutputError
+        where it cannot be written, DivergenceError where a value is not finite.
         """
+        if self.parallel is not None and self.parallel.rank > 0:
+            return
         with limit_threads(self.threads):  # which the checkpoint notes down
             save_checkpoint(path, self, stopping)
 

@@ -285,8 +285,8 @@ MUTATIONS = [
     Mutation(
         "a second look draws other masks",
         "trainer.py",
-        "self._renew_noise()\n        loss = network.loss_and_gradient",
-        "loss = network.loss_and_gradient",
+        "self._renew_noise()\n        if part is None",
+        "if part is None",
         "test_regularization.py -k second_look",
     ),
     Mutation(

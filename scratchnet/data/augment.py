@@ -25,6 +25,7 @@ from scratchnet.checks import (
     check_share,
 )
 from scratchnet.errors import DtypeError, ParameterError, ShapeError
+from scratchnet.parallel import Part
 from scratchnet.parameters import Array
 from scratchnet.registry import canonical
 
@@ -48,8 +49,9 @@ class Distortion:
         """d (n, 2, H, W), in pixels: the pixel at p comes from p + d(p)."""
         return None
 
-    def paint(self, images: Array, rng: np.random.Generator) -> None:
-        """Change the values of images (n, H, W), after all that changes their shape."""
+    def blank(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Array | None:
+        """Which pixels (n, H, W) become 0, after all that moves them."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,9 @@ class Erase(Distortion):
     def __post_init__(self) -> None:
         check_in_range("erase", self.probability, Range(at_least=0, at_most=1))
 
-    def paint(self, images: Array, rng: np.random.Generator) -> None:
-        """Blank a rectangle in some of the images (n, H, W)."""
-        n, high, wide = images.shape
+    def blank(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+        """The pixels (n, H, W) of a rectangle in some of the images."""
+        high, wide = shape
         erased = np.asarray(rng.random(n) < self.probability)
         area = rng.uniform(0.02, 0.2, n) * high * wide
         ratio = np.exp(rng.uniform(math.log(0.3), -math.log(0.3), n))
@@ -169,7 +171,7 @@ class Erase(Distortion):
             k = np.expand_dims(np.arange(size), (0, 3 - axis))
             start, stop = (np.expand_dims(v, (1, 2)) for v in (start, start + length))
             inside = inside & (k >= start) & (k < stop)
-        images[inside] = 0.0
+        return inside
 
 
 class Augmentation:
@@ -198,10 +200,12 @@ class Augmentation:
         self._grid = np.stack(grid).reshape(2, -1).astype(np.float32)  # p from the centre (2, D)
         self._kept = np.empty((0, math.prod(self.shape)), np.float32)
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+    def __call__(self, x: Array, rng: np.random.Generator, part: Part | None = None) -> Array:
         """Distorted images (n, D) in the dtype of x (n, D), which is left as it is.
 
-        They are the first n rows of kept memory: the next call overwrites them. Raises ShapeError
+        Where ranks share a batch, x is the `part` of it that is distorted here, as it would be
+        among the others. The result is the first n rows of kept memory, which the next call
+        overwrites. Raises ShapeError
         where the images have another size, DtypeError where x is not float32 or float64.
         """
         if x.ndim != 2 or x.shape[1] != math.prod(self.shape):
@@ -212,20 +216,24 @@ class Augmentation:
             self._kept = np.empty_like(x, order="C")
         images = self._kept[: len(x)]
         if len(x):  # of no images there is nothing to draw
-            self._move(x, images, rng)
+            part = Part(0, len(x), len(x)) if part is None else part
+            self._move(x, images, rng, part)
             for distortion in self.distortions:
-                distortion.paint(images.reshape(-1, *self.shape), rng)
+                blank = distortion.blank(part.total, self.shape, rng)
+                if blank is not None:
+                    images.reshape(-1, *self.shape)[blank[part.rows]] = 0.0
         return images
 
-    def _move(self, x: Array, out: Array, rng: np.random.Generator) -> None:
+    def _move(self, x: Array, out: Array, rng: np.random.Generator, part: Part) -> None:
         """Write into out (n, D) what the distortions of shape make of x (n, D)."""
+        n = part.total
         drawn = [
-            (one.matrix(len(x), rng), one.offset(len(x), rng), one.field(len(x), self.shape, rng))
+            (one.matrix(n, rng), one.offset(n, rng), one.field(n, self.shape, rng))
             for one in self.distortions
         ]
-        matrices = [A for A, _, _ in drawn if A is not None]
-        offsets = [b for _, b, _ in drawn if b is not None]
-        displacements = [d for _, _, d in drawn if d is not None]
+        matrices = [A[part.rows] for A, _, _ in drawn if A is not None]
+        offsets = [b[part.rows] for _, b, _ in drawn if b is not None]
+        displacements = [d[part.rows] for _, _, d in drawn if d is not None]
         if not (matrices or offsets or displacements):
             out[:] = x
         elif not (matrices or displacements) and all(b.dtype.kind == "i" for b in offsets):

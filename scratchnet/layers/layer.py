@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.errors import CallOrderError, ShapeError
+from scratchnet.parallel import Part
 from scratchnet.parameters import Array, Arrays, Shape, allocate
 
 T = TypeVar("T")
@@ -41,6 +42,9 @@ class Layer(ABC):
 
     rng: np.random.Generator | None = None
     """Where a layer that draws random numbers in training takes them from; None in all others."""
+
+    part: Part | None = None
+    """Which rows of the batch pass through, while ranks share it; None where all of them do."""
 
     def __init__(
         self,

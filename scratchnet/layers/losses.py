@@ -65,7 +65,7 @@ class Loss(ABC):
         losses = self.of_rows(y, t)
         if w is None:
             self.shares = None
-            return float(losses.mean())
+            return float(losses.sum()) / max(len(losses), 1)
         self.shares = w / len(w)
         return float(losses @ self.shares)
 
@@ -82,7 +82,7 @@ class Loss(ABC):
         """
         dy = self.slopes()
         if self.shares is None:
-            return np.multiply(dy, dout / len(dy), out=dy)
+            return np.multiply(dy, dout / max(len(dy), 1), out=dy)
         return np.multiply(dy, dout * self.shares[:, np.newaxis], out=dy, casting="same_kind")
 
     @abstractmethod

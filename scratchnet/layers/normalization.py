@@ -1,6 +1,6 @@
 """Normalization: layers that bring what passes through them to mean 0 and variance 1."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -25,7 +25,8 @@ class BatchNorm(Layer):
     the unbiased estimate. The rate is 1 / k at the k-th batch until that falls below 1 - momentum:
     a plain average at first, so that no starting value has a share in it. A batch of one row has
     no variance: it is normalised with the running statistics, as in evaluation, and leaves them
-    alone. `scale=False` leaves gamma out, at 1.
+    alone. `scale=False` leaves gamma out, at 1. Where ranks share a batch, all sums are over the
+    rows of all of them, unless each is to measure its own.
 
     Raises ParameterError for an option out of its range.
     """
@@ -58,16 +59,18 @@ class BatchNorm(Layer):
         self.inverse: Array | None = None  # 1 / sqrt(var + eps) (n,)
         self.sums: tuple[Array, Array] | None = None  # of dout, and of dout (x - mean), (n,) each
         self.own_batch = True  # whether mean and var are those of the batch itself
+        self.n = 0  # rows that they are of
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n); in training, of more than one row, with the statistics of x itself."""
-        self.own_batch = train and len(x) > 1
+        self.n = len(x) if self._add_up is None else remembered(self.part).total
+        self.own_batch = train and self.n > 1
         centred = self.keep("centred", x.shape, x.dtype)
         if self.own_batch:
-            mean = column_sums(x) / len(x)
+            mean = self._over_ranks(column_sums(x)) / self.n
             np.subtract(x, mean, out=centred)
-            var = column_sums(centred, centred) / len(x)
-            self._follow(mean, var * (len(x) / (len(x) - 1)))
+            var = self._over_ranks(column_sums(centred, centred)) / self.n
+            self._follow(mean, var * (self.n / (self.n - 1)))
         else:
             mean, var = self.statistics["running_mean"], self.statistics["running_var"]
             np.subtract(x, mean, out=centred)
@@ -75,6 +78,17 @@ class BatchNorm(Layer):
         y = self.keep("y", x.shape, x.dtype)
         np.multiply(centred, self._slope(), out=y)  # gamma xhat
         return np.add(y, self.params["beta"], out=y)
+
+    @property
+    def _add_up(self) -> Callable[[Array], object] | None:
+        """What adds sums up over ranks, where they share a batch and measure all of it."""
+        return None if self.part is None else self.part.add_up
+
+    def _over_ranks(self, sums: Array) -> Array:
+        """Sums over the rows of all ranks, given those over the rows here."""
+        if self._add_up is not None:
+            self._add_up(sums)
+        return sums
 
     def _follow(self, mean: Array, var: Array) -> None:
         """Move the running statistics towards those of a batch."""
@@ -109,10 +123,10 @@ class BatchNorm(Layer):
         dx = self.keep("dx", dout.shape, dout.dtype)
         if not self.own_batch:
             return np.multiply(dout, self._slope(), out=dx)
-        n, (of_dout, with_centred) = len(dout), remembered(self.sums)
-        np.multiply(centred, with_centred * inverse**2 / n, out=dx)
+        of_dout, with_centred = (self._over_ranks(sums) for sums in remembered(self.sums))
+        np.multiply(centred, with_centred * inverse**2 / self.n, out=dx)
         np.subtract(dout, dx, out=dx)  # dout - xhat dgamma / N
-        np.subtract(dx, of_dout / n, out=dx)  # ... - dbeta / N
+        np.subtract(dx, of_dout / self.n, out=dx)  # ... - dbeta / N
         return np.multiply(dx, self._slope(), out=dx)
 
     def proves_nothing(self, n_rows: int) -> str | None:

@@ -1,0 +1,221 @@
+"""Data-parallel training: every batch is shared between processes, the ranks, as in MPI.
+
+The loss of a batch of B rows is a mean over rows. Where rank r has B_r of them and the gradient g_r
+of their mean loss, that of the batch is
+
+    g = sum over r of (B_r / B) g_r,
+
+one sum over all ranks of a vector the size of the parameters. Each rank then makes the same update,
+so that parameters never have to be sent. The Trainer knows `Parallel`, and nothing of MPI.
+"""
+
+import importlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from scratchnet.checks import check_word
+from scratchnet.errors import ParameterError, ScratchnetError
+from scratchnet.parameters import Array
+
+T = TypeVar("T")
+
+BATCH_STATS = ("all", "rank")
+"""What batch normalization measures: all rows of a batch, or those of each rank by themselves."""
+PATIENCE = 1.0
+"""Seconds that a rank which fails waits for the others to fail alike, before it ends them."""
+LAUNCHERS = (
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH and what comes from it
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+)
+"""The variables in which launchers tell a process its rank and how many there are."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows `start` to `stop` of a batch of `total`: those of one rank, which may be none."""
+
+    start: int
+    stop: int
+    total: int
+    add_up: Callable[[Array], object] | None = None
+    """Adds an array up over all ranks, in place, for what is measured of the whole batch; None
+    where each rank measures its own rows."""
+
+    @property
+    def rows(self) -> slice:
+        """The rows, as an index."""
+        return slice(self.start, self.stop)
+
+    @property
+    def share(self) -> float:
+        """B_r / B."""
+        return (self.stop - self.start) / self.total
+
+
+class Parallel(Protocol):
+    """What the Trainer needs of the ranks; every rank makes the same calls in the same order."""
+
+    rank: int
+    """Which one this is: 0 to size - 1."""
+    size: int
+    """How many there are."""
+
+    def part(self, n: int) -> Part:
+        """The rows of a batch of n that are this rank's."""
+
+    def add_up(self, array: Array) -> None:
+        """Add `array` up over all ranks, in place; the result has the same bits on each."""
+
+    def agree(self, values: Mapping[str, Any]) -> None:
+        """Raise ParameterError, on every rank, where they do not all have the same values."""
+
+
+class MPIGradients:
+    """The ranks of an MPI communicator, as `mpi4py.MPI.COMM_WORLD`.
+
+    `batch_stats` is "all" where batch normalization measures whole batches, which costs four small
+    sums for each such layer and step, or "rank" where each rank measures its own rows, which is
+    quicker and another, noisier, network; the running statistics are then the mean over ranks.
+
+    >>> from mpi4py import MPI
+    >>> trainer = Trainer(network, train, parallel=MPIGradients(MPI.COMM_WORLD))
+
+    Run it as `mpiexec -n 2 python -m mpi4py script.py`, which ends all ranks where one fails.
+    Raises ParameterError for another word.
+    """
+
+    def __init__(self, comm: Any, batch_stats: str = "all") -> None:
+        self.comm = comm
+        self.rank: int = comm.Get_rank()
+        self.size: int = comm.Get_size()
+        self.batch_stats = check_word("batch_stats", batch_stats, BATCH_STATS)
+        # Where the communicator is from, so that mpi4py is imported by those alone who have it.
+        self._mpi = importlib.import_module(type(comm).__module__)
+        self._parts: dict[int, Part] = {}
+        self._leaving = comm.Dup()  # apart, so that it fits whatever the others are in
+
+    def part(self, n: int) -> Part:
+        """Rows n r / size to n (r + 1) / size: no rank has two more than another."""
+        if n not in self._parts:
+            start, stop = (n * r // self.size for r in (self.rank, self.rank + 1))
+            whole = self.add_up if self.batch_stats == "all" else None
+            self._parts[n] = Part(start, stop, n, whole)
+        return self._parts[n]
+
+    def add_up(self, array: Array) -> None:
+        """One Allreduce, in place; `array` must be contiguous."""
+        self.comm.Allreduce(self._mpi.IN_PLACE, array)
+
+    def largest(self, value: int) -> int:
+        """The largest of the values of all ranks."""
+        found = np.array([value])
+        self.comm.Allreduce(self._mpi.IN_PLACE, found, op=self._mpi.MAX)
+        return int(found[0])
+
+    def agree(self, values: Mapping[str, Any]) -> None:
+        """Compare with rank 0; the error names what differs, and one rank where it does."""
+        everyone = self.comm.allgather({name: _plain(value) for name, value in values.items()})
+        for rank, theirs in enumerate(everyone):
+            for name in dict.fromkeys((*everyone[0], *theirs)):
+                if theirs.get(name) != everyone[0].get(name):
+                    raise ParameterError(
+                        f"all ranks must have the same {name}, rank {rank} has "
+                        f"{_short(theirs.get(name))}, rank 0 {_short(everyone[0].get(name))}; "
+                        "start all of them with the same arguments, code and data"
+                    )
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make()` gives on rank 0, or raises there, on every rank; the others do not call it.
+
+        Only a ScratchnetError is handed on; of anything else rank 0 dies, and all with it.
+        """
+        outcome: Any = None
+        if self.rank == 0:
+            try:
+                outcome = make()
+            except ScratchnetError as error:
+                outcome = error
+        outcome = self.comm.bcast(outcome, root=0)
+        if isinstance(outcome, ScratchnetError):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
+
+    def all_leave(self, failed: bool) -> bool:
+        """Whether every rank has come to its end; one that failed does not wait for long."""
+        request = self._leaving.Ibarrier()
+        if not failed:
+            request.Wait()
+            return True
+        end = time.monotonic() + PATIENCE
+        while not (left := bool(request.Test())) and time.monotonic() < end:
+            time.sleep(0.01)
+        return left
+
+    def finalize(self) -> None:
+        """The end of MPI in this process, after which its exit status means no more than it says.
+
+        Without it `python -m mpi4py` takes every status but 0 for a failure of this rank alone.
+        """
+        self._mpi.Finalize()
+
+    def abort(self, code: int) -> None:
+        """End all ranks at once, with this exit status."""
+        self.comm.Abort(code)
+
+
+def mpi_world(batch_stats: str = "all") -> MPIGradients:
+    """All the ranks that were started together; a process by itself is the only one.
+
+    Raises ParameterError where there is no mpi4py or no MPI, or the launcher is of another one.
+    """
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ParameterError(
+            f"--parallel mpi needs mpi4py and an MPI ({error}); install both with "
+            "`pip install -e '.[mpi]'`, or mpi4py beside the MPI of your cluster"
+        ) from error
+    except RuntimeError as error:  # mpi4py is there, the library of MPI is not
+        raise ParameterError(
+            f"--parallel mpi found mpi4py, but no MPI to go with it ({error}); install one, as "
+            "`pip install mpich`"
+        ) from error
+    size, started = MPI.COMM_WORLD.Get_size(), launched()
+    if started is not None and started[1] != size:
+        name = " ".join(map(str, MPI.get_vendor()[:1]))
+        raise ParameterError(
+            f"{started[1]} processes were started together, but mpi4py sees {size}: the launcher "
+            f"must be that of the MPI which mpi4py uses, {name}; use its mpiexec"
+        )
+    return MPIGradients(MPI.COMM_WORLD, batch_stats)
+
+
+def launched() -> tuple[int, int] | None:
+    """Rank and number of processes, as a launcher told them; None where there was none.
+
+    Known before anything of MPI is loaded, and not proof of it.
+    """
+    for rank, size in LAUNCHERS:
+        try:
+            return int(os.environ[rank]), int(os.environ[size])
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _plain(value: Any) -> str:
+    """The value as text, equal for equal values."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _short(text: str | None) -> str:
+    """The text, or where it is long its beginning."""
+    text = "none" if text is None else text
+    return text if len(text) <= 60 else f"{text[:57]}..."

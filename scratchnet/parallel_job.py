@@ -1,0 +1,75 @@
+"""A run of the command line that ranks share: the first prints and writes, the others train on."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from scratchnet.interrupts import Interrupts
+from scratchnet.job import is_over, make_stopping
+from scratchnet.parallel import MPIGradients
+from scratchnet.trainer import EarlyStopping, Trainer
+
+
+def follow(arguments: argparse.Namespace, trainer: Trainer, parallel: MPIGradients) -> None:
+    """What all ranks but the first do of a run: the same steps, until the same end.
+
+    Whether to stop is decided in the same places as in `job.Job`, which rank 0 runs. Raises what
+    it does: Interrupted on a signal to any of the ranks, DivergenceError.
+    """
+    stopping = make_stopping(arguments, trainer)
+    if arguments.resume is not None:
+        share_state(parallel, trainer, stopping)
+    interrupts = Interrupts(parallel)
+    trainer.on_step = lambda step, loss: interrupts.check()
+    if arguments.dry_run:
+        return
+    with interrupts.watch():
+        if not is_over(arguments, trainer, stopping):
+            for epoch in trainer.run(arguments.epochs - trainer.epochs):
+                if stopping is not None:
+                    stopping.should_stop(epoch)
+                interrupts.check()
+                if is_over(arguments, trainer, stopping):
+                    break
+
+
+def share_state(
+    parallel: MPIGradients,
+    trainer: Trainer,
+    stopping: EarlyStopping | None,
+    restore: Callable[[], None] = lambda: None,
+) -> None:
+    """Let rank 0 `restore` a checkpoint, and put all others where training is then.
+
+    Only rank 0 has to see the files. Raises on every rank what `restore` raises.
+    """
+
+    def state() -> tuple[Any, ...]:
+        restore()
+        return (
+            trainer.network.state_vector,
+            trainer.state(),
+            [epoch.seconds for epoch in trainer.history],
+            None if stopping is None else stopping.state(),
+        )
+
+    vector, found, times, best = parallel.from_first(state)
+    if parallel.rank > 0:
+        trainer.network.state_vector[:] = vector
+        trainer.restore(found, times)
+        if stopping is not None:
+            stopping.restore(best)
+
+
+def leave(parallel: MPIGradients, code: int, *, alone: bool, tell: Callable[[], None]) -> None:
+    """Come to the end together, or where this rank fails `alone` end all of them with `code`.
+
+    `tell` says why on stderr. Rank 0 has spoken already, for all that fail alike.
+    """
+    with Interrupts().watch():  # or a signal would end rank 0, while it writes, with the others
+        together = parallel.all_leave(alone)
+    if not together:
+        if parallel.rank > 0:
+            tell()
+        parallel.abort(code)
+    parallel.finalize()
