@@ -31,6 +31,7 @@ from scratchnet.layers import (
 )
 from scratchnet.networks import MultiLayerNet, Network, TwoLayerNet
 from scratchnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
+from scratchnet.parallel import MPIGradients
 from scratchnet.trainer import Epoch, Trainer
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "MPIGradients",
     "MeanSquaredError",
     "Mish",
     "Momentum",

@@ -11,6 +11,7 @@ import diverge
 import fuzz
 import kills
 import power
+import ranks
 import resume
 import signals
 from figures import Measure, say
@@ -21,6 +22,7 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "signals": (signals.measure, 200),
     "disk": (disk.measure, 600),
     "power": (power.measure, 1),
+    "ranks": (ranks.measure, 50),
     "diverge": (diverge.measure, 2000),
     "fuzz": (fuzz.measure, 1_000_000),
 }
