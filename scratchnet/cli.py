@@ -7,7 +7,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext, redirect_stderr, suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -72,7 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_streams()
     speaks = _speaks(sys.argv[1:] if argv is None else argv)
     try:
-        with nullcontext() if speaks else redirect_stderr(io.StringIO()):
+        with ExitStack() as aside:
+            if not speaks:
+                aside.enter_context(redirect_stdout(io.StringIO()))
+                aside.enter_context(redirect_stderr(io.StringIO()))
             arguments = parse(argv)
     except SystemExit:  # an error, or --help, whose reader may have gone
         _drop_output()
@@ -83,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_numpy()
         if arguments.parallel is not None:
-            parallel = _begin_together(arguments)
+            parallel = mpi_world()
+            _begin_alike(parallel, arguments)
         _go(arguments, argv, parallel)
     except tuple(EXIT_CODES) as error:
         failure = error
@@ -113,13 +117,11 @@ def _speaks(argv: Sequence[str]) -> bool:
     return started is None or started[0] == 0 or not parallel
 
 
-def _begin_together(arguments: argparse.Namespace) -> MPIGradients:
-    """The ranks that were started, all with the same arguments."""
-    parallel = mpi_world()
+def _begin_alike(parallel: MPIGradients, arguments: argparse.Namespace) -> None:
+    """Raise ParameterError where not all ranks were started with the same arguments."""
     if parallel.rank > 0:
         warnings.simplefilter("ignore")  # rank 0 warns of the same
     parallel.agree({f"--{name.replace('_', '-')}": v for name, v in asked(arguments).items()})
-    return parallel
 
 
 def _go(

@@ -213,10 +213,7 @@ class Trainer:
                 batches = Batches(samples, -(-len(samples) // pieces), self.network.dtype)
                 self.network.measure(x for x, _ in batches.in_order())
             self.epochs += 1
-            validation = self.validation
-            val_loss, val_accuracy = (
-                (None, None) if validation is None else self._evaluate(validation, self.parallel)
-            )
+            val_loss, val_accuracy = self._validate()
         n, penalty = len(self.train), self.network.penalty()
         lr = self._lr_of_step(self.steps - 1, planned)
         self._require_finite("penalty", penalty)
@@ -236,6 +233,14 @@ class Trainer:
         )
         self.history.append(epoch)
         return epoch
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Loss and accuracy on the validation samples, if there are any; ranks share the work."""
+        if self.validation is None:
+            return None, None
+        if self.parallel is None:
+            return self.evaluate(self.validation)
+        return self._evaluate(self.validation, self.parallel)
 
     def _visit_all(self, planned: int) -> float:
         """Visit what is left of the epoch's samples; returns the seconds it took."""
