@@ -70,51 +70,54 @@ OLDEST_NUMPY = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say and return the exit status; an error is one line on stderr."""
     _prepare_streams()
-    speaks = _speaks(sys.argv[1:] if argv is None else argv)
-    try:
-        with ExitStack() as aside:
-            if not speaks:
-                aside.enter_context(redirect_stdout(io.StringIO()))
-                aside.enter_context(redirect_stderr(io.StringIO()))
-            arguments = parse(argv)
-    except SystemExit:  # an error, or --help, whose reader may have gone
-        _drop_output()
-        raise
-    speaks = speaks or arguments.parallel is None
+    words = sys.argv[1:] if argv is None else argv
+    started = launched()
+    shared = started is not None and any(word.split("=")[0] == "--parallel" for word in words)
+    speaks = not shared or started is None or started[0] == 0  # as the first of the ranks
+    arguments: argparse.Namespace | None = None
     parallel: MPIGradients | None = None
     failure: BaseException | None = None
     try:
+        if shared:  # before anything can fail, or the others would wait for this one
+            parallel = mpi_world()
+        arguments = _parse(argv, speaks)
         _check_numpy()
         if arguments.parallel is not None:
-            parallel = mpi_world()
+            parallel = parallel or mpi_world()
             _begin_alike(parallel, arguments)
         _go(arguments, argv, parallel)
+    except SystemExit as error:  # of the arguments, or --help, whose reader may have gone
+        _drop_output()
+        if parallel is None:
+            raise
+        failure = error
     except tuple(EXIT_CODES) as error:
         failure = error
-        if arguments.debug:
+        if arguments is not None and arguments.debug:
             traceback.print_exc()
         _drop_output()
         if speaks:
             _tell(error)
-    except (Exception, SystemExit) as error:
+    except Exception:
         if parallel is None:
             raise
-        if not isinstance(error, SystemExit):
-            traceback.print_exc()  # a bug
-        parallel.abort(1)  # the others wait for what will not come
-    code = 0 if failure is None else _code(failure)
+        traceback.print_exc()  # a bug; the others wait for what will not come
+        parallel.abort(1)
+    code = _code(failure)
     if parallel is not None:
         # What raises these raises them on all ranks, and rank 0 may have something to save first.
-        alone = not (failure is None or isinstance(failure, Interrupted | DivergenceError))
+        alone = code != 0 and not isinstance(failure, Interrupted | DivergenceError)
         leave(parallel, code, alone=alone, tell=lambda: _tell(failure, parallel.rank))
     return code
 
 
-def _speaks(argv: Sequence[str]) -> bool:
-    """Whether it is this process whose messages count: not where it is a rank behind the first."""
-    started = launched()
-    parallel = any(word.split("=")[0] == "--parallel" for word in argv)
-    return started is None or started[0] == 0 or not parallel
+def _parse(argv: Sequence[str] | None, speaks: bool) -> argparse.Namespace:
+    """The arguments; what is wrong with them is said by one process."""
+    with ExitStack() as aside:
+        if not speaks:
+            aside.enter_context(redirect_stdout(io.StringIO()))
+            aside.enter_context(redirect_stderr(io.StringIO()))
+        return parse(argv)
 
 
 def _begin_alike(parallel: MPIGradients, arguments: argparse.Namespace) -> None:
@@ -140,16 +143,20 @@ def _go(
     run(arguments, folder, parallel)
 
 
-def _code(error: BaseException) -> int:
-    """The exit status of an error."""
+def _code(error: BaseException | None) -> int:
+    """The exit status of an error, or of none."""
+    if error is None:
+        return 0
     if isinstance(error, Interrupted):
         return error.code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
 
 
 def _tell(error: BaseException | None, rank: int = 0) -> None:
     """Say what happened, in one line on stderr."""
-    if error is not None:
+    if error is not None and not isinstance(error, SystemExit):
         with suppress(OSError):
             sys.stderr.write(_line(error, f"rank {rank}: " if rank else ""))
             sys.stderr.flush()

@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -176,7 +177,9 @@ def mpi_world(batch_stats: str = "all") -> MPIGradients:
     Raises ParameterError where there is no mpi4py or no MPI, or the launcher is of another one.
     """
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of another launcher: we say it below
+            from mpi4py import MPI
     except ImportError as error:
         raise ParameterError(
             f"--parallel mpi needs mpi4py and an MPI ({error}); install both with "

@@ -171,13 +171,13 @@ def _ancestors(pid):
         yield pid
 
 
-LONG = ("--epochs", 100_000, "--hidden", "20", "--batch-size", 64, "--no-report")
+LONG = ("--hidden", "20", "--batch-size", 64, "--no-report")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_launcher_saves_and_says_once_how_to_go_on(number, tmp_path):
     folder = tmp_path / "run"
-    process = started(2, *LONG, "--out", folder)
+    process = started(2, *LONG, "--epochs", 100_000, "--out", folder)
     process.send_signal(number)
     _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + number
@@ -203,7 +203,7 @@ def test_a_signal_to_the_launcher_saves_and_says_once_how_to_go_on(number, tmp_p
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_rank_that_is_killed_ends_the_job_and_the_checkpoint_is_good(victim, tmp_path):
     folder = tmp_path / "run"
-    process = started(2, *LONG, "--save-every", 50, "--out", folder)
+    process = started(2, *LONG, "--epochs", 100_000, "--save-every", 50, "--out", folder)
     ranks = ranks_of(process)
     os.kill(ranks[victim], signal.SIGKILL)
     begun = time.monotonic()
@@ -231,7 +231,7 @@ def one_line(done, code, *parts):
     ("arguments", "code", "parts"),
     [
         (["--batch-size", 1], 2, ["each rank needs a row of a batch, got 2 ranks"]),
-        (["--optimizer", "adan"], 2, ["did you mean 'adam'"]),
+        (["--optimizer", "adan"], 2, ["unknown optimizer 'adan'"]),
         (["--epoch", 3], 2, ["unknown argument '--epoch'"]),
         (["--dataset", "nowhere"], 2, ["'nowhere'"]),
         (["--seeds", 3], 2, ["shares the batches of one run"]),
@@ -308,11 +308,10 @@ def test_ranks_with_other_data_are_found_at_the_start(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_rank_that_fails_alone_says_why_and_ends_the_job(tmp_path):
-    begun = time.monotonic()
+def test_a_rank_that_fails_alone_ends_the_job(tmp_path):
     done = unequal(tmp_path, [], ["--optimizer", "nonsense"])
-    assert time.monotonic() - begun < 30
-    assert done.returncode != 0
+    assert done.returncode == 2
+    assert "Abort(2)" in done.stderr
 
 
 def test_a_bug_on_one_rank_ends_the_job_with_its_traceback(tmp_path):
@@ -346,23 +345,39 @@ for epoch in trainer.run(3):
     assert "RuntimeError: a bug" in done.stderr
 
 
-def test_a_full_disk_on_the_first_rank_ends_the_job_with_status_4(tmp_path):
-    if os.geteuid() == 0 and not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
-    with open("/dev/full", "w") as full:
-        begun = time.monotonic()
-        done = subprocess.run(
-            command(2, "--parallel", "mpi", "--epochs", "2", "--out", str(tmp_path / "run")),
-            cwd=ROOT,
-            env=ENVIRONMENT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-    assert time.monotonic() - begun < 20
-    assert done.returncode in (0, 4)  # the launcher reads what ranks print, and may swallow it
+FULL = """
+import os, resource, signal, sys
+sys.path.insert(0, {root!r})
+from scratchnet import cli
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+start = cli.mpi_world
+
+def limited():
+    world = start()  # which has files of its own, that must not be limited
+    if world.rank == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    return world
+
+cli.mpi_world = limited
+sys.argv[0] = "train.py"
+sys.exit(cli.main(["--parallel", "mpi", "--out", {out!r}]))
+"""
+
+
+def test_a_disk_that_is_full_on_the_first_rank_ends_the_job_with_status_4(tmp_path):
+    script = tmp_path / "full.py"
+    script.write_text(FULL.format(root=str(ROOT), out=str(tmp_path / "run")))
+    done = subprocess.run(
+        command(2, program=script),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 4
+    assert done.stderr.count("train.py: error: cannot write") == 1
 
 
 # Without an MPI, or with another one's.
