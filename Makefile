@@ -28,7 +28,7 @@ format: $(VENV)/.test
 docs: $(VENV)/.train
 	$(BIN)/python docs/make_optimizers.py
 
-bench: $(VENV)/.train
+bench: $(VENV)/.test
 	$(BIN)/python bench/digits_against_sklearn.py
 	$(BIN)/python bench/optimizers_on_digits.py
 	$(BIN)/python bench/quadratic_deep.py
@@ -38,6 +38,7 @@ bench: $(VENV)/.train
 	$(BIN)/python bench/compare_checks.py --data-dir $(DATA)
 	$(BIN)/python bench/speed.py --data-dir $(DATA) --peers $(PEERS)
 	$(BIN)/python bench/scaling.py --data-dir $(DATA)
+	$(BIN)/python bench/ranks.py --data-dir $(DATA)
 	$(BIN)/python bench/profile_step.py --data-dir $(DATA) --batch 128 --net 784-100-10 784-512-512-10
 
 # Every recipe over its seeds, about two hours on two cores; what was measured before is kept.

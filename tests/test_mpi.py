@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 BESIDE = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
+SET = "./set.npz"
+"""Small images in the folder that all of these commands run in: quicker to load than digits."""
 SECONDS = 5
 """A job with a rank that is gone must be over by then."""
 
@@ -27,6 +29,25 @@ pytestmark = [
     pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed"),
     pytest.mark.xdist_group("mpi"),  # one after the other: each takes all processors
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def desk(tmp_path_factory):
+    """The working folder, with the data set in it."""
+    folder = tmp_path_factory.mktemp("desk")
+    write_set(folder, 0)
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def write_set(folder, seed, n=1500):
+    rng = np.random.default_rng(seed)
+    t = rng.integers(0, 10, n)
+    x = rng.integers(0, 128, (n, 8, 8), np.uint8)
+    x.reshape(n, 64)[np.arange(n), 6 * t] = 255
+    np.savez(folder / "set.npz", x_train=x, t_train=t, x_test=x[:200], t_test=t[:200])
 
 
 def command(ranks, *arguments, program="train.py"):
@@ -46,7 +67,6 @@ def mpi(ranks, *arguments, **options):
     """The finished command line on so many ranks."""
     return subprocess.run(
         command(ranks, "--parallel", "mpi", *map(str, arguments)),
-        cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -60,7 +80,6 @@ def alone(*arguments):
     """The finished command line by itself."""
     return subprocess.run(
         [sys.executable, ROOT / "train.py", *map(str, arguments)],
-        cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -85,8 +104,8 @@ def close(one, other, bound=1e-4):
 
 
 LESSON = (
-    "--epochs", 3, "--hidden", "50", "--batch-size", 32, "--dropout", 0.2, "--batch-norm",
-    "--augment", "shift=1", "--patience", 10, "--no-report", "--threads", 1,
+    "--dataset", SET, "--epochs", 3, "--hidden", "50", "--batch-size", 32, "--dropout", 0.2,
+    "--batch-norm", "--augment", "shift=1", "--patience", 10, "--no-report", "--threads", 1,
 )  # fmt: skip
 
 
@@ -115,7 +134,7 @@ def test_two_ranks_train_what_one_process_does_and_only_the_first_speaks(two, tm
     )
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_the_same_ranks_give_the_same_bits_and_others_the_same_to_rounding(ranks, two, tmp_path):
     done = mpi(ranks, *LESSON, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
@@ -136,7 +155,6 @@ def started(ranks, *arguments):
     """A command line that has begun to train."""
     process = subprocess.Popen(
         command(ranks, "--parallel", "mpi", *map(str, arguments)),
-        cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -171,7 +189,7 @@ def _ancestors(pid):
         yield pid
 
 
-LONG = ("--hidden", "20", "--batch-size", 64, "--no-report")
+LONG = ("--dataset", SET, "--hidden", "20", "--batch-size", 64, "--no-report")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -187,7 +205,7 @@ def test_a_signal_to_the_launcher_saves_and_says_once_how_to_go_on(number, tmp_p
     assert "Abort(" not in said
     # To the step where it was interrupted, and there is nothing more to do than a few epochs.
     steps = int(re.search(r"step (\d+)", said)[1])
-    epochs = -(-steps // 21) + 2
+    epochs = steps // 22 + 3
     for ranks, where in ((2, "same"), (1, "one")):
         shutil.copytree(folder, tmp_path / where)
         again = mpi(ranks, "--resume", tmp_path / where, "--epochs", epochs)
@@ -212,7 +230,7 @@ def test_a_rank_that_is_killed_ends_the_job_and_the_checkpoint_is_good(victim, t
     assert time.monotonic() - begun < SECONDS
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
     steps = int(max(folder.glob("checkpoint-0*.npz")).stem.split("-")[1])
-    again = mpi(2, "--resume", folder, "--epochs", steps // 21 + 2)
+    again = mpi(2, "--resume", folder, "--epochs", steps // 22 + 3)
     assert again.returncode == 0, again.stderr
 
 
@@ -231,12 +249,9 @@ def one_line(done, code, *parts):
     ("arguments", "code", "parts"),
     [
         (["--batch-size", 1], 2, ["each rank needs a row of a batch, got 2 ranks"]),
-        (["--optimizer", "adan"], 2, ["unknown optimizer 'adan'"]),
         (["--epoch", 3], 2, ["unknown argument '--epoch'"]),
         (["--dataset", "nowhere"], 2, ["'nowhere'"]),
         (["--seeds", 3], 2, ["shares the batches of one run"]),
-        (["--surface", "rosenbrock"], 2, ["shares the batches of one run"]),
-        (["--find-lr"], 2, ["shares the batches of one run"]),
         (["--resume", "nowhere"], 3, ["--resume needs a run"]),
         (["--lr", 1e30, "--optimizer", "sgd"], 5, ["training diverged at step"]),
         (["--out", str(ROOT / "setup.cfg")], 4, ["setup.cfg"]),
@@ -245,7 +260,8 @@ def one_line(done, code, *parts):
 )
 def test_what_all_ranks_refuse_is_one_line_and_a_status(arguments, code, parts, tmp_path):
     where = [] if "--out" in arguments or "--resume" in arguments else ["--out", tmp_path / "run"]
-    one_line(mpi(2, *arguments, *where), code, *parts)
+    data = [] if "--dataset" in arguments or "--resume" in arguments else ["--dataset", SET]
+    one_line(mpi(2, *arguments, *data, *where), code, *parts)
 
 
 UNEQUAL = """
@@ -265,7 +281,6 @@ def unequal(tmp_path, first, other):
     )
     return subprocess.run(
         command(2, program=script),
-        cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -275,29 +290,30 @@ def unequal(tmp_path, first, other):
 
 
 def test_ranks_with_other_arguments_are_found_at_the_start(tmp_path):
-    done = unequal(tmp_path, ["--seed", "1"], ["--seed", "2"])
+    done = unequal(tmp_path, ["--dataset", SET, "--seed", "1"], ["--dataset", SET, "--seed", "2"])
     one_line(done, 2, "all ranks must have the same --seed, rank 1 has 2, rank 0 1")
     assert not (tmp_path / "run").exists()
 
 
 def test_ranks_with_other_data_are_found_at_the_start(tmp_path):
     for rank in range(2):
-        t = np.arange(40) % 4
-        x = np.random.default_rng(rank).integers(0, 255, (40, 9), np.uint8)
         (tmp_path / f"{rank}").mkdir()
-        np.savez(tmp_path / f"{rank}" / "set.npz", x_train=x, y_train=t, x_test=x[:8], y_test=t[:8])
+        write_set(tmp_path / f"{rank}", rank)
     script = tmp_path / "moved.py"
+    move = f"os.chdir(os.path.join({str(tmp_path)!r}, os.environ['PMI_RANK']))"
     script.write_text(
-        UNEQUAL.replace("rank = int", "os.chdir(os.environ['PMI_RANK'])\nrank = int").format(
+        UNEQUAL.replace(
+            "rank = int",
+            f"os.chdir({str(tmp_path)!r})\nos.chdir(os.environ['PMI_RANK'])\nrank = int",
+        ).format(
             root=str(ROOT),
             out=str(tmp_path / "run"),
-            first=["--dataset", "./set.npz"],
-            other=["--dataset", "./set.npz"],
+            first=["--dataset", SET],
+            other=["--dataset", SET],
         )
     )
     done = subprocess.run(
         command(2, program=script),
-        cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -322,7 +338,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from scratchnet import MPIGradients, Trainer, TwoLayerNet, load
 from mpi4py import MPI
-train, test = load("digits")
+train, test = load({SET!r})
 trainer = Trainer(TwoLayerNet(64, 20, 10), train, test, parallel=MPIGradients(MPI.COMM_WORLD))
 def on_step(step, loss):
     if step == 5 and MPI.COMM_WORLD.Get_rank() == 1:
@@ -334,7 +350,6 @@ for epoch in trainer.run(3):
     )
     done = subprocess.run(
         command(2, program=script),
-        cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -360,16 +375,15 @@ def limited():
 
 cli.mpi_world = limited
 sys.argv[0] = "train.py"
-sys.exit(cli.main(["--parallel", "mpi", "--out", {out!r}]))
+sys.exit(cli.main(["--parallel", "mpi", "--dataset", {set!r}, "--out", {out!r}]))
 """
 
 
 def test_a_disk_that_is_full_on_the_first_rank_ends_the_job_with_status_4(tmp_path):
     script = tmp_path / "full.py"
-    script.write_text(FULL.format(root=str(ROOT), out=str(tmp_path / "run")))
+    script.write_text(FULL.format(root=str(ROOT), out=str(tmp_path / "run"), set=SET))
     done = subprocess.run(
         command(2, program=script),
-        cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -386,7 +400,6 @@ def test_a_disk_that_is_full_on_the_first_rank_ends_the_job_with_status_4(tmp_pa
 def without(code, *arguments, **variables):
     return subprocess.run(
         [sys.executable, "-c", code, "--parallel", "mpi", *arguments],
-        cwd=ROOT,
         env={**ENVIRONMENT, **variables},
         capture_output=True,
         text=True,
@@ -438,8 +451,7 @@ def test_the_launcher_of_another_mpi_is_found_out():
 
 def test_processes_that_were_not_told_to_share_are_told_so(tmp_path):
     done = subprocess.run(
-        [MPIEXEC, "-n", "2", sys.executable, ROOT / "train.py", "--dry-run"],
-        cwd=ROOT,
+        [MPIEXEC, "-n", "2", sys.executable, ROOT / "train.py", "--dry-run", "--dataset", SET],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
