@@ -302,10 +302,7 @@ def test_ranks_with_other_data_are_found_at_the_start(tmp_path):
     script = tmp_path / "moved.py"
     move = f"os.chdir(os.path.join({str(tmp_path)!r}, os.environ['PMI_RANK']))"
     script.write_text(
-        UNEQUAL.replace(
-            "rank = int",
-            f"os.chdir({str(tmp_path)!r})\nos.chdir(os.environ['PMI_RANK'])\nrank = int",
-        ).format(
+        UNEQUAL.replace("rank = int", f"{move}\nrank = int").format(
             root=str(ROOT),
             out=str(tmp_path / "run"),
             first=["--dataset", SET],
