@@ -173,11 +173,13 @@ def asked(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name != "given"}
 
 
-def command(arguments: argparse.Namespace) -> str:
+def command(arguments: argparse.Namespace, ranks: int = 1) -> str:
     """The command that asks for the same run: data, optimizer, seed, and what is no default."""
     parser = make_parser(program())
     usual, own = vars(parser.parse([])), vars(arguments)
     words = ["python", "train.py"] if program() == "train.py" else [program()]
+    if ranks > 1:
+        words = ["mpiexec", "-n", str(ranks), *words, "--parallel", "mpi"]
     for action in parser._actions:
         name = action.dest
         plain = name not in SHOWN and own.get(name) == usual.get(name)
@@ -707,7 +709,7 @@ def _read_config(parser: Parser, path: str) -> dict[str, Any]:
         for flag in action.option_strings
         if flag.startswith("--")
     }
-    for name in ("help", "version", "config"):
+    for name in ("help", "version", "config", "parallel"):
         del known[name]
     typed: list[str] = []
     for key, value in _read_toml(parser, path).items():

@@ -74,16 +74,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = launched()
     shared = started is not None and any(word.split("=")[0] == "--parallel" for word in words)
     speaks = not shared or started is None or started[0] == 0  # as the first of the ranks
+    aside = io.StringIO()  # what others than the first say of their arguments
     arguments: argparse.Namespace | None = None
     parallel: MPIGradients | None = None
     failure: BaseException | None = None
     try:
         if shared:  # before anything can fail, or the others would wait for this one
             parallel = mpi_world()
-        arguments = _parse(argv, speaks)
+            speaks = parallel.rank == 0
+        with ExitStack() as stack:
+            if not speaks:
+                stack.enter_context(redirect_stdout(aside))
+                stack.enter_context(redirect_stderr(aside))
+            arguments = parse(argv)
         _check_numpy()
         if arguments.parallel is not None:
             parallel = parallel or mpi_world()
+            speaks = parallel.rank == 0
             _begin_alike(parallel, arguments)
         _go(arguments, argv, parallel)
     except SystemExit as error:  # of the arguments, or --help, whose reader may have gone
@@ -105,19 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         parallel.abort(1)
     code = _code(failure)
     if parallel is not None:
-        # What raises these raises them on all ranks, and rank 0 may have something to save first.
-        alone = code != 0 and not isinstance(failure, Interrupted | DivergenceError)
-        leave(parallel, code, alone=alone, tell=lambda: _tell(failure, parallel.rank))
+        # Rank 0 may have something to save after these, which all ranks raise; it waits for none.
+        last = isinstance(failure, Interrupted | DivergenceError) and parallel.rank > 0
+        hurry = failure is not None and not last
+        leave(parallel, code, hurry, lambda: _tell(failure, parallel.rank, aside.getvalue()))
     return code
-
-
-def _parse(argv: Sequence[str] | None, speaks: bool) -> argparse.Namespace:
-    """The arguments; what is wrong with them is said by one process."""
-    with ExitStack() as aside:
-        if not speaks:
-            aside.enter_context(redirect_stdout(io.StringIO()))
-            aside.enter_context(redirect_stderr(io.StringIO()))
-        return parse(argv)
 
 
 def _begin_alike(parallel: MPIGradients, arguments: argparse.Namespace) -> None:
@@ -154,12 +153,13 @@ def _code(error: BaseException | None) -> int:
     return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
 
 
-def _tell(error: BaseException | None, rank: int = 0) -> None:
-    """Say what happened, in one line on stderr."""
-    if error is not None and not isinstance(error, SystemExit):
-        with suppress(OSError):
-            sys.stderr.write(_line(error, f"rank {rank}: " if rank else ""))
-            sys.stderr.flush()
+def _tell(error: BaseException | None, rank: int = 0, aside: str = "") -> None:
+    """Say what happened, in one line on stderr; of wrong arguments what was said `aside`."""
+    where = f"rank {rank}: " if rank else ""
+    text = where + aside if isinstance(error, SystemExit) else _line(error, where) if error else ""
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _drop_output() -> None:
@@ -213,8 +213,10 @@ def run(
 
     `folder` is that of the one to go on with, if there is any; with `parallel` it is rank 0's.
     """
-    if arguments.resume is None:
+    if arguments.resume is None and parallel is None:
         check_free(arguments.out)
+    elif arguments.resume is None and parallel is not None:
+        parallel.from_first(lambda: check_free(arguments.out))
     if parallel is not None and parallel.rank > 0:
         screen: Screen = Silent(arguments.epochs)
     else:
@@ -230,7 +232,7 @@ def run(
                 "--parallel mpi shares the batches of one run; a comparison has --jobs, and "
                 "--surface and --find-lr need one process"
             )
-        parallel = MPIGradients(parallel.comm, arguments.batch_stats)
+        parallel.batch_stats = arguments.batch_stats
     _note_idle(arguments, screen)
     started = launched()
     if parallel is None and started is not None and started[1] > 1 and started[0] == 0:
@@ -447,7 +449,7 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
         idle.append("no_gamma")
     if not arguments.batch_norm and arguments.remeasure:
         idle.append("remeasure")
-    if not arguments.batch_norm and "batch_stats" in arguments.given:
+    if (not arguments.batch_norm or trainer.ranks == 1) and "batch_stats" in arguments.given:
         idle.append("batch_stats")
     if idle:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
@@ -496,12 +498,13 @@ def _reopen(
     path = find_run(None if arguments.resume is True else arguments.resume)
     folder: OutputFolder
     if is_comparison(path):
-        folder, free = ComparisonFolder.reopen(path), FREE_TO_CHANGE
+        folder, free, ranks = ComparisonFolder.reopen(path), FREE_TO_CHANGE, 1
         source, found = path / "config.json", folder.read_config()
     else:
         folder, free = RunFolder.reopen(path), FREE
         source, header, _ = Checkpoints(path).latest()
         found = header["run"] or {}
+        ranks = header.get("environment", {}).get("ranks", 1)
     try:
         given = found["arguments"]
         stored = {name: value for name, value in given.items() if name not in ONCE}
@@ -530,6 +533,8 @@ def _reopen(
             f"a run goes on as it began: {'; '.join(clashes)}; leave them out, or add --override"
         )
     arguments.out = str(path)
+    if arguments.parallel is not None and ranks == 1 and "threads" not in arguments.given:
+        arguments.threads = "auto"  # what one process had is not what each of several should have
     return folder, arguments
 
 

@@ -114,7 +114,8 @@ class Job:
 
         def page() -> str:
             network = load_weights(folder.path / "weights.npz")
-            return run_page(folder, network, self.dataset, command(self.arguments))
+            asked_for = command(self.arguments, self.trainer.ranks)
+            return run_page(folder, network, self.dataset, asked_for)
 
         again = f", then --resume {typed(folder.path)} writes it"
         return write_report(folder, page, self.arguments, self.screen, again)

@@ -9,9 +9,9 @@ one sum over all ranks of a vector the size of the parameters. Each rank then ma
 so that parameters never have to be sent. The Trainer knows `Parallel`, and nothing of MPI.
 """
 
-import importlib
 import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 BATCH_STATS = ("all", "rank")
 """What batch normalization measures: all rows of a batch, or those of each rank by themselves."""
-PATIENCE = 1.0
-"""Seconds that a rank which fails waits for the others to fail alike, before it ends them."""
+PATIENCE = 2.0
+"""Seconds that a rank which fails waits for the others to fail too, before it ends them."""
 LAUNCHERS = (
     ("PMI_RANK", "PMI_SIZE"),  # MPICH and what comes from it
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
@@ -67,6 +67,8 @@ class Parallel(Protocol):
     """Which one this is: 0 to size - 1."""
     size: int
     """How many there are."""
+    batch_stats: str
+    """What batch normalization measures, a word of BATCH_STATS."""
 
     def part(self, n: int) -> Part:
         """The rows of a batch of n that are this rank's."""
@@ -83,7 +85,7 @@ class MPIGradients:
 
     `batch_stats` is "all" where batch normalization measures whole batches, which costs four small
     sums for each such layer and step, or "rank" where each rank measures its own rows, which is
-    quicker and another, noisier, network; the running statistics are then the mean over ranks.
+    quicker and another, noisier, network; the running statistics are then the mean over all rows.
 
     >>> from mpi4py import MPI
     >>> trainer = Trainer(network, train, parallel=MPIGradients(MPI.COMM_WORLD))
@@ -98,9 +100,11 @@ class MPIGradients:
         self.size: int = comm.Get_size()
         self.batch_stats = check_word("batch_stats", batch_stats, BATCH_STATS)
         # Where the communicator is from, so that mpi4py is imported by those alone who have it.
-        self._mpi = importlib.import_module(type(comm).__module__)
+        modules = (sys.modules[kind.__module__] for kind in type(comm).__mro__)
+        self._mpi: Any = next(module for module in modules if hasattr(module, "IN_PLACE"))
         self._parts: dict[int, Part] = {}
         self._leaving = comm.Dup()  # apart, so that it fits whatever the others are in
+        self.agree({"batch_stats": batch_stats})
 
     def part(self, n: int) -> Part:
         """Rows n r / size to n (r + 1) / size: no rank has two more than another."""
@@ -129,7 +133,7 @@ class MPIGradients:
                     raise ParameterError(
                         f"all ranks must have the same {name}, rank {rank} has "
                         f"{_short(theirs.get(name))}, rank 0 {_short(everyone[0].get(name))}; "
-                        "start all of them with the same arguments, code and data"
+                        "start all of them with the same arguments, code, data and libraries"
                     )
 
     def from_first(self, make: Callable[[], T]) -> T:
@@ -148,10 +152,10 @@ class MPIGradients:
             raise outcome
         return outcome  # type: ignore[no-any-return]
 
-    def all_leave(self, failed: bool) -> bool:
-        """Whether every rank has come to its end; one that failed does not wait for long."""
+    def all_leave(self, hurry: bool) -> bool:
+        """Whether every rank has come to its end; in a hurry, within PATIENCE seconds."""
         request = self._leaving.Ibarrier()
-        if not failed:
+        if not hurry:
             request.Wait()
             return True
         end = time.monotonic() + PATIENCE

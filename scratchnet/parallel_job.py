@@ -61,15 +61,16 @@ def share_state(
             stopping.restore(best)
 
 
-def leave(parallel: MPIGradients, code: int, *, alone: bool, tell: Callable[[], None]) -> None:
-    """Come to the end together, or where this rank fails `alone` end all of them with `code`.
+def leave(parallel: MPIGradients, code: int, hurry: bool, tell: Callable[[], None]) -> None:
+    """Come to the end together; in a `hurry` end all of them, where the others do not come.
 
     `tell` says why on stderr. Rank 0 has spoken already, for all that fail alike.
     """
     with Interrupts().watch():  # or a signal would end rank 0, while it writes, with the others
-        together = parallel.all_leave(alone)
+        together = parallel.all_leave(hurry)
     if not together:
         if parallel.rank > 0:
             tell()
         parallel.abort(code)
-    parallel.finalize()
+    if code:
+        parallel.finalize()

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from scratchnet.checkpoint import restore_checkpoint, save_checkpoint
 from scratchnet.checks import check_integer, check_word
 from scratchnet.data import Augmentation, Batches, Samples
-from scratchnet.environment import limit_threads, processors
+from scratchnet.environment import describe, limit_threads, processors
 from scratchnet.errors import DivergenceError, ParameterError, ShapeError
+from scratchnet.layers import Layer
 from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.parallel import Parallel, Part
@@ -187,16 +188,28 @@ class Trainer:
                 f"{rows}; start fewer ranks, or take larger batches"
             )
         network = self.network
+        if self._measures() and parallel.batch_stats == "rank" and rows < 2 * parallel.size:
+            raise ParameterError(
+                "statistics of each rank's rows need two rows a rank, got batches of "
+                f"{rows} for {parallel.size} ranks; take larger batches, or batch_stats all"
+            )
+        about = describe()
         parallel.agree(
             {
                 **self.settings(),
-                "layers": [repr(layer) for layer in network.layers],
+                "layers": [_options(layer) for layer in network.layers],
                 "loss": repr(network.loss_layer),
                 "weight_decay": network.weight_decay,
                 "dtype": network.dtype,
                 "starting weights": zlib.crc32(network.state_vector.data),
+                "version of NumPy": about["numpy"],
+                # Of which kernels round differently: then so would clipping and penalties.
+                "BLAS": [(pool["version"], pool["architecture"]) for pool in about["blas"]],
             }
         )
+
+    def _measures(self) -> bool:
+        return any(layer.measures for layer in self.network.layers)
 
     def _run_epoch(self, planned: int) -> Epoch:
         """The rest of an epoch, of training that is planned to end after so many steps."""
@@ -205,14 +218,14 @@ class Trainer:
             self.optimizer.to_training(params)
             seconds = self._visit_all(planned)
             self.optimizer.to_evaluation(params)
-            if self.parallel is not None:  # they would have drifted apart without a sound
-                self.parallel.agree({"parameters": zlib.crc32(self.network.vector.data)})
             if self.remeasure:
                 samples = self.train.first(min(self.remeasure, len(self.train)))
                 pieces = -(-len(samples) // EVALUATION_ROWS)  # of one size, as all count alike
                 batches = Batches(samples, -(-len(samples) // pieces), self.network.dtype)
                 self.network.measure(x for x, _ in batches.in_order())
             self.epochs += 1
+            if self.parallel is not None:  # they would have drifted apart without a sound
+                self.parallel.agree({"parameters": zlib.crc32(self.network.state_vector.data)})
             val_loss, val_accuracy = self._validate()
         n, penalty = len(self.train), self.network.penalty()
         lr = self._lr_of_step(self.steps - 1, planned)
@@ -254,10 +267,11 @@ class Trainer:
             for index in self.batches.epoch(seed, self.epochs, done):
                 part = None if self.parallel is None else self.parallel.part(len(index))
                 x, t, w = self._gather(index, part)
+                among = () if part is None else (part,)
                 if self.augment is not None:
-                    x = self.augment(x, generator(self.seed, "augment", self.steps), part)
+                    x = self.augment(x, generator(self.seed, "augment", self.steps), *among)
                 self.optimizer.lr = self._lr_of_step(self.steps, planned)
-                loss, right = self.step(x, t, w, part)
+                loss, right = self.step(x, t, w, *among)
                 self._loss_sum += loss * len(index)
                 self._right += right
                 self.steps += 1
@@ -315,23 +329,32 @@ class Trainer:
             network.backward()
             return loss, right
         network.take_part(part)
-        loss = network.forward(x, t, w, train=True)
-        right = network.loss_layer.count_correct()
-        network.backward(part.share)
-        network.take_part(None)
+        try:
+            loss = network.forward(x, t, w, train=True)
+            right = network.loss_layer.count_correct()
+            network.backward(part.share)
+        finally:
+            network.take_part(None)
         self.parallel.add_up(network.gradient_vector)
         sums = np.array([part.share * loss, right])
         self.parallel.add_up(sums)
-        if part.add_up is None:
-            self._average_statistics(self.parallel)
+        if part.add_up is None and self._measures():
+            self._average_statistics(self.parallel, len(x))
         return float(sums[0]), int(sums[1])
 
-    def _average_statistics(self, parallel: Parallel) -> None:
-        """The mean over ranks of what layers have measured, each of its own rows."""
-        for layer in self.network.layers:
+    def _average_statistics(self, parallel: Parallel, n: int) -> None:
+        """The mean over all rows of what layers have measured, each rank of its own n.
+
+        A single row has no variance: a rank that has no more of them has measured nothing.
+        """
+        weight = n if n > 1 else 0
+        total = np.array([float(weight)])
+        parallel.add_up(total)
+        for layer in self.network.layers if total[0] else ():
             for array in layer.statistics.values() if layer.measures else ():
+                array *= weight
                 parallel.add_up(array)
-                array /= parallel.size
+                array /= total[0]
 
     def _look_again(self, x: Array, t: Array, w: Array | None, part: Part | None) -> float:
         """Loss and gradient of the same batch, under the same noise, at changed parameters.
@@ -353,18 +376,15 @@ class Trainer:
         return self._evaluate(_fit(self.network, "samples", samples), None)
 
     def _evaluate(self, samples: Samples, parallel: Parallel | None) -> tuple[float, float]:
-        """Loss and accuracy; where there are ranks to share it, each looks at some of the batches.
-
-        Each batch is then its own sum, as for one process, and only their order is another.
-        """
+        """Loss and accuracy; where there are ranks to share it, each takes some of the batches."""
+        rank, ranks = (0, 1) if parallel is None else (parallel.rank, parallel.size)
         sums = np.zeros(2)  # of the losses, and of the rows that are right
         quiet = np.errstate(over="ignore", invalid="ignore")
         with limit_threads(self.threads), quiet:
             batches = Batches(samples, EVALUATION_ROWS, self.network.dtype)
-            for k, (x, t) in enumerate(batches.in_order()):
-                if parallel is not None and k % parallel.size != parallel.rank:
-                    continue
-                w = batches.weights(slice(k * EVALUATION_ROWS, k * EVALUATION_ROWS + len(t)))
+            for k, (x, t) in enumerate(batches.in_order(rank, ranks)):
+                start = (rank + k * ranks) * EVALUATION_ROWS
+                w = batches.weights(slice(start, start + len(t)))
                 loss = self.network.forward(x, t, w) * len(t)
                 sums += (loss, self.network.loss_layer.count_correct())
         if parallel is not None:
@@ -430,9 +450,10 @@ class Trainer:
     ) -> list[str]:
         """Go on from a checkpoint, to the bits of a run that was never broken off.
 
-        The Trainer must be made with the same options and data. Returns what is different and may
-        change the last bits, as the version of NumPy. Raises DataError where the file is damaged
-        or of another network, ParameterError where options or data differ, unless `override`.
+        The Trainer must be made with the same options and data; where there are ranks, each reads
+        the file. Returns what is different and may change the last bits, as the version of NumPy.
+        Raises DataError where the file is damaged or of another network, ParameterError where
+        options or data differ, unless `override`.
 
         >>> trainer = Trainer(network, train, validation, optimizer="adam")
         >>> notes = trainer.resume("checkpoint-00001230.npz")
@@ -440,11 +461,15 @@ class Trainer:
         ...     print(epoch.number, epoch.val_accuracy)
         """
         with limit_threads(self.threads):
-            return restore_checkpoint(path, self, stopping, override=override)
+            notes = restore_checkpoint(path, self, stopping, override=override)
+        if self.parallel is not None:
+            vector = self.network.state_vector
+            self.parallel.agree({"checkpoint": [self.steps, zlib.crc32(vector.data)]})
+        return notes
 
     def settings(self) -> dict[str, Any]:
         """All that the course of training depends on besides the network: options and data."""
-        return {
+        found = {
             "optimizer": self._optimizer_config,
             "schedule": self.schedule.config(),
             "batch_size": self.batches.batch_size,
@@ -455,6 +480,9 @@ class Trainer:
             "remeasure": self.remeasure,
             "augment": None if self.augment is None else self.augment.config(),
         }
+        if self.parallel is not None and self.parallel.batch_stats == "rank" and self._measures():
+            found["batch_stats"] = "rank"  # which for each number of ranks is another network
+        return found
 
     def state(self) -> dict[str, Any]:
         """All that training goes on from, besides the parameters: plain data and arrays.
@@ -555,6 +583,12 @@ def suggest_threads(network: Network, batch_size: int) -> int:
         (math.prod(shape) for layer in network.layers for shape in layer.shapes.values()), default=0
     )
     return max(1, min(batch_size * largest // PRODUCTS_A_THREAD, processors()))
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    """What kind of layer it is, and its options as far as they are plain values."""
+    plain = {k: v for k, v in vars(layer).items() if isinstance(v, bool | int | float | str)}
+    return {"class": type(layer).__name__, **plain}
 
 
 def _fit(network: Network, name: str, data: Data) -> Samples:

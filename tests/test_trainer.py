@@ -22,9 +22,9 @@ def network(**options):
 class Recorder(Trainer):
     """A Trainer that remembers which rows each batch held."""
 
-    def step(self, x, t, w=None, part=None):
+    def step(self, x, t, w=None):
         self.seen.append([int(v) for v in x[:, 0]])
-        return super().step(x, t, w, part)
+        return super().step(x, t, w)
 
 
 def numbered(n):
@@ -78,10 +78,10 @@ def test_b04_the_loss_is_that_of_the_passes_that_gave_the_gradients_weighted_by_
     paid, right = [], []
 
     class Watched(Trainer):
-        def step(self, x, t, w=None, part=None):
+        def step(self, x, t, w=None):
             paid.append((reference.loss(x, t) - reference.penalty(), len(t)))
             right.append(reference.accuracy(x, t) * len(t))
-            loss = super().step(x, t, w, part)
+            loss = super().step(x, t, w)
             reference.vector[:] = self.network.vector
             return loss
 

@@ -62,6 +62,16 @@ class ThreadComm:
     def bcast(self, value: Any, root: int = 0) -> Any:
         return self.allgather(value)[root]
 
+    def Ibarrier(self) -> "ThreadComm":
+        return self
+
+    def Wait(self) -> None:
+        self._room.barrier.wait()
+
+    def Test(self) -> bool:
+        self.Wait()
+        return True
+
     def fail(self) -> None:
         """Let all others know that this rank does not come."""
         self._room.barrier.abort()

@@ -324,13 +324,15 @@ class Batches:
         order = np.arange(n) if seed is None else permutation(n, seed, "shuffle", number)
         return self.slices(order[done * self.batch_size :])
 
-    def in_order(self) -> Iterator[tuple[Array, Array]]:
+    def in_order(self, first: int = 0, every: int = 1) -> Iterator[tuple[Array, Array]]:
         """All samples once, row after row, as (x, t) like `gather`'s; for evaluation.
 
+        Or of these batches only the `first`, and from it on one of `every` so many.
         x is reused memory or a read-only view of the samples, so do not keep it or write to it.
         """
-        for start in range(0, len(self.samples), self.batch_size):
-            part = slice(start, start + self.batch_size)
+        size = self.batch_size
+        for start in range(first * size, len(self.samples), every * size):
+            part = slice(start, start + size)
             raw, t = self.samples.x[part], self.samples.t[part]
             x = raw
             if not self._ready:
