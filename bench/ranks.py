@@ -44,7 +44,7 @@ def main() -> None:
     options = _arguments()
     mpiexec = _mpiexec()
     figures = {
-        "machine": children.machine_of_children(1),
+        "machine": children.machine_of_children(),
         "mpi": _mpi(),
         **_measure(options, mpiexec),
     }
@@ -135,8 +135,9 @@ class Model:
     def __init__(self, figures: Mapping[str, Any]) -> None:
         self.rows = figures["rows"]
         best = np.min(figures["sums"], axis=0)
-        # t = latency + bytes / bandwidth, each size with the same weight.
-        self.latency, per_byte = _fit(figures["bytes"], best)
+        # t = 2 latency + bytes / bandwidth, there and back; each size with the same weight.
+        twice, per_byte = _fit(figures["bytes"], best)
+        self.latency = twice / 2
         self.bandwidth = 1 / per_byte
         self.constants = {}
         for net in NETS:
@@ -160,8 +161,7 @@ class Model:
 
     def sum(self, size: int, ranks: int, wire: tuple[float, float] | None = None) -> float:
         """Seconds to sum up so many bytes and two numbers: there and back over a tree of ranks."""
-        # Measured between two, which is one level of the tree there and back.
-        latency, bandwidth = wire or (self.latency / 2, self.bandwidth)
+        latency, bandwidth = wire or (self.latency, self.bandwidth)
         moved = 2 * (ranks - 1) / ranks * size
         return 2 * (2 * math.ceil(math.log2(ranks)) * latency) + moved / bandwidth
 
@@ -233,8 +233,8 @@ def _constants(model: Model) -> str:
     ]
     return (
         f"{table(('net', 'parameters', 'u, ms', 'a, µs a row'), rows)}\n\n"
-        f"Allreduce between two ranks: {1e6 * model.latency:.1f} µs and "
-        f"{model.bandwidth / 1e9:.2f} GB/s."
+        f"Allreduce between two ranks: L = {1e6 * model.latency:.1f} µs, "
+        f"W = {model.bandwidth / 1e9:.2f} GB/s."
     )
 
 
@@ -248,7 +248,12 @@ def _plan(model: Model) -> str:
                     batch: model.seconds(net, batch, 1) / model.seconds(net, batch, ranks, wire)
                     for batch in (1024, 16_384)
                 }
-                cells.append(" / ".join(f"{value:.1f}" for value in fast.values()))
+                cells.append(
+                    " / ".join(
+                        f"{value:.1f}" if batch / ranks >= FITTED[0] else f"({value:.1f})"
+                        for batch, value in fast.items()
+                    )
+                )
             rows.append((f"{name}: {net}", *cells, f"{_half(model, net, 8, wire):,}"))
     head = ("", *(f"{ranks} ranks" for ranks in PLANNED), "batch for half of 8")
     return table(head, rows)

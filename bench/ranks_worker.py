@@ -75,6 +75,7 @@ class Overlapping(Trainer):
         dout = network.loss_layer.backward(part.share)
         for layer in reversed(network.layers):
             layer.param_grads(dout)
+            MPI.Request.Testall(requests)  # without such a call MPI does nothing in between
             if "W" in layer.shapes:
                 requests.append(comm.Iallreduce(MPI.IN_PLACE, layer.grads["W"]))
             if layer is not network.layers[0]:

@@ -28,7 +28,8 @@ def main() -> None:
     options = parser.parse_args()
 
     X, y = load_digits(return_X_y=True)
-    network = MLPClassifier(max_iter=30, tol=0, n_threads=1, random_state=0)  # a core for each fit
+    # n_threads=1: a core for each fit.
+    network = MLPClassifier(max_iter=500, tol=1e-3, n_iter_no_change=5, n_threads=1, random_state=0)
     found = {
         "mlpclassifier__learning_rate_init": loguniform(1e-3, 1e-1),
         "mlpclassifier__hidden_layer_sizes": [(50,), (100,), (100, 50)],
