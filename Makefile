@@ -14,7 +14,7 @@ train: $(VENV)/.train
 	$(BIN)/python train.py $(TRAIN_ARGS)
 
 test: check
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

@@ -12,6 +12,7 @@ import json
 import math
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from page import DOCS, page_parser, write_figures, write_section
 from report import THREAD_VARIABLES, machine_lines, table
 
 WORKER = Path(__file__).with_name("ranks_worker.py")
-NETS = ("784-100-10", "784-512-512-10", "784-1024-1024-10")
+NETS = ("784-50-10", "784-100-10", "784-512-512-10", "784-1024-1024-10")
 BATCHES = (128, 256, 512, 1024)
 FITTED = (64, 128, 256, 512, 1024)
 """Batches at one rank that the two constants of a net are fitted to."""
@@ -38,6 +39,17 @@ NETWORKS = {
 }
 """Seconds of latency and bytes a second between machines, assumed, not measured."""
 PLANNED = (8, 32, 128, 1000)
+PROCESSES = {
+    "digits, 64-50-10, 20 epochs": ("--hidden", "50", "--epochs", "20"),
+    "MNIST, 784-50-10, batches of 100, 1 epoch": ("--hidden", "50", "--dataset", "mnist"),
+    "MNIST, 784-50-10, batches of 100, 10 epochs": (
+        *("--hidden", "50", "--dataset", "mnist", "--epochs", "10"),
+    ),
+    "MNIST, 784-1024-1024-10, batches of 1,024, 3 epochs": (
+        *("--hidden", "1024,1024", "--batch-size", "1024", "--dataset", "mnist", "--epochs", "3"),
+    ),
+}
+"""Commands of whole runs, from the shell to the end; 1 epoch where none is given."""
 
 
 def main() -> None:
@@ -95,20 +107,42 @@ def _measure(options: argparse.Namespace, mpiexec: str) -> dict[str, Any]:
         *((net, batch, 2, way) for net in NETS for batch in BATCHES for way in ("step", "overlap")),
     ]
     seconds: dict[tuple[str, int, int, str], list[float]] = {point: [] for point in points}
-    sums = []
+    sums, whole = [], {}
     for repeat in range(options.repeats):
         shift = repeat * len(points) // options.repeats
         for net, batch, ranks, way in points[shift:] + points[:shift]:
             job = {"what": way, "net": net, "batch": batch, "epochs": 4}
             job["data_dir"] = options.data_dir
             seconds[net, batch, ranks, way].append(_run(mpiexec, ranks, job))
+        for name, words in PROCESSES.items():
+            for ranks in (1, 2):
+                whole.setdefault(f"{name}: {ranks}", []).append(
+                    _run_whole(mpiexec, ranks, words, options.data_dir)
+                )
         sums.append(_run(mpiexec, 2, {"what": "sums", "bytes": BYTES, "repeats": 200}))
         print(f"repeat {repeat + 1} of {options.repeats} is done", file=sys.stderr, flush=True)
     rows = [
         {"net": net, "batch": batch, "ranks": ranks, "way": way, "seconds": found}
         for (net, batch, ranks, way), found in seconds.items()
     ]
-    return {"rows": rows, "bytes": BYTES, "sums": sums}
+    return {"rows": rows, "bytes": BYTES, "sums": sums, "whole": whole}
+
+
+def _run_whole(mpiexec: str, ranks: int, words: Sequence[str], data_dir: str | None) -> float:
+    """Seconds of a command line as a user types it, or the same on ranks."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = [] if data_dir is None else ["--data-dir", data_dir]
+        train = [str(children.ROOT / "train.py"), "--epochs", "1"]
+        train = train[: 1 if "--epochs" in words else 3]
+        asked = [*train, *words, *data, "--quiet", "--no-report", "--out", f"{folder}/run"]
+        command = [sys.executable, *asked]
+        if ranks > 1:
+            python = [sys.executable, "-m", "mpi4py"]
+            command = [mpiexec, "-n", str(ranks), *python, *asked, "--parallel", "mpi"]
+        done = children.run(command)
+    if done.status:
+        raise SystemExit(f"train.py failed: {done.reason}")
+    return done.seconds
 
 
 def _run(mpiexec: str, ranks: int, job: Mapping[str, Any]) -> Any:
@@ -190,6 +224,7 @@ def sections(figures: Mapping[str, Any]) -> dict[str, str]:
     return {
         "ranks-machine": f"{machine_lines(figures['machine'])}\n- {figures['mpi']}",
         "ranks": _measured(model),
+        "whole": _whole(figures["whole"]),
         "constants": _constants(model),
         "plan": _plan(model),
     }
@@ -224,6 +259,14 @@ def _measured(model: Model) -> str:
         f"{100 * worst:.0f} %, asked {100 * ALLOWED:.0f} %: "
         f"{'reached' if worst <= ALLOWED else 'missed'}."
     )
+
+
+def _whole(found: Mapping[str, Sequence[float]]) -> str:
+    rows = []
+    for name in PROCESSES:
+        one, two = (min(found[f"{name}: {ranks}"]) for ranks in (1, 2))
+        rows.append((name, f"{one:.2f}", f"{two:.2f}", f"{one / two:.2f}"))
+    return table(("a whole run", "1 process, s", "2 ranks, s", "times as fast"), rows)
 
 
 def _constants(model: Model) -> str:

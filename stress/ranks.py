@@ -74,13 +74,16 @@ def ancestors(pid: int) -> list[int]:
 
 def kill_one(
     ranks: int, where: Path, rng: random.Random, duration: float
-) -> tuple[float, int] | None:
-    """Seconds until all is gone after a rank was killed, and the status; None if it was through."""
+) -> tuple[float, int, list[str]] | None:
+    """Seconds until all is gone after a rank was killed, status, and what the ranks said of it.
+
+    None where the job was through before.
+    """
     job: subprocess.Popen[Any] = subprocess.Popen(
         command(ranks, *CASE, "--save-every", str(rng.randint(3, 30)), "--out", str(where)),
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert job.stdout is not None
@@ -96,13 +99,15 @@ def kill_one(
         job.communicate()
         return None
     begin = time.perf_counter()
+    said = ""
     try:
-        job.communicate(timeout=10 * SECONDS)
+        _, said = job.communicate(timeout=10 * SECONDS)
     except subprocess.TimeoutExpired:
         job.kill()
     while any(alive(pid) for pid in below.values()) and time.perf_counter() - begin < 60:
         time.sleep(0.01)
-    return time.perf_counter() - begin, job.returncode
+    own = [line for line in said.splitlines() if "train.py" in line or "Traceback" in line]
+    return time.perf_counter() - begin, job.returncode, own
 
 
 def alive(pid: int) -> bool:
@@ -117,7 +122,7 @@ def alive(pid: int) -> bool:
 def measure(count: int, seed: int) -> list[Figure]:
     """As many jobs with a rank that is killed."""
     rng = random.Random(seed)
-    kills = slow = hurt = wrong = 0
+    kills = slow = loud = hurt = wrong = 0
     slowest = 0.0
     with folder() as top:
         wholes, durations = {}, {}
@@ -131,9 +136,10 @@ def measure(count: int, seed: int) -> list[Figure]:
         while kills < count:
             ranks, where = rng.choice(RANKS), top / "run"
             found = kill_one(ranks, where, rng, durations[ranks] / 2)
-            if found is not None and found[1] != 0:
+            if found is not None and not (found[1] == 0 and (where / "results.json").exists()):
                 kills += 1
-                seconds, _ = found
+                seconds, _, said = found
+                loud += bool(said)
                 slowest = max(slowest, seconds)
                 slow += seconds > SECONDS
                 try:
@@ -151,6 +157,7 @@ def measure(count: int, seed: int) -> list[Figure]:
             shutil.rmtree(where, ignore_errors=True)
     return [
         Figure("a rank was killed: all over within 5 s", slow, kills, f"slowest {slowest:.2f} s"),
+        Figure("nobody but the launcher said anything", loud, kills),
         Figure("its checkpoints were whole, and the job went on", hurt, kills),
         Figure("it ended where an unbroken job does, to the bit", wrong, kills),
     ]

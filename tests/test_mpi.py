@@ -321,10 +321,22 @@ def test_ranks_with_other_data_are_found_at_the_start(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_rank_that_fails_alone_ends_the_job(tmp_path):
+def test_a_rank_that_fails_alone_says_why_and_ends_the_job(tmp_path):
     done = unequal(tmp_path, [], ["--optimizer", "nonsense"])
     assert done.returncode == 2
-    assert "Abort(2)" in done.stderr
+    ours = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert len(ours) == 1
+    assert "rank 1: train.py: error: argument --optimizer: unknown optimizer" in ours[0]
+
+
+def test_what_cannot_be_saved_on_the_first_rank_alone_ends_the_job(tmp_path):
+    folder = tmp_path / "run"
+    huge = ("--lr", "1e39", "--optimizer", "sgd", "--save-every", 1)
+    done = mpi(2, *LONG, "--epochs", 5, *huge, "--out", folder)
+    assert done.returncode == 5
+    ours = [line for line in done.stderr.splitlines() if line.startswith("train.py")]
+    assert len(ours) == 1
+    assert "is not finite, and was not saved" in ours[0]
 
 
 def test_a_bug_on_one_rank_ends_the_job_with_its_traceback(tmp_path):

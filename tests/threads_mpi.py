@@ -101,3 +101,7 @@ def run_ranks(size: int, work: Callable[[ThreadComm], Any]) -> list[Any]:
     if failures:
         raise failures[0]
     return results
+
+
+def Finalize() -> None:
+    """Nothing: threads end by themselves."""
