@@ -18,6 +18,12 @@ from scratchnet.parallel_job import leave
 LESSON = ("--hidden", "8", "--batch-size", "16", "--dropout", "0.2", "--no-report")
 
 
+@pytest.fixture(autouse=True)
+def desk(tmp_path, monkeypatch):
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def job(size, *words):
     """What the command line does on so many ranks."""
     argv = [*map(str, words), "--parallel", "mpi"]
@@ -88,15 +94,15 @@ def test_a_signal_to_any_rank_ends_all_after_the_same_step(small, monkeypatch):
         calls.append(self.rank)
         return 15 if calls.count(self.rank) == 20 else 0
 
-    monkeypatch.setattr(MPIGradients, "largest", largest)
     words = ["--dataset", small, *LESSON, "--epochs", 6]
-    with pytest.raises(
-        Interrupted, match=r"interrupted after step (18|19|20); go on with --resume"
-    ):
-        job(2, *words, "--out", "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr(MPIGradients, "largest", largest)
+        with pytest.raises(Interrupted, match=r"after step (18|19|20); go on with --resume"):
+            job(2, *words, "--out", "cut")
     assert sorted(calls) == [0] * 20 + [1] * 20
-    monkeypatch.undo()
-    job(2, "--resume", Path("cut").absolute())
+    job(2, "--resume", "cut")
+    job(2, *words, "--out", "whole")
+    assert last("cut") == last("whole")
 
 
 @pytest.mark.parametrize(
