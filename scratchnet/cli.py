@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         last = isinstance(failure, Interrupted | DivergenceError) and parallel.rank > 0
         hurry = failure is not None and not last
         leave(parallel, code, hurry, lambda: _tell(failure, parallel.rank, aside.getvalue()))
+    failure = None  # its traceback holds on to this frame, and to the folder and its lock
     return code
 
 
