@@ -43,7 +43,7 @@ examples: %(prog)s --optimizer adam
           %(prog)s --dataset mnist --hidden 100,100 --epochs 5
           %(prog)s --optimizer sgd momentum adam --seeds 5 --lr-grid auto
           %(prog)s --surface rosenbrock --optimizer sgd momentum adam
-          mpiexec -n 2 python -m mpi4py %(prog)s --parallel mpi
+          RANKS
 exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged,
              6 network, 130 Ctrl-C, 143 SIGTERM, 1 a bug
 """
@@ -131,7 +131,7 @@ def make_parser(prog: str) -> Parser:
     parser = Parser(
         prog=prog,
         description="Train a neural network on handwritten digits.",
-        epilog=EPILOG,
+        epilog=EPILOG.replace("RANKS", " ".join(_launch(2))),
         formatter_class=_Help,
         allow_abbrev=False,
     )
@@ -177,9 +177,7 @@ def command(arguments: argparse.Namespace, ranks: int = 1) -> str:
     """The command that asks for the same run: data, optimizer, seed, and what is no default."""
     parser = make_parser(program())
     usual, own = vars(parser.parse([])), vars(arguments)
-    words = ["python", "train.py"] if program() == "train.py" else [program()]
-    if ranks > 1:
-        words = ["mpiexec", "-n", str(ranks), *words, "--parallel", "mpi"]
+    words = _launch(ranks)
     for action in parser._actions:
         name = action.dest
         plain = name not in SHOWN and own.get(name) == usual.get(name)
@@ -195,6 +193,15 @@ def command(arguments: argparse.Namespace, ranks: int = 1) -> str:
             typed = [_typed(one) for one in values]
             words += [f"{flag}={typed[0]}", *typed[1:]] if typed[0][:1] == "-" else [flag, *typed]
     return shlex.join(words)
+
+
+def _launch(ranks: int) -> list[str]:
+    """The first words of a command."""
+    script = program() == "train.py"
+    if ranks == 1:
+        return ["python", "train.py"] if script else [program()]
+    started = ["python", "-m", "mpi4py", "train.py"] if script else [program()]
+    return ["mpiexec", "-n", str(ranks), *started, "--parallel", "mpi"]
 
 
 def _typed(value: Any) -> str:

@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         failure = error
     except tuple(EXIT_CODES) as error:
         failure = error
-        if arguments is not None and arguments.debug:
+        if speaks and arguments is not None and arguments.debug:
             traceback.print_exc()
         _drop_output()
         if speaks:
@@ -157,7 +157,9 @@ def _code(error: BaseException | None) -> int:
 def _tell(error: BaseException | None, rank: int = 0, aside: str = "") -> None:
     """Say what happened, in one line on stderr; of wrong arguments what was said `aside`."""
     where = f"rank {rank}: " if rank else ""
-    text = where + aside if isinstance(error, SystemExit) else _line(error, where) if error else ""
+    text = aside.replace(": ", f": {where}", 1)
+    if error is not None and not isinstance(error, SystemExit):
+        text = _line(error, where)
     with suppress(OSError):
         sys.stderr.write(text)
         sys.stderr.flush()

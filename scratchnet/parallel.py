@@ -30,6 +30,8 @@ BATCH_STATS = ("all", "rank")
 """What batch normalization measures: all rows of a batch, or those of each rank by themselves."""
 PATIENCE = 2.0
 """Seconds that a rank which fails waits for the others to fail too, before it ends them."""
+DRAIN = 0.2
+"""Seconds in which the launcher passes on what was said, before it hears that all is over."""
 LAUNCHERS = (
     ("PMI_RANK", "PMI_SIZE"),  # MPICH and what comes from it
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
@@ -171,7 +173,9 @@ class MPIGradients:
         self._mpi.Finalize()
 
     def abort(self, code: int) -> None:
-        """End all ranks at once, with this exit status."""
+        """End all ranks, with this exit status."""
+        sys.stderr.flush()
+        time.sleep(DRAIN)
         self.comm.Abort(code)
 
 

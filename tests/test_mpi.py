@@ -326,7 +326,7 @@ def test_a_rank_that_fails_alone_says_why_and_ends_the_job(tmp_path):
     assert done.returncode == 2
     ours = [line for line in done.stderr.splitlines() if "error:" in line]
     assert len(ours) == 1
-    assert "rank 1: train.py: error: argument --optimizer: unknown optimizer" in ours[0]
+    assert "train.py: rank 1: error: argument --optimizer: unknown optimizer" in ours[0]
 
 
 def test_what_cannot_be_saved_on_the_first_rank_alone_ends_the_job(tmp_path):
