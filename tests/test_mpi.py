@@ -1,5 +1,6 @@
 """Training on the ranks of a real MPI, from the command line and as a library."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from scratchnet.checkpoint import state_digest
+from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.parallel import launched
 
 ROOT = Path(__file__).parents[1]
@@ -141,6 +143,24 @@ def test_the_same_ranks_give_the_same_bits_and_others_the_same_to_rounding(ranks
     close(two[1], tmp_path / "run")
     if ranks == 2:
         assert last_digest(two[1]) == last_digest(tmp_path / "run")
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_ranks_are_one_process_to_rounding_with_every_optimizer(ranks):
+    tests = str(Path(__file__).parent)
+    done = subprocess.run(
+        command(ranks, program="tests/ranks_of_mpi.py"),
+        env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), tests])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == 2 * len(OPTIMIZERS)
+    bounds = {"float32": 1e-5, "float64": 1e-12}
+    assert not {name: far for name, far in found.items() if far > bounds[name.split()[0]]}
 
 
 def test_one_rank_and_no_launcher_are_one_process_to_the_bit(tmp_path):
