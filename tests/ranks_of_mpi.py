@@ -23,9 +23,8 @@ def main():
 
             serial = train(make, **options)
             shared = train(make, MPI.COMM_WORLD, **options)
-            found[f"{dtype} {name}"] = float(
-                max(MPI.COMM_WORLD.allgather(difference(serial, shared)))
-            )
+            far = MPI.COMM_WORLD.allgather(difference(serial, shared))
+            found[f"{dtype} {name}"] = max(far)
     if MPI.COMM_WORLD.Get_rank() == 0:
         print(json.dumps(found))
 

@@ -18,7 +18,7 @@ from scratchnet.trainer import EarlyStopping
 
 RANKS = (2, 3, 4)
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}
-"""How far apart weights may be after an epoch, relative to the largest."""
+"""How far apart parameters may be after an epoch, as `difference` has it."""
 
 
 def samples(n=97, width=36, classes=5, seed=0, weights=False):
@@ -48,15 +48,13 @@ def train(make, comm=None, epochs=1, batch_stats="all", **options):
 
 
 def difference(one, other):
-    """The largest difference in any array of two networks, relative to that array's largest."""
-    return max(
-        np.abs(one.network.params[name] - array).max() / max(np.abs(array).max(), 1e-3)
-        for name, array in other.network.params.items()
-    )
+    """How far apart the parameters of two networks are: |a - b| / |b|."""
+    a, b = one.network.vector, other.network.vector
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
 def statistics_differ(one, other):
-    """The same of what layers have measured."""
+    """The largest difference in any array that layers have measured, relative to its largest."""
     return max(
         (
             np.abs(one.network.statistics[name] - array).max() / np.abs(array).max()
