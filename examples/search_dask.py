@@ -45,7 +45,7 @@ def main() -> None:
         search.fit(X, y)
     print(f"the best of {options.trials}: {search.best_score_:.4f}")
     for name, value in search.best_params_.items():
-        print(f"  {name.removeprefix('mlpclassifier__')} = {value!r}")
+        print(f"  {name.removeprefix('mlpclassifier__')} = {value}")
 
 
 if __name__ == "__main__":  # workers on this machine import this file

@@ -53,6 +53,10 @@ class Training(Protocol):
     def ranks(self) -> int:
         """How many processes share each batch."""
 
+    @property
+    def batch_stats(self) -> str:
+        """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
+
     def settings(self) -> dict[str, Any]:
         """All that the course of training depends on besides the network."""
 
@@ -114,7 +118,7 @@ def save_checkpoint(
         **_mark(CHECKPOINT),
         "network": _network_config(trainer.network),
         "settings": trainer.settings(),
-        "environment": _environment(trainer),
+        "environment": {**_environment(trainer), "batch_stats": trainer.batch_stats},
         "run": dict(run or {}),
         "trainer": pack(trainer.state(), "trainer", arrays),
         "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
@@ -155,6 +159,8 @@ def restore_checkpoint(
                 "or override"
             )
         state = unpack(header["trainer"], arrays)
+        environment_before = {"ranks": 1, **header["environment"]}
+        measures = environment_before.pop("batch_stats", "all"), environment_before["ranks"]
         notes = [f"settings overridden: {text}" for text in changed]
         for part, own in (("optimizer", trainer.optimizer), ("schedule", trainer.schedule)):
             if _kinds(before[part]) != _kinds(now[part]):
@@ -162,8 +168,16 @@ def restore_checkpoint(
                 notes.append(f"the {part} is another, and begins with nothing remembered")
         notes += [
             f"environment: {text}; the last bits of results may differ"
-            for text in _differences({"ranks": 1, **header["environment"]}, _environment(trainer))
+            for text in _differences(environment_before, _environment(trainer))
         ]
+        if measures != (trainer.batch_stats, trainer.ranks) and "rank" in (
+            measures[0],
+            trainer.batch_stats,
+        ):
+            notes.append(
+                "batch normalization now measures other rows than before, which makes this another "
+                "network"
+            )
         place_weights(str(path), _weights(arrays), trainer.network)
         trainer.restore(state, header["times"])
         if stopping is not None and header["stopping"] is not None:

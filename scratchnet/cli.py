@@ -31,7 +31,7 @@ from scratchnet.interrupts import Interrupted
 from scratchnet.job import FREE, Job, find_run, is_comparison
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_weights, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
-from scratchnet.parallel import MPIGradients, launched, mpi_world
+from scratchnet.parallel import MPIGradients, launched, launched_here, mpi_world
 from scratchnet.parallel_job import follow, leave, share_state
 from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, check_free
 from scratchnet.schedules import Schedule, make_schedule
@@ -73,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     started = launched()
     shared = started is not None and any(word.split("=")[0] == "--parallel" for word in words)
-    speaks = not shared or started is None or started[0] == 0  # as the first of the ranks
+    meant = any(word.startswith("--par") for word in words)  # even where it is misspelt
+    speaks = not meant or started is None or started[0] == 0  # as the first of the ranks
     aside = io.StringIO()  # what others than the first say of their arguments
     arguments: argparse.Namespace | None = None
     parallel: MPIGradients | None = None
@@ -124,7 +125,9 @@ def _begin_alike(parallel: MPIGradients, arguments: argparse.Namespace) -> None:
     """Raise ParameterError where not all ranks were started with the same arguments."""
     if parallel.rank > 0:
         warnings.simplefilter("ignore")  # rank 0 warns of the same
-    parallel.agree({f"--{name.replace('_', '-')}": v for name, v in asked(arguments).items()})
+    given = asked(arguments)
+    own = ("data_dir", "config")  # places, that may be others on other machines
+    parallel.agree({f"--{n.replace('_', '-')}": v for n, v in given.items() if n not in own})
 
 
 def _go(
@@ -238,7 +241,7 @@ def run(
         parallel.batch_stats = arguments.batch_stats
     _note_idle(arguments, screen)
     started = launched()
-    if parallel is None and started is not None and started[1] > 1 and started[0] == 0:
+    if parallel is None and started is not None and started[1] > 1:
         screen.note(
             f"{started[1]} processes were started together, and each does all of this by itself; "
             "to share it they need --parallel mpi"
@@ -463,6 +466,12 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
             "measures these at the averaged weights"
         )
     processors = os.cpu_count() or 1
+    wanted = launched_here() * (trainer.threads or 1)
+    if trainer.ranks > 1 and wanted > processors:
+        screen.note(
+            f"{launched_here()} ranks of {trainer.threads} threads are more than the {processors} "
+            "processors of this machine, and make each other many times slower"
+        )
     if arguments.threads != "auto" and arguments.threads > processors:
         screen.note(
             f"--threads {arguments.threads} is more than the {processors} processors there are; "

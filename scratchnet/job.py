@@ -57,6 +57,7 @@ class Job:
         self.network = network
         self.trainer = trainer
         self.screen = screen
+        self.parallel = parallel
         self.interrupts = Interrupts(parallel)
         self.curve = LossCurve(trainer)
         self.stopping = make_stopping(arguments, trainer)
@@ -77,7 +78,7 @@ class Job:
         """Train to the end in `folder`, or in a new one; raises ScratchnetError."""
         new = folder is None
         if folder is None:
-            folder = self._new_folder()
+            folder = self._begin_folder()
         self.folder, self.checkpoints = folder, Checkpoints(folder.path)
         if not new:
             self.checkpoints.clear_strays()
@@ -120,6 +121,14 @@ class Job:
         again = f", then --resume {typed(folder.path)} writes it"
         return write_report(folder, page, self.arguments, self.screen, again)
 
+    def _begin_folder(self) -> RunFolder:
+        """A new folder; where there is none to be had all ranks raise why."""
+        if self.parallel is None:
+            return self._new_folder()
+        made: list[RunFolder] = []
+        self.parallel.from_first(lambda: made.append(self._new_folder()))
+        return made[0]
+
     def _new_folder(self) -> RunFolder:
         return RunFolder(self.arguments.out, f"{stem(self.dataset.name)}-{self.optimizer}")
 
@@ -148,7 +157,8 @@ class Job:
             number = error.number if isinstance(error, Interrupted) else 2
             raise Interrupted(
                 number,
-                f"interrupted after step {self.trainer.steps}; go on with --resume "
+                f"interrupted after step {self.trainer.steps}; go on with "
+                f"{'--parallel mpi ' * (self.parallel is not None)}--resume "
                 f"{typed(self.folder.path)}",
             ) from None
         finally:

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -185,27 +186,41 @@ def mpi_world(batch_stats: str = "all") -> MPIGradients:
     Raises ParameterError where there is no mpi4py or no MPI, or the launcher is of another one.
     """
     try:
+        import mpi4py
+    except ImportError as error:
+        raise ParameterError(
+            "--parallel mpi needs mpi4py and an MPI, and there is no mpi4py here; `pip install "
+            "mpi4py mpich`, or mpi4py beside the MPI of your cluster"
+        ) from error
+    if "mpi4py.MPI" not in sys.modules:  # so that the launcher is looked at before MPI begins
+        mpi4py.rc(initialize=False, finalize=True)
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of another launcher: we say it below
             from mpi4py import MPI
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
         raise ParameterError(
-            f"--parallel mpi needs mpi4py and an MPI ({error}); install both with "
-            "`pip install -e '.[mpi]'`, or mpi4py beside the MPI of your cluster"
+            f"--parallel mpi found mpi4py, but no MPI to go with it: {reason}; install one that it "
+            "finds, as `pip install mpich`"
         ) from error
-    except RuntimeError as error:  # mpi4py is there, the library of MPI is not
-        raise ParameterError(
-            f"--parallel mpi found mpi4py, but no MPI to go with it ({error}); install one, as "
-            "`pip install mpich`"
-        ) from error
-    size, started = MPI.COMM_WORLD.Get_size(), launched()
+    name, started = MPI.get_vendor()[0], launched()
+    if not MPI.Is_initialized():
+        foreign = name != "Open MPI" and "OMPI_COMM_WORLD_SIZE" in os.environ
+        if foreign and started is not None:  # MPI would end the process, with words of its own
+            raise _another_launcher(started[1], "runs on", name)
+        MPI.Init_thread()
+    size = MPI.COMM_WORLD.Get_size()
     if started is not None and started[1] != size:
-        name = " ".join(map(str, MPI.get_vendor()[:1]))
-        raise ParameterError(
-            f"{started[1]} processes were started together, but mpi4py sees {size}: the launcher "
-            f"must be that of the MPI which mpi4py uses, {name}; use its mpiexec"
-        )
+        raise _another_launcher(started[1], f"sees {size} and runs on", name)
     return MPIGradients(MPI.COMM_WORLD, batch_stats)
+
+
+def _another_launcher(started: int, found: str, name: str) -> ParameterError:
+    return ParameterError(
+        f"{started} processes were started together, but mpi4py {found} {name}, which has another "
+        "launcher; use the mpiexec that came with it"
+    )
 
 
 def launched() -> tuple[int, int] | None:
@@ -219,6 +234,19 @@ def launched() -> tuple[int, int] | None:
         except (KeyError, ValueError):
             continue
     return None
+
+
+def launched_here() -> int:
+    """How many of the processes that were started together are on this machine; 1 if unknown."""
+    for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"):
+        if os.environ.get(name, "").isdecimal():
+            return int(os.environ[name])
+    return 1
+
+
+def fingerprint(array: Array) -> str:
+    """A few digits that are equal for equal arrays, and hardly ever for others."""
+    return f"fingerprint {zlib.crc32(array.data):08x}"
 
 
 def _plain(value: Any) -> str:

@@ -19,6 +19,8 @@ def follow(arguments: argparse.Namespace, trainer: Trainer, parallel: MPIGradien
     stopping = make_stopping(arguments, trainer)
     if arguments.resume is not None:
         share_state(parallel, trainer, stopping)
+    elif not arguments.dry_run:
+        parallel.from_first(lambda: None)  # rank 0 makes the folder
     interrupts = Interrupts(parallel)
     trainer.on_step = lambda step, loss: interrupts.check()
     if arguments.dry_run:

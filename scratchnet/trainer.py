@@ -2,7 +2,6 @@
 
 import math
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,7 +19,7 @@ from scratchnet.errors import DivergenceError, ParameterError, ShapeError
 from scratchnet.layers import Layer
 from scratchnet.networks import EVALUATION_ROWS, Network, hint_at_scale
 from scratchnet.optimizers import Optimizer, make_optimizer
-from scratchnet.parallel import Parallel, Part
+from scratchnet.parallel import Parallel, Part, fingerprint
 from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 from scratchnet.schedules import Plateau, Schedule, make_schedule
@@ -76,8 +75,8 @@ class Trainer:
 
     `parallel`, as MPIGradients(comm), shares every batch between ranks, each of which makes its
     own Trainer with the same arguments: the course of training is that of one process, to
-    rounding, and the same bits for the same number of ranks. All of them must run the same epochs;
-    `evaluate` is each rank's own affair.
+    rounding, and the same bits for the same number of ranks. All of them must run the same epochs,
+    and leave the loop after the same one; `evaluate` is each rank's own affair.
 
     Between epochs the network holds the weights meant for evaluation, which for a few optimizers
     are an average of those that training goes on from.
@@ -144,6 +143,12 @@ class Trainer:
         """How many ranks share each batch."""
         return 1 if self.parallel is None else self.parallel.size
 
+    @property
+    def batch_stats(self) -> str:
+        """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
+        apart = self.parallel is not None and self._measures()
+        return self.parallel.batch_stats if apart and self.parallel is not None else "all"
+
     def run(self, epochs: int, planned: int | None = None) -> Iterator[Epoch]:
         """Train for that many epochs more, giving each as it ends; stop by leaving the loop.
 
@@ -157,6 +162,8 @@ class Trainer:
         last = self.epochs + check_integer("epochs", epochs, 1)
         if planned is not None:
             last = max(last, check_integer("planned", planned, 1))
+        if self.parallel is not None:
+            self.parallel.agree({"epochs to run": [self.epochs, epochs, last]})
         return (self._run_epoch(last * len(self.batches)) for _ in range(epochs))
 
     def _batch_size(self, given: int | None) -> int:
@@ -191,7 +198,7 @@ class Trainer:
         if self._measures() and parallel.batch_stats == "rank" and rows < 2 * parallel.size:
             raise ParameterError(
                 "statistics of each rank's rows need two rows a rank, got batches of "
-                f"{rows} for {parallel.size} ranks; take larger batches, or batch_stats all"
+                f"{rows} for {parallel.size} ranks; take larger batches, or batch_stats='all'"
             )
         about = describe()
         parallel.agree(
@@ -201,7 +208,7 @@ class Trainer:
                 "loss": repr(network.loss_layer),
                 "weight_decay": network.weight_decay,
                 "dtype": network.dtype,
-                "starting weights": zlib.crc32(network.state_vector.data),
+                "starting weights": fingerprint(network.state_vector),
                 "version of NumPy": about["numpy"],
                 # Of which kernels round differently: then so would clipping and penalties.
                 "BLAS": [(pool["version"], pool["architecture"]) for pool in about["blas"]],
@@ -225,7 +232,7 @@ class Trainer:
                 self.network.measure(x for x, _ in batches.in_order())
             self.epochs += 1
             if self.parallel is not None:  # they would have drifted apart without a sound
-                self.parallel.agree({"parameters": zlib.crc32(self.network.state_vector.data)})
+                self.parallel.agree({"parameters": fingerprint(self.network.state_vector)})
             val_loss, val_accuracy = self._validate()
         n, penalty = len(self.train), self.network.penalty()
         lr = self._lr_of_step(self.steps - 1, planned)
@@ -464,12 +471,12 @@ class Trainer:
             notes = restore_checkpoint(path, self, stopping, override=override)
         if self.parallel is not None:
             vector = self.network.state_vector
-            self.parallel.agree({"checkpoint": [self.steps, zlib.crc32(vector.data)]})
+            self.parallel.agree({"checkpoint": [self.steps, fingerprint(vector)]})
         return notes
 
     def settings(self) -> dict[str, Any]:
         """All that the course of training depends on besides the network: options and data."""
-        found = {
+        return {
             "optimizer": self._optimizer_config,
             "schedule": self.schedule.config(),
             "batch_size": self.batches.batch_size,
@@ -480,9 +487,6 @@ class Trainer:
             "remeasure": self.remeasure,
             "augment": None if self.augment is None else self.augment.config(),
         }
-        if self.parallel is not None and self.parallel.batch_stats == "rank" and self._measures():
-            found["batch_stats"] = "rank"  # which for each number of ranks is another network
-        return found
 
     def state(self) -> dict[str, Any]:
         """All that training goes on from, besides the parameters: plain data and arrays.

@@ -345,6 +345,14 @@ def test_ranks_that_differ_are_refused_before_the_first_step(what):
     assert "rank 1 has" in message
 
 
+def test_ranks_that_would_run_other_epochs_are_refused():
+    def work(comm):
+        trainer = Trainer(network(), samples(), batch_size=20, parallel=MPIGradients(comm))
+        return list(trainer.run(1 + comm.Get_rank()))
+
+    assert "all ranks must have the same epochs to run" in refused(2, work)
+
+
 def test_ranks_that_drift_apart_are_found_at_the_end_of_the_epoch():
     def work(comm):
         trainer = Trainer(network(), samples(), batch_size=20, parallel=MPIGradients(comm))

@@ -10,7 +10,7 @@ from threads_mpi import run_ranks
 from scratchnet import cli
 from scratchnet.arguments import parse
 from scratchnet.checkpoint import load_weights, state_digest
-from scratchnet.errors import ParameterError, ScratchnetError
+from scratchnet.errors import ScratchnetError
 from scratchnet.interrupts import Interrupted
 from scratchnet.parallel import MPIGradients
 from scratchnet.parallel_job import leave
@@ -97,7 +97,9 @@ def test_a_signal_to_any_rank_ends_all_after_the_same_step(small, monkeypatch):
     words = ["--dataset", small, *LESSON, "--epochs", 6]
     with monkeypatch.context() as patch:
         patch.setattr(MPIGradients, "largest", largest)
-        with pytest.raises(Interrupted, match=r"after step (18|19|20); go on with --resume"):
+        with pytest.raises(
+            Interrupted, match=r"after step (18|19|20); go on with --parallel mpi --"
+        ):
             job(2, *words, "--out", "cut")
     assert sorted(calls) == [0] * 20 + [1] * 20
     job(2, "--resume", "cut")
@@ -114,6 +116,7 @@ def test_a_signal_to_any_rank_ends_all_after_the_same_step(small, monkeypatch):
         (["--batch-size", 1], "each rank needs a row"),
         (["--batch-norm", "--batch-stats", "rank", "--batch-size", 3], "two rows a rank"),
         (["--resume", "nowhere"], "needs a run with a checkpoint"),
+        (["--out", "/dev/null/new"], "/dev/null"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_on_every_rank(small, words, message):
@@ -122,7 +125,9 @@ def test_what_cannot_be_shared_is_refused_on_every_rank(small, words, message):
     def attempt(comm):
         argv = [str(word) for word in (*words, "--parallel", "mpi")]
         if "--resume" not in words:
-            argv += ["--dataset", small, "--out", "new"]
+            argv += ["--dataset", small]
+        if "--resume" not in words and "--out" not in words:
+            argv += ["--out", "new"]
         try:
             cli._go(parse(argv), argv, MPIGradients(comm))
         except ScratchnetError as error:
@@ -139,9 +144,12 @@ def test_statistics_of_each_rank_are_an_argument(small, capsys):
     job(2, *words, "--out", "all")
     job(2, *words, "--batch-stats", "rank", "--out", "rank")
     assert np.abs(weights("all") - weights("rank")).max() > 1e-3
-    with pytest.raises(ParameterError, match="batch_stats was 'rank'"):
-        job(1, "--resume", "rank", "--epochs", 3)
     capsys.readouterr()
+    for size in (1, 3):
+        job(size, "--resume", "rank", "--epochs", 2 + size)
+        assert "now measures other rows than before" in capsys.readouterr().err
+    job(2, "--resume", "all", "--epochs", 3, "--batch-stats", "all")
+    assert "measures" not in capsys.readouterr().err
     assert cli.main([*map(str, words), "--batch-stats", "rank", "--out", "one"]) == 0
     assert "--batch-stats has no effect" in capsys.readouterr().err
 

@@ -217,6 +217,7 @@ def origin(config: Mapping[str, Any], command: str, summary: str) -> list[str]:
         ("Python, NumPy", f"{about['python']}, {about['numpy']}"),
         ("BLAS", "; ".join(pools) or "unknown"),
         ("Machine", f"{about['system']}, {about['machine']}, {about['processors']} processors"),
+        ("Ranks", about.get("ranks", 1)),
         ("Data", f"{data['name']}, {data['classes']} classes"),
         ("SHA-256 of the data", data["sha256"]),
         ("Seed", config["arguments"]["seed"]),
