@@ -469,8 +469,8 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
     wanted = launched_here() * (trainer.threads or 1)
     if trainer.ranks > 1 and wanted > processors:
         screen.note(
-            f"{launched_here()} ranks of {trainer.threads} threads are more than the {processors} "
-            "processors of this machine, and make each other many times slower"
+            f"{launched_here()} ranks with {trainer.threads} threads each are more than the "
+            f"{processors} processors of this machine, and make each other many times slower"
         )
     if arguments.threads != "auto" and arguments.threads > processors:
         screen.note(
