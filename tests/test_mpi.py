@@ -93,6 +93,11 @@ def last_digest(folder):
     return state_digest(max(folder.glob("checkpoint-0*.npz")))
 
 
+def files_in(folder):
+    """The names of the files, but for numbered checkpoints: a slow run saves more of them."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith("checkpoint-0")}
+
+
 def weights(folder):
     with np.load(folder / "weights.npz") as file:
         return {name: file[name] for name in file.files if file[name].dtype.kind == "f"}
@@ -131,9 +136,7 @@ def test_two_ranks_train_what_one_process_does_and_only_the_first_speaks(two, tm
 
     assert shape(done.stdout) == shape(serial.stdout)
     assert ", 2 ranks" in done.stdout
-    assert sorted(p.name for p in folder.iterdir()) == sorted(
-        p.name for p in (tmp_path / "one").iterdir()
-    )
+    assert files_in(folder) == files_in(tmp_path / "one")
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
