@@ -470,7 +470,7 @@ def _advise(arguments: argparse.Namespace, trainer: Trainer, screen: Screen) -> 
     if trainer.ranks > 1 and wanted > processors:
         screen.note(
             f"{launched_here()} ranks with {trainer.threads} threads each are more than the "
-            f"{processors} processors of this machine, and make each other many times slower"
+            f"{processors} processors of this machine, and slow each other down"
         )
     if arguments.threads != "auto" and arguments.threads > processors:
         screen.note(

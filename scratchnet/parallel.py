@@ -180,7 +180,7 @@ class MPIGradients:
         self.comm.Abort(code)
 
 
-def mpi_world(batch_stats: str = "all") -> MPIGradients:
+def mpi_world() -> MPIGradients:
     """All the ranks that were started together; a process by itself is the only one.
 
     Raises ParameterError where there is no mpi4py or no MPI, or the launcher is of another one.
@@ -213,7 +213,7 @@ def mpi_world(batch_stats: str = "all") -> MPIGradients:
     size = MPI.COMM_WORLD.Get_size()
     if started is not None and started[1] != size:
         raise _another_launcher(started[1], f"sees {size} and runs on", name)
-    return MPIGradients(MPI.COMM_WORLD, batch_stats)
+    return MPIGradients(MPI.COMM_WORLD)
 
 
 def _another_launcher(started: int, found: str, name: str) -> ParameterError:

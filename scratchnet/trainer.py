@@ -146,8 +146,9 @@ class Trainer:
     @property
     def batch_stats(self) -> str:
         """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
-        apart = self.parallel is not None and self._measures()
-        return self.parallel.batch_stats if apart and self.parallel is not None else "all"
+        if self.parallel is None or not self._measures():
+            return "all"
+        return self.parallel.batch_stats
 
     def run(self, epochs: int, planned: int | None = None) -> Iterator[Epoch]:
         """Train for that many epochs more, giving each as it ends; stop by leaving the loop.

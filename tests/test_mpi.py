@@ -78,6 +78,18 @@ def mpi(ranks, *arguments, **options):
     )
 
 
+def script_on_two_ranks(path):
+    """A finished script of its own, under `-m mpi4py`."""
+    return subprocess.run(
+        command(2, program=path),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 def alone(*arguments):
     """The finished command line by itself."""
     return subprocess.run(
@@ -304,14 +316,7 @@ def unequal(tmp_path, first, other):
     script.write_text(
         UNEQUAL.format(root=str(ROOT), out=str(tmp_path / "run"), first=first, other=other)
     )
-    return subprocess.run(
-        command(2, program=script),
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return script_on_two_ranks(script)
 
 
 def test_ranks_with_other_arguments_are_found_at_the_start(tmp_path):
@@ -334,14 +339,7 @@ def test_ranks_with_other_data_are_found_at_the_start(tmp_path):
             other=["--dataset", SET],
         )
     )
-    done = subprocess.run(
-        command(2, program=script),
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = script_on_two_ranks(script)
     one_line(done, 2, "all ranks must have the same train, rank 1 has")
     assert not (tmp_path / "run").exists()
 
@@ -382,14 +380,7 @@ for epoch in trainer.run(3):
     pass
 """
     )
-    done = subprocess.run(
-        command(2, program=script),
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    done = script_on_two_ranks(script)
     assert done.returncode == 1
     assert "RuntimeError: a bug" in done.stderr
 
@@ -416,14 +407,7 @@ sys.exit(cli.main(["--parallel", "mpi", "--dataset", {set!r}, "--out", {out!r}])
 def test_a_disk_that_is_full_on_the_first_rank_ends_the_job_with_status_4(tmp_path):
     script = tmp_path / "full.py"
     script.write_text(FULL.format(root=str(ROOT), out=str(tmp_path / "run"), set=SET))
-    done = subprocess.run(
-        command(2, program=script),
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = script_on_two_ranks(script)
     assert done.returncode == 4
     assert done.stderr.count("train.py: error: cannot write") == 1
 

@@ -433,7 +433,7 @@ class Stopped(Exception):
 
 
 def broken_off(comm, path):
-    """Four epochs, of which the second is broken off and gone on with by another Trainer."""
+    """Four epochs, broken off and saved within the second."""
     trainer = trainer_of(comm)
 
     def stop(step, loss):
@@ -447,6 +447,14 @@ def broken_off(comm, path):
     return path
 
 
+def gone_on_with(comm, path):
+    """What was broken off, by another Trainer to the end, and the notes of resuming."""
+    trainer = trainer_of(comm)
+    notes = trainer.resume(path)
+    list(trainer.run(3, planned=4))
+    return trainer, notes
+
+
 @pytest.mark.parametrize("size", RANKS)
 def test_resuming_on_as_many_ranks_gives_the_same_bits(size, tmp_path):
     def whole(comm):
@@ -454,15 +462,9 @@ def test_resuming_on_as_many_ranks_gives_the_same_bits(size, tmp_path):
         list(trainer.run(4))
         return trainer
 
-    def again(comm):
-        trainer = trainer_of(comm)
-        notes = trainer.resume(tmp_path / "c.npz")
-        list(trainer.run(3, planned=4))
-        return trainer, notes
-
     run_ranks(size, lambda comm: broken_off(comm, tmp_path / "c.npz"))
     unbroken = run_ranks(size, whole)[0]
-    for trainer, notes in run_ranks(size, again):
+    for trainer, notes in run_ranks(size, lambda comm: gone_on_with(comm, tmp_path / "c.npz")):
         assert np.array_equal(trainer.network.state_vector, unbroken.network.state_vector)
         assert [e.loss for e in trainer.history] == [e.loss for e in unbroken.history]
         assert notes == []
@@ -472,16 +474,10 @@ def test_resuming_on_as_many_ranks_gives_the_same_bits(size, tmp_path):
 def test_resuming_on_another_number_of_ranks_is_the_same_to_rounding_and_says_so(
     before, after, tmp_path
 ):
-    def again(comm):
-        trainer = trainer_of(comm)
-        notes = trainer.resume(tmp_path / "c.npz")
-        list(trainer.run(3, planned=4))
-        return trainer, notes
-
     run_ranks(before, lambda comm: broken_off(comm, tmp_path / "c.npz"))
     serial = trainer_of(None)
     list(serial.run(4))
-    for trainer, notes in run_ranks(after, again):
+    for trainer, notes in run_ranks(after, lambda comm: gone_on_with(comm, tmp_path / "c.npz")):
         assert difference(serial, trainer) < 1e-10
         assert f"environment: ranks was {before}, is {after}" in notes[0]
 
