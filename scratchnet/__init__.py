@@ -1,10 +1,13 @@
 """scratchnet: neural networks written from scratch on NumPy."""
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"  # before the imports: some of them want it
 
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import ScratchnetError
-from scratchnet.gradient_check import check_gradients
+from scratchnet.inspection.gradient_check import check_gradients
 from scratchnet.layers import (
     ELU,
     GELU,
@@ -32,7 +35,10 @@ from scratchnet.layers import (
 from scratchnet.networks import MultiLayerNet, Network, TwoLayerNet
 from scratchnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from scratchnet.parallel import MPIGradients
-from scratchnet.trainer import Epoch, Trainer
+from scratchnet.training import Epoch, Trainer
+
+LATER = {"EarlyStopping": "scratchnet.training", "find_lr": "scratchnet.inspection.lr_finder"}
+"""Public names that are imported when they are used, and where they are from."""
 
 __all__ = [
     "ELU",
@@ -47,6 +53,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "Dataset",
     "Dropout",
+    "EarlyStopping",
     "Epoch",
     "GaussianNoise",
     "Identity",
@@ -75,6 +82,13 @@ __all__ = [
     "Trainer",
     "TwoLayerNet",
     "check_gradients",
+    "find_lr",
     "load",
     "make_augmentation",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module 'scratchnet' has no attribute {name!r}")
+    return getattr(import_module(LATER[name]), name)

@@ -1,8 +1,11 @@
 """Look a name up in a table, whatever its case, and guess what a misspelt one meant."""
 
+import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from typing import TypeVar
 
 from scratchnet.errors import ParameterError
@@ -46,3 +49,17 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def _plain(name: str) -> str:
     return name.strip().lower().replace("_", "-")
+
+
+def renamed_module(old: str, new: str) -> None:
+    """Let `import old` give the module `new`, and warn once: what the module of an old name does.
+
+    Both are dotted names. `sys.modules` keeps the new module under the old name, so that both
+    names mean one module and its state.
+    """
+    sys.modules[old] = import_module(new)
+    warnings.warn(
+        f"{old} is now {new}; the old name works until version 0.3, import the new one",
+        FutureWarning,
+        stacklevel=3,
+    )

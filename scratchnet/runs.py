@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from scratchnet.errors import OutputError
-from scratchnet.files import describe, write_text
-from scratchnet.trainer import Epoch
+from scratchnet.storage.atomic import describe, write_text
+from scratchnet.training import Epoch
 
 RUNS = Path("runs")
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # as some network file systems say

@@ -21,15 +21,17 @@ import worker
 from figures import Figure, folder, run, shout
 from resume import Case, finish
 
-from scratchnet import archive, cli, files
-from scratchnet.checkpoint import Checkpoints
+from scratchnet import cli
 from scratchnet.errors import OutputError
+from scratchnet.storage import archive
+from scratchnet.storage import atomic as files
+from scratchnet.storage.checkpoint import Checkpoints
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS, errno.EFBIG)
 
 
 class Calls:
-    """Counts the system calls of `scratchnet.files`, and lets one of them fail."""
+    """Counts the system calls of `scratchnet.storage.atomic`, and lets one of them fail."""
 
     def __init__(self, number: int, error: int) -> None:
         self.number, self.error = number, error
@@ -96,7 +98,7 @@ class System:
 
 @contextmanager
 def failing(number: int, error: int) -> Iterator[Calls]:
-    """Inside of it the call of that number, by `scratchnet.files`, fails; 0 for none."""
+    """Inside of it the call of that number, by `scratchnet.storage.atomic`, fails; 0 for none."""
     calls = Calls(number, error)
     files.os, files.open = System(calls), calls.open
     try:

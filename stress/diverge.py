@@ -22,7 +22,7 @@ import worker
 from figures import Figure, folder, run, shout
 
 from scratchnet import Adam, MultiLayerNet, Samples, Trainer, cli
-from scratchnet.trainer import Trainer as TheTrainer
+from scratchnet.training.trainer import Trainer as TheTrainer
 
 VALUES = (math.nan, math.inf, -math.inf)
 SITES = ("input", "activation", "gradient", "weight", "memory")

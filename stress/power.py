@@ -21,9 +21,9 @@ import reader
 from figures import Figure, folder, run, shout
 from resume import Case, finish
 
-from scratchnet import files
-from scratchnet.checkpoint import Checkpoints, save_weights
 from scratchnet.errors import DataError
+from scratchnet.storage import atomic as files
+from scratchnet.storage.checkpoint import Checkpoints, save_weights
 
 BEST = "checkpoint-best.npz"
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from figures import Figure, folder, run, shout
 
-from scratchnet.archive import read_archive
-from scratchnet.checkpoint import restore_checkpoint, save_checkpoint, state_digest
 from scratchnet.checks import DTYPES
 from scratchnet.data import Samples
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import EMA, OPTIMIZERS, make_optimizer
 from scratchnet.schedules import make_schedule
-from scratchnet.trainer import EarlyStopping, Trainer
+from scratchnet.storage.archive import read_archive
+from scratchnet.storage.checkpoint import restore_checkpoint, save_checkpoint, state_digest
+from scratchnet.training.trainer import EarlyStopping, Trainer
 
 EPOCHS = 3
 N_TRAIN, N_VALIDATION, N_IN, N_OUT = 40, 12, 6, 3

@@ -19,9 +19,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import reader
 
-from scratchnet import archive, cli, environment
-from scratchnet.checkpoint import Checkpoints, state_digest
-from scratchnet.job import Job
+from scratchnet import cli, environment
+from scratchnet.cli.train import Job
+from scratchnet.storage import archive
+from scratchnet.storage.checkpoint import Checkpoints, state_digest
 
 CASES: tuple[tuple[str, ...], ...] = (
     ("--optimizer", "adam"),

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from scratchnet import archive
-from scratchnet.archive import digest, pack, read_archive, unpack, write_archive
 from scratchnet.errors import DataError, OutputError
+from scratchnet.storage import archive
+from scratchnet.storage.archive import digest, pack, read_archive, unpack, write_archive
 
 SMALL = {"W": np.array([[1.5, -2.0]], np.float32), "k.n": np.array(7)}
 HEADER = {"format": "x", "a": [1, 0.1, None]}

@@ -43,14 +43,14 @@ from scratchnet import (
     TwoLayerNet,
     cli,
 )
-from scratchnet.archive import read_archive, write_archive
-from scratchnet.checkpoint import Checkpoints, load_weights, save_weights, state_digest
+from scratchnet.cli.interrupts import SIGNALS
 from scratchnet.data.idx import header
 from scratchnet.errors import DataError, DtypeError, ParameterError, ScratchnetError, ShapeError
-from scratchnet.interrupts import SIGNALS
 from scratchnet.layers import Affine
 from scratchnet.optimizers import Momentum
-from scratchnet.trainer import EarlyStopping
+from scratchnet.storage.archive import read_archive, write_archive
+from scratchnet.storage.checkpoint import Checkpoints, load_weights, save_weights, state_digest
+from scratchnet.training.trainer import EarlyStopping
 
 TRAIN_PY = Path(__file__).parents[1] / "train.py"
 RNG = np.random.default_rng(3)
@@ -463,7 +463,7 @@ def test_no_memory_is_one_line_with_what_to_do(monkeypatch, capsys):
     def refuse(*args: object, **options: object) -> None:
         np.empty(2**50, dtype=np.float64)
 
-    monkeypatch.setattr(cli, "load", refuse)
+    monkeypatch.setattr("scratchnet.cli.entry.load", refuse)
     assert run([]) == 2
     error = capsys.readouterr().err
     assert re.fullmatch(
@@ -481,7 +481,7 @@ def test_a_disk_that_fills_during_the_run_is_one_line_and_exit_4(file, desk, mon
             raise OSError(28, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr("scratchnet.files.os.replace", full)
+    monkeypatch.setattr("scratchnet.storage.atomic.os.replace", full)
     assert run(["--dataset", "./set", "--epochs", "2", "--out", "new"]) == 4
     error = capsys.readouterr().err
     assert re.fullmatch(f"train.py: error: cannot write '.*{file}': No space left.*; .+\n", error)
@@ -513,7 +513,7 @@ def refuse_to_replace(monkeypatch: pytest.MonkeyPatch, part: str, number: int) -
             raise OSError(number, os.strerror(number))
         replace(source, target)
 
-    monkeypatch.setattr("scratchnet.files.os.replace", refuse)
+    monkeypatch.setattr("scratchnet.storage.atomic.os.replace", refuse)
 
 
 def outcome(folder: str) -> tuple[str, bytes]:
@@ -747,7 +747,7 @@ TWO = ["checkpoint-00000003.npz", "checkpoint-00000006.npz"]
 
 @pytest.fixture
 def small_headers(monkeypatch):
-    monkeypatch.setattr("scratchnet.archive.LARGEST_HEADER", 20_000)
+    monkeypatch.setattr("scratchnet.storage.archive.LARGEST_HEADER", 20_000)
 
 
 broken = pytest.mark.parametrize(
@@ -867,7 +867,7 @@ def test_a_file_system_without_rename_or_fsync_is_named(call, number, desk, monk
     def refuse(*args: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(f"scratchnet.files.os.{call}", refuse)
+    monkeypatch.setattr(f"scratchnet.storage.atomic.os.{call}", refuse)
     capsys.readouterr()
     assert run(["--resume", "new", "--epochs", "4", "-q"]) == 4
     error = capsys.readouterr().err
@@ -930,7 +930,9 @@ def test_a_system_without_such_locks_or_folders_that_can_be_synced_trains_as_wel
 ):
     begun("whole")(desk)
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    monkeypatch.setattr("scratchnet.files.os", SimpleNamespace(**vars(os) | {"name": "nt"}))
+    monkeypatch.setattr(
+        "scratchnet.storage.atomic.os", SimpleNamespace(**vars(os) | {"name": "nt"})
+    )
     assert run([*BEGIN, "--epochs", "3", "--out", "new"]) == 0
     assert not (desk / "new" / ".lock").exists()
     assert outcome("new") == outcome("whole")

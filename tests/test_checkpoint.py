@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from scratchnet import Adam, MultiLayerNet, Trainer, TwoLayerNet, __version__, environment
-from scratchnet.archive import read_archive, write_archive
-from scratchnet.checkpoint import (
+from scratchnet.errors import DataError, DivergenceError, OutputError, ParameterError
+from scratchnet.optimizers import EMA
+from scratchnet.storage.archive import read_archive, write_archive
+from scratchnet.storage.checkpoint import (
     Checkpoints,
     load_weights,
     restore_checkpoint,
@@ -21,8 +23,6 @@ from scratchnet.checkpoint import (
     save_weights,
     state_digest,
 )
-from scratchnet.errors import DataError, DivergenceError, OutputError, ParameterError
-from scratchnet.optimizers import EMA
 
 
 def network(**options: Any) -> MultiLayerNet:
@@ -126,7 +126,7 @@ def test_where_a_call_fails_the_old_file_stays_and_the_user_hears_of_it(
     before = saved.read_bytes()
     net = network()
     net.vector[:] = 7
-    monkeypatch.setattr(f"scratchnet.files.{call}", failing(number), raising=False)
+    monkeypatch.setattr(f"scratchnet.storage.atomic.{call}", failing(number), raising=False)
     with pytest.raises(OutputError) as caught:
         save_weights(net, saved)
     reason = f"{os.strerror(number)} ({errno.errorcode[number]})"
@@ -146,7 +146,7 @@ def test_where_a_write_fails_the_old_file_stays(room, saved, monkeypatch):
         file.room = room
         return file
 
-    monkeypatch.setattr("scratchnet.files.open", open_full, raising=False)
+    monkeypatch.setattr("scratchnet.storage.atomic.open", open_full, raising=False)
     with pytest.raises(OutputError, match=r"No space left on device \(ENOSPC\); choose a folder"):
         save_weights(network(), saved)
     gc.collect()  # what is half written must not complain later either
@@ -159,7 +159,7 @@ def test_an_interrupt_while_saving_leaves_the_old_file_only(saved, monkeypatch):
         raise KeyboardInterrupt
 
     before = saved.read_bytes()
-    monkeypatch.setattr("scratchnet.files.os.fsync", interrupt)
+    monkeypatch.setattr("scratchnet.storage.atomic.os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_weights(network(), saved)
     assert saved.read_bytes() == before

@@ -22,11 +22,12 @@ import numpy as np
 import pytest
 
 import scratchnet
-from scratchnet import MultiLayerNet, Trainer, cli, environment, load, screen
-from scratchnet.arguments import make_parser
-from scratchnet.checkpoint import Checkpoints, load_weights
+from scratchnet import MultiLayerNet, Trainer, cli, environment, load
+from scratchnet.cli import screen
+from scratchnet.cli.arguments import make_parser, program
 from scratchnet.data.idx import header
 from scratchnet.optimizers import OPTIMIZERS
+from scratchnet.storage.checkpoint import Checkpoints, load_weights
 
 ROOT = Path(__file__).parents[1]
 TRAIN_PY = ROOT / "train.py"
@@ -656,7 +657,7 @@ def test_ctrl_c_before_training_is_one_line_and_leaves_nothing(here, monkeypatch
     def interrupt(*args: object, **options: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(cli, "load", interrupt)
+    monkeypatch.setattr("scratchnet.cli.entry.load", interrupt)
     # A shell lets what it starts in the background ignore Ctrl-C, this test perhaps among it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -714,7 +715,7 @@ def test_what_goes_wrong_while_loading_is_a_line_too(error, code, line, monkeypa
     def fail(*args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "load", fail)
+    monkeypatch.setattr("scratchnet.cli.entry.load", fail)
     assert cli.main([]) == code
     err = capsys.readouterr().err
     interrupted = "train.py: interrupted\n" if code == 130 else ""
@@ -722,7 +723,7 @@ def test_what_goes_wrong_while_loading_is_a_line_too(error, code, line, monkeypa
 
 
 def test_a_bug_is_the_only_error_with_a_traceback_and_exit_1(monkeypatch):
-    monkeypatch.setattr(cli, "load", lambda *args, **options: 1 / 0)
+    monkeypatch.setattr("scratchnet.cli.entry.load", lambda *args, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main([])
 
@@ -848,4 +849,4 @@ def test_the_program_is_called_what_the_user_called(monkeypatch):
         "": "scratchnet",
     }.items():
         monkeypatch.setattr(sys, "argv", [argv0])
-        assert cli.program() == name
+        assert program() == name

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from scratchnet import MultiLayerNet, Samples, Trainer, cli, load
-from scratchnet.arguments import parse
-from scratchnet.checkpoint import load_weights
+from scratchnet.cli.arguments import parse
 from scratchnet.data import make_augmentation
 from scratchnet.layers import Dropout, GaussianNoise, Standardize
 from scratchnet.layers.normalization import NORMALIZATIONS
+from scratchnet.storage.checkpoint import load_weights
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from scratchnet import cli, compare_job
-from scratchnet.arguments import command, parse
-from scratchnet.interrupts import Interrupted
+from scratchnet import Trainer, cli
+from scratchnet.cli import compare as compare_job
+from scratchnet.cli.arguments import command, parse
+from scratchnet.cli.interrupts import Interrupted
 from scratchnet.runs import ComparisonFolder
 
 ROOT = Path(__file__).parents[1]
@@ -119,8 +120,8 @@ def test_an_interrupted_comparison_goes_on_where_it_was(after, small, monkeypatc
     assert capsys.readouterr().err.endswith("interrupted; go on with --resume cmp\n")
     trained = []
     monkeypatch.setattr(
-        "scratchnet.compare.Trainer.run",
-        lambda self, epochs, run=cli.Trainer.run: trained.append(1) or run(self, epochs),
+        "scratchnet.training.Trainer.run",
+        lambda self, epochs, run=Trainer.run: trained.append(1) or run(self, epochs),
     )
     assert cli.main(["--resume", "cmp"]) == 0
     assert len(trained) == 12 - after
@@ -129,7 +130,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(after, small, monkeypatc
 
 def test_a_run_that_was_broken_off_in_an_epoch_goes_on_in_it(small, monkeypatch):
     assert compare(small, "--jobs", "1", out="whole") == 0
-    step = cli.Trainer.step
+    step = Trainer.step
 
     def end(self, x, t, w=None):
         if self.steps == 3 and type(self.optimizer).__name__ == "Momentum":
@@ -137,7 +138,7 @@ def test_a_run_that_was_broken_off_in_an_epoch_goes_on_in_it(small, monkeypatch)
         return step(self, x, t, w)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.Trainer, "step", end)
+        patch.setattr(Trainer, "step", end)
         assert compare(small, "--jobs", "1") == 130
     assert not Path("cmp/trials/momentum-final-lr-0.01-seed-0.json").exists()
     assert cli.main(["--resume", "cmp", "-q"]) == 0

@@ -26,13 +26,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from scratchnet import estimator as estimator_module
-from scratchnet import fitting
-from scratchnet.archive import read_archive, write_archive
 from scratchnet.errors import DataError, DivergenceError, ParameterError
-from scratchnet.estimator import MLPClassifier, MLPRegressor
+from scratchnet.estimator import MLPClassifier, MLPRegressor, fitting
+from scratchnet.estimator.repetitions import merge_equal, row_keys
 from scratchnet.layers import Dropout, Mish
 from scratchnet.optimizers import OPTIMIZERS, Adam, Momentum
-from scratchnet.repetitions import merge_equal, row_keys
+from scratchnet.storage.archive import read_archive, write_archive
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = datasets.load_digits(return_X_y=True)

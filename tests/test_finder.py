@@ -8,7 +8,7 @@ import pytest
 
 from scratchnet import MultiLayerNet, Samples, Trainer, make_augmentation
 from scratchnet.errors import DivergenceError, OutputError, ParameterError, ShapeError
-from scratchnet.finder import RangeTest, find_lr, plan_rates
+from scratchnet.inspection.lr_finder import RangeTest, find_lr, plan_rates
 from scratchnet.optimizers import LBFGS, OPTIMIZERS, SGD, Adam, Momentum, make_optimizer
 
 RNG = np.random.default_rng(0)

@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,72 +24,24 @@ from scratchnet.optimizers import OPTIMIZERS, Optimizer
 
 PACKAGE = Path(scratchnet.__file__).parent
 
-FLOORS = {
-    "errors": 0,
-    "checks": 1,
-    "environment": 1,
-    "files": 1,
-    "parameters": 1,
-    "registry": 1,
-    "parallel": 2,
-    "functions": 2,
-    "randomness": 2,
-    "initializers": 3,
-    "schedules": 3,
-    "data.idx": 2,
-    "data.mapped": 3,
-    "data.download": 3,
-    "layers.layer": 4,
-    "layers.activations": 5,
-    "layers.affine": 5,
-    "layers.losses": 5,
-    "layers.normalization": 5,
-    "layers.regularization": 5,
-    "layers": 6,
-    "optimizers.optimizer": 3,
-    "optimizers.descent": 4,
-    "optimizers.adaptive": 4,
-    "optimizers.averaged": 4,
-    "optimizers.layerwise": 5,
-    "optimizers.wrappers": 5,
-    "optimizers": 6,
-    "data.samples": 4,
-    "data.augment": 4,
-    "data.sets": 5,
-    "data": 6,
-    "data.__main__": 7,
-    "networks": 7,
-    "surfaces": 7,
-    "archive": 4,
-    "inspection": 8,
-    "report": 1,
-    "report.page": 2,
-    "report.run": 11,
-    "report.comparison": 12,
-    "report.surface": 8,
-    "report.finder": 13,
-    "finder": 10,
-    "tables": 1,
-    "surface_job": 14,
-    "finder_job": 14,
-    "compare_job": 14,
-    "parallel_job": 14,
-    "curves": 10,
-    "gradient_check": 8,
-    "checkpoint": 8,
-    "trainer": 9,
-    "interrupts": 3,
-    "repetitions": 2,
-    "compare": 11,
-    "fitting": 10,
-    "estimator": 11,
-    "runs": 10,
-    "arguments": 10,
-    "screen": 12,
-    "job": 13,
-    "cli": 15,
-}
-"""A module may import what has a smaller number; `scratchnet` itself, for its version, is 8."""
+FLOORS = (
+    ("errors", "environment", "tables"),
+    ("checks", "parameters", "registry"),
+    ("functions", "initializers", "optimizers", "parallel", "randomness", "schedules"),
+    ("data",),
+    ("layers",),
+    ("networks",),
+    ("storage",),
+    ("training",),
+    ("estimator", "inspection", "runs"),
+    ("compare",),
+    ("report",),
+    ("cli",),
+)
+"""The rooms, floor by floor. A room is a folder or a module of the root; it imports from below."""
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+OLD_NAMES = {"checkpoint", "finder", "gradient_check", "surfaces", "trainer"}
+"""Modules that only lead to where their content is now."""
 
 
 def modules() -> dict[str, Path]:
@@ -96,7 +50,7 @@ def modules() -> dict[str, Path]:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     del found[""]  # scratchnet/__init__.py: the public names
-    return found
+    return {name: path for name, path in found.items() if name not in OLD_NAMES}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -109,14 +63,49 @@ def imports_of(path: Path) -> set[str]:
     return found - {"__version__"}
 
 
-def test_every_module_stands_on_a_floor():
-    assert set(modules()) == set(FLOORS)
+def room(module: str) -> str:
+    return module.partition(".")[0]
 
 
-@pytest.mark.parametrize("module", FLOORS)
-def test_a_module_imports_only_from_floors_below(module):
+def test_every_room_stands_on_a_floor():
+    assert {room(name) for name in modules()} == set(FLOOR)
+
+
+def test_the_house_has_few_rooms_and_floors():
+    entries = {path.name for path in PACKAGE.iterdir()}
+    entries -= {f"{name}.py" for name in OLD_NAMES} | {"py.typed", "__main__.py", "__pycache__"}
+    assert len(entries) <= 28
+    assert len(FLOORS) <= 12
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_from_floors_below_or_its_own_room(module):
     for other in imports_of(modules()[module]):
-        assert FLOORS[other] < FLOORS[module], f"{module} imports {other}"
+        assert room(other) == room(module) or FLOOR[room(other)] < FLOOR[room(module)], (
+            f"{module} imports {other}"
+        )
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    inside = {
+        name: {other for other in imports_of(path) if other in modules()}
+        for name, path in modules().items()
+    }
+    while leaves := {name for name, others in inside.items() if not others}:
+        inside = {name: others - leaves for name, others in inside.items() if others}
+    assert not inside, f"a circle of imports in {sorted(inside)}"
+
+
+@pytest.mark.parametrize("name", sorted(OLD_NAMES))
+def test_a_module_of_an_old_name_leads_to_the_new_one_with_one_warning(name):
+    code = f"import scratchnet.{name} as m, scratchnet.{name}, sys; print(m.__name__)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0
+    new = result.stdout.strip()
+    assert new.startswith("scratchnet.")
+    assert new.count(".") == 2
+    assert result.stderr.count("FutureWarning") == 1
+    assert new in result.stderr
 
 
 def test_no_module_is_a_drawer_for_anything():

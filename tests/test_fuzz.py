@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scratchnet import archive
 from scratchnet.errors import DataError
+from scratchnet.storage import archive
 
 sys.path.append(str(Path(__file__).parents[1] / "stress"))
 fuzz = importlib.import_module("fuzz")

@@ -8,12 +8,12 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from scratchnet import Affine, MultiLayerNet, Network, ReLU, Samples, Trainer, load
 from scratchnet.inspection import (
-    FLAT,
     confusion_matrix,
     inspect_layers,
     inspect_predictions,
     wilson_interval,
 )
+from scratchnet.inspection.layers import FLAT
 from scratchnet.layers import LOSSES
 
 

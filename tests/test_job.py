@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet import cli, interrupts, job
-from scratchnet.checkpoint import Checkpoints, load_weights, state_digest
+from scratchnet import cli
+from scratchnet.cli import interrupts
+from scratchnet.cli import train as job
+from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.data import load
-from scratchnet.interrupts import Interrupted, Interrupts
 from scratchnet.runs import RunFolder
+from scratchnet.storage.checkpoint import Checkpoints, load_weights, state_digest
 
 ROOT = Path(__file__).parent.parent
 BASE = ["--dataset", "./set.npz", "--batch-size", "10", "--epochs", "4", "--hidden", "5"]
@@ -270,7 +272,7 @@ def test_a_disk_that_is_full_is_found_before_training(monkeypatch, capsys):
             raise OSError(28, "No space left on device")
         os.rename(source, target)
 
-    monkeypatch.setattr("scratchnet.files.os.replace", full)
+    monkeypatch.setattr("scratchnet.storage.atomic.os.replace", full)
     assert run("--out", "new") == 4
     captured = capsys.readouterr()
     assert "checkpoint-00000000.npz': No space left on device (ENOSPC)" in captured.err
@@ -310,7 +312,7 @@ def test_in_another_thread_no_handler_is_touched():
 def test_a_second_signal_ends_at_once(number):
     code = (
         "import os, signal, time\n"
-        "from scratchnet.interrupts import Interrupts\n"
+        "from scratchnet.cli.interrupts import Interrupts\n"
         "with Interrupts().watch():\n"
         f"    os.kill(os.getpid(), {int(number)})\n"
         f"    os.kill(os.getpid(), {int(number)})\n"

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet.checkpoint import state_digest
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.parallel import launched
+from scratchnet.storage.checkpoint import state_digest
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
@@ -388,7 +388,7 @@ for epoch in trainer.run(3):
 FULL = """
 import os, resource, signal, sys
 sys.path.insert(0, {root!r})
-from scratchnet import cli
+from scratchnet.cli import entry as cli
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 start = cli.mpi_world
 

@@ -14,7 +14,7 @@ from scratchnet.layers import Affine, BatchNorm, Dropout, PReLU
 from scratchnet.networks import Network
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
 from scratchnet.parallel import MPIGradients, Part
-from scratchnet.trainer import EarlyStopping
+from scratchnet.training.trainer import EarlyStopping
 
 RANKS = (2, 3, 4)
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}

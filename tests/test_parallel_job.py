@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from threads_mpi import run_ranks
 
-from scratchnet import cli
-from scratchnet.arguments import parse
-from scratchnet.checkpoint import load_weights, state_digest
+from scratchnet.cli import entry as cli
+from scratchnet.cli.arguments import parse
+from scratchnet.cli.follow import leave
+from scratchnet.cli.interrupts import Interrupted
 from scratchnet.errors import ScratchnetError
-from scratchnet.interrupts import Interrupted
 from scratchnet.parallel import MPIGradients
-from scratchnet.parallel_job import leave
+from scratchnet.storage.checkpoint import load_weights, state_digest
 
 LESSON = ("--hidden", "8", "--batch-size", "16", "--dropout", "0.2", "--no-report")
 
@@ -192,7 +192,7 @@ def test_ranks_that_end_together_abort_nothing():
 
 
 def test_a_rank_in_a_hurry_does_not_wait_for_long(monkeypatch):
-    monkeypatch.setattr("scratchnet.parallel.PATIENCE", 0.05)
+    monkeypatch.setattr("scratchnet.parallel.mpi.PATIENCE", 0.05)
 
     def work(comm):
         comm.Test = lambda: False

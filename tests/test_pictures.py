@@ -11,10 +11,10 @@ from browser import Opened, browser, needs_chromium
 
 from scratchnet import MultiLayerNet, cli
 from scratchnet.data import load
-from scratchnet.finder import find_lr
+from scratchnet.inspection.lr_finder import find_lr
+from scratchnet.inspection.surfaces import SURFACES, trace, tuned_rate
 from scratchnet.optimizers import OPTIMIZERS, Adam, Momentum
 from scratchnet.report.surface import surface_rows
-from scratchnet.surfaces import SURFACES, trace, tuned_rate
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -29,7 +29,9 @@ def rows(path):
 
 
 def test_a_surface_is_drawn_without_any_data(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "load", lambda *_, **__: pytest.fail("no data are needed"))
+    monkeypatch.setattr(
+        "scratchnet.cli.entry.load", lambda *_, **__: pytest.fail("no data are needed")
+    )
     argv = ["--surface", "rosenbrock", "--optimizer", "sgd", "momentum", "adam"]
     assert cli.main([*argv, "--out", "new"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -13,11 +13,11 @@ from browser import WIDTHS, Opened, browser, needs_chromium
 from sklearn.metrics import confusion_matrix
 
 from scratchnet import cli, load
-from scratchnet.checkpoint import load_weights
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.report import page
 from scratchnet.report.page import figure_box, make_page, picture, style, table
+from scratchnet.storage.checkpoint import load_weights
 
 BYTES = 6_000_000
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from scratchnet import cli
-from scratchnet.checkpoint import Checkpoints
 from scratchnet.errors import OutputError
 from scratchnet.optimizers import OPTIMIZERS
+from scratchnet.storage.checkpoint import Checkpoints
 
 STRESS = Path(__file__).parents[1] / "stress"
 sys.path.append(str(STRESS))
@@ -69,7 +69,7 @@ def test_the_best_weights_are_there_though_the_run_ended_just_before_saving_them
     monkeypatch.setattr(sys, "argv", ["train.py"])
     assert cli.main([*worker.COMMON, "--out", "whole", "--quiet"]) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("scratchnet.job.save_weights", refuse)
+        patch.setattr("scratchnet.cli.train.save_weights", refuse)
         assert cli.main([*worker.COMMON, "--out", "run", "--quiet"]) == 4
     assert not (tmp_path / "run" / "checkpoint-best.npz").exists()
     assert cli.main(["--resume", "run", "--quiet"]) == 0

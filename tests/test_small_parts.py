@@ -8,9 +8,9 @@ import pytest
 
 from scratchnet.checks import check_integer, check_not_negative
 from scratchnet.errors import OutputError, ParameterError
-from scratchnet.files import write_atomically, write_text
 from scratchnet.randomness import PURPOSES, generator, permutation
 from scratchnet.registry import canonical, pick
+from scratchnet.storage.atomic import write_atomically, write_text
 
 TABLE = {"sgd": 1, "fashion-mnist": 2, "adam": 3}
 

@@ -8,6 +8,7 @@ import pytest
 from browser import WIDTHS, Opened, browser, needs_chromium
 
 from scratchnet.errors import ParameterError
+from scratchnet.inspection.surfaces import SURFACES, draw_tilts, tuned_rate
 from scratchnet.optimizers import (
     ASGD,
     EMA,
@@ -25,7 +26,6 @@ from scratchnet.optimizers import (
 )
 from scratchnet.report.page import asset
 from scratchnet.report.surface import MOST_STEPS, surface_page, surface_rows, walk_surface
-from scratchnet.surfaces import SURFACES, draw_tilts, tuned_rate
 
 STEPS = 100
 RECORDED = {"LBFGS"}

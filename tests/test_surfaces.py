@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scratchnet.errors import ParameterError
+from scratchnet.inspection.surfaces import RATES, SURFACES, Surface, draw_tilts, trace, tuned_rate
 from scratchnet.optimizers import (
     EMA,
     LBFGS,
@@ -19,7 +20,6 @@ from scratchnet.optimizers import (
     RMSprop,
     make_optimizer,
 )
-from scratchnet.surfaces import RATES, SURFACES, Surface, draw_tilts, trace, tuned_rate
 
 NAMES = list(SURFACES)
 WITH_MINIMUM = [name for name in NAMES if SURFACES[name].minima]

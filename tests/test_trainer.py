@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scratchnet import SGD, Adam, MultiLayerNet, Samples, Trainer, load
 from scratchnet.errors import DivergenceError, DtypeError, ParameterError, ShapeError
 from scratchnet.optimizers import OPTIMIZERS
-from scratchnet.trainer import EarlyStopping
+from scratchnet.training.trainer import EarlyStopping
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(53, 6)).astype("float32")

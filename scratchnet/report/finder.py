@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from scratchnet.finder import RangeTest
+from scratchnet.inspection.lr_finder import RangeTest
 from scratchnet.report.comparison import DECADES
 from scratchnet.report.page import Figure, figure_box, make_page, section, style, table
 from scratchnet.report.run import curve, figure, origin

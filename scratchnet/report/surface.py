@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
+from scratchnet.inspection.surfaces import SURFACES, Point, Surface, check_start, draw_tilts, trace
 from scratchnet.optimizers import LBFGS, OPTIMIZERS, SGD, Momentum, Optimizer
 from scratchnet.optimizers.wrappers import Wrapper
 from scratchnet.registry import canonical
 from scratchnet.report.page import figure_box, make_page, section, style, swatch
-from scratchnet.surfaces import SURFACES, Point, Surface, check_start, draw_tilts, trace
 
 MOST_STEPS = 2000
 """As many updates as the page can be asked for."""

@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from scratchnet.interrupts import Interrupts
-from scratchnet.job import is_over, make_stopping
+from scratchnet.cli.interrupts import Interrupts
+from scratchnet.cli.train import is_over, make_stopping
 from scratchnet.parallel import MPIGradients
-from scratchnet.trainer import EarlyStopping, Trainer
+from scratchnet.training import EarlyStopping, Trainer
 
 
 def follow(arguments: argparse.Namespace, trainer: Trainer, parallel: MPIGradients) -> None:

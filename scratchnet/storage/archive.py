@@ -20,8 +20,8 @@ import numpy as np
 
 from scratchnet.data.idx import NUMBERS, read_npz
 from scratchnet.errors import DataError
-from scratchnet.files import write_atomically
 from scratchnet.parameters import Array
+from scratchnet.storage.atomic import write_atomically
 
 LARGEST_HEADER = 16 * 2**20  # characters
 

@@ -15,13 +15,13 @@ from scratchnet.checks import DTYPES
 from scratchnet.data import AUGMENTATIONS, DATASETS
 from scratchnet.errors import ParameterError
 from scratchnet.initializers import INITIALIZERS, find_initializer
+from scratchnet.inspection.surfaces import SURFACES
 from scratchnet.layers import ACTIVATIONS, LOSSES, STANDARDIZATIONS
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.parallel import BATCH_STATS
 from scratchnet.registry import canonical, nearest
 from scratchnet.schedules import SCHEDULES
-from scratchnet.surfaces import SURFACES
-from scratchnet.trainer import MONITORS
+from scratchnet.training import MONITORS
 
 T = TypeVar("T")
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import check_above_zero, check_integer, check_word
-from scratchnet.curves import LossCurve
 from scratchnet.data import Augmentation, Dataset, Samples
 from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import NETWORKS, MultiLayerNet
@@ -28,7 +27,8 @@ from scratchnet.registry import canonical, pick
 from scratchnet.runs import as_row
 from scratchnet.schedules import Schedule
 from scratchnet.tables import align
-from scratchnet.trainer import Epoch, Trainer
+from scratchnet.training import Epoch, Trainer
+from scratchnet.training.curves import LossCurve
 
 AUTOMATIC = tuple(10.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0))
 """What an automatic grid multiplies an optimizer's own rate by."""

@@ -12,13 +12,13 @@ from scratchnet import environment
 from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
 from scratchnet.errors import OutputError
-from scratchnet.finder import RangeTest
+from scratchnet.inspection.lr_finder import RangeTest
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
 from scratchnet.runs import to_json
 from scratchnet.schedules import Schedule
 from scratchnet.tables import align
-from scratchnet.trainer import Epoch, Trainer
+from scratchnet.training import Epoch, Trainer
 
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 10

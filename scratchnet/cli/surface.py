@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from scratchnet.job import describe_asked, write_report
+from scratchnet.cli.screen import Screen
+from scratchnet.cli.train import describe_asked, write_report
+from scratchnet.inspection.surfaces import RATES, SURFACES, check_start, tuned_rate
 from scratchnet.optimizers import Optimizer
 from scratchnet.report.surface import check_steps, surface_page, walk_surface
 from scratchnet.runs import PathsFolder
-from scratchnet.screen import Screen
-from scratchnet.surfaces import RATES, SURFACES, check_start, tuned_rate
 
 
 def draw_surface(

@@ -3,17 +3,17 @@
 import argparse
 from collections.abc import Mapping
 
-from scratchnet.arguments import command
+from scratchnet.cli.arguments import command
+from scratchnet.cli.interrupts import Interrupts
+from scratchnet.cli.screen import Screen
+from scratchnet.cli.train import describe_asked, stem, write_report
 from scratchnet.data import Dataset
-from scratchnet.finder import RangeTest, find_lr, plan_rates
-from scratchnet.interrupts import Interrupts
-from scratchnet.job import describe_asked, stem, write_report
+from scratchnet.inspection.lr_finder import RangeTest, find_lr, plan_rates
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
 from scratchnet.report.finder import finder_page
 from scratchnet.runs import RangeFolder
-from scratchnet.screen import Screen
-from scratchnet.trainer import Trainer
+from scratchnet.training import Trainer
 
 
 def find_rates(

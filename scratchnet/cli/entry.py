@@ -14,9 +14,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from scratchnet import environment
-from scratchnet.arguments import ONCE, asked, parse, program
-from scratchnet.checkpoint import Checkpoints
-from scratchnet.compare_job import FREE_TO_CHANGE, CompareJob
+from scratchnet.cli.arguments import ONCE, asked, parse, program
+from scratchnet.cli.compare import FREE_TO_CHANGE, CompareJob
+from scratchnet.cli.find_rates import find_rates
+from scratchnet.cli.follow import follow, leave, share_state
+from scratchnet.cli.interrupts import Interrupted
+from scratchnet.cli.screen import Screen, Silent
+from scratchnet.cli.surface import draw_surface
+from scratchnet.cli.train import FREE, Job, find_run, is_comparison
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import (
     DataError,
@@ -26,18 +31,13 @@ from scratchnet.errors import (
     ParameterError,
     ScratchnetError,
 )
-from scratchnet.finder_job import find_rates
-from scratchnet.interrupts import Interrupted
-from scratchnet.job import FREE, Job, find_run, is_comparison
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet, count_weights, layer_sizes
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.parallel import MPIGradients, launched, launched_here, mpi_world
-from scratchnet.parallel_job import follow, leave, share_state
 from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, check_free
 from scratchnet.schedules import Schedule, make_schedule
-from scratchnet.screen import Screen, Silent
-from scratchnet.surface_job import draw_surface
-from scratchnet.trainer import Trainer
+from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training import Trainer
 
 T = TypeVar("T")
 

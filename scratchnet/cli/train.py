@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from scratchnet import __version__, environment
-from scratchnet.arguments import asked, command
-from scratchnet.checkpoint import (
-    Checkpoints,
-    check_checkpoint,
-    load_weights,
-    restore_checkpoint,
-    save_weights,
-)
-from scratchnet.curves import LossCurve
+from scratchnet.cli.arguments import asked, command
+from scratchnet.cli.interrupts import Interrupted, Interrupts
+from scratchnet.cli.screen import Screen
 from scratchnet.data import Dataset
 from scratchnet.errors import DataError
-from scratchnet.files import write_text
 from scratchnet.inspection import inspect_layers, inspect_predictions
-from scratchnet.interrupts import Interrupted, Interrupts
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
 from scratchnet.parallel import MPIGradients
 from scratchnet.report.page import MissingPlotlyError
 from scratchnet.report.run import run_page
 from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
-from scratchnet.screen import Screen
-from scratchnet.trainer import EarlyStopping, Epoch, Trainer
+from scratchnet.storage.atomic import write_text
+from scratchnet.storage.checkpoint import (
+    Checkpoints,
+    check_checkpoint,
+    load_weights,
+    restore_checkpoint,
+    save_weights,
+)
+from scratchnet.training import EarlyStopping, Epoch, Trainer
+from scratchnet.training.curves import LossCurve
 
 SECONDS_BETWEEN_SAVES = 1.0
 SAMPLES_FOR_LAYERS = 500

@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from scratchnet.errors import ParameterError
-from scratchnet.fitting import NetworkEstimator
+from scratchnet.estimator.fitting import NetworkEstimator
 from scratchnet.functions import sigmoid, softmax
 from scratchnet.optimizers import Optimizer
 from scratchnet.parameters import Array

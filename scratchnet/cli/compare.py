@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from scratchnet import environment
-from scratchnet.arguments import command
-from scratchnet.checkpoint import Checkpoints
+from scratchnet.cli.arguments import command
+from scratchnet.cli.interrupts import Interrupted, Interrupts
+from scratchnet.cli.screen import Screen, Silent
+from scratchnet.cli.train import Job, describe_asked, stem, typed, write_report
 from scratchnet.compare import Common, Comparison, Task, Trial, compare, make_trainer, run_trial
 from scratchnet.data import Dataset
 from scratchnet.errors import DataError, DivergenceError
-from scratchnet.files import write_text
-from scratchnet.interrupts import Interrupted, Interrupts
-from scratchnet.job import Job, describe_asked, stem, typed, write_report
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
 from scratchnet.report.comparison import comparison_page
 from scratchnet.runs import ComparisonFolder, RunFolder, to_json
-from scratchnet.screen import Screen, Silent
-from scratchnet.trainer import Trainer
+from scratchnet.storage.atomic import write_text
+from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training import Trainer
 
 ALONE = {"seeds": 1, "lr_grid": None, "jobs": None, "target": None, "patience": None, "json": False}
 """The arguments of a comparison that its runs do not have."""

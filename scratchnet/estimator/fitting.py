@@ -19,8 +19,6 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from scratchnet.archive import read_archive, write_archive
-from scratchnet.checkpoint import build_network, place_weights
 from scratchnet.checks import (
     Range,
     check_above_zero,
@@ -32,6 +30,7 @@ from scratchnet.checks import (
 from scratchnet.data import Samples
 from scratchnet.environment import limit_threads
 from scratchnet.errors import DataError
+from scratchnet.estimator.repetitions import merge_equal
 from scratchnet.layers import Affine, BatchNorm, Layer
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet
 from scratchnet.optimizers import (
@@ -48,9 +47,10 @@ from scratchnet.optimizers import (
 from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 from scratchnet.registry import canonical
-from scratchnet.repetitions import merge_equal
 from scratchnet.schedules import Schedule, make_schedule
-from scratchnet.trainer import Epoch, Trainer
+from scratchnet.storage.archive import read_archive, write_archive
+from scratchnet.storage.checkpoint import build_network, place_weights
+from scratchnet.training import Epoch, Trainer
 
 SOLVERS = ("lbfgs", "sgd", "adam")
 LEARNING_RATES = ("constant", "invscaling", "adaptive")

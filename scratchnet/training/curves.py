@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scratchnet.trainer import Trainer
+from scratchnet.training import Trainer
 
 POINTS = 50
 """Points of a curve for each epoch, at most."""

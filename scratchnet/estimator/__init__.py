@@ -1,0 +1,5 @@
+"""`MLPClassifier` and `MLPRegressor` with scikit-learn's arguments, and more."""
+
+from scratchnet.estimator.classifier import MLPClassifier, MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

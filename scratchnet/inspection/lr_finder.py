@@ -1,0 +1,240 @@
+"""The learning-rate finder: trains a copy while the rate grows, and sees where the loss falls.
+
+One short test instead of a grid of runs. How a rate is read off the curve was chosen by what
+validation accuracy is lost against the best rate of such a grid.
+"""
+
+import math
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchnet.checks import check_above_zero, check_integer
+from scratchnet.data import Augmentation
+from scratchnet.errors import DivergenceError, ParameterError
+from scratchnet.networks import Network
+from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.storage.atomic import write_text
+from scratchnet.training import Data, Trainer
+
+BELOW, ABOVE = 1e-3, 1e4
+"""By default the rate grows from that times the optimizer's own rate to this times it."""
+PER_TENFOLD = 30
+"""Steps in which it grows tenfold, by default."""
+FEWEST = 20
+"""Steps that a test must have; the first half of so many must not diverge."""
+SHARE = 0.7
+"""The suggestion is where the loss has come down by this share of its fall."""
+BEYOND = 3.0
+"""The test ends where the loss is above its lowest value by that times this value, or its fall."""
+CHANCE = 6.0
+"""A fall counts if it is above that times what a smoothed loss varies by; less may be chance."""
+ROUNDING = 1e-6
+"""A fall below this share of the loss is no more than rounding in float32."""
+COLUMNS, ROWS = 60, 10
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What `find_lr` came to, as plain data; printed, it is the suggestion and the curve."""
+
+    rates: tuple[float, ...]
+    """The rate of each step made."""
+    losses: tuple[float, ...]
+    """The loss of each batch before its step, penalty left out, as the Trainer measures it."""
+    smoothed: tuple[float, ...]
+    """Their exponential mean, free of its start at 0: s / (1 - beta^k), s <- beta s + (1 - beta) l.
+
+    beta = 1 - 1 / window, the window being the steps in which the rate doubles, or so.
+    """
+    suggestion: float | None
+    """A rate to train with; None where the loss never fell by more than may be chance."""
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a row for each step: rate, loss, smoothed. Raises OutputError where it cannot."""
+        rows = zip(self.rates, self.losses, self.smoothed, strict=True)
+        write_text(path, "rate,loss,smoothed\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+
+    def __str__(self) -> str:
+        said = "no suggestion: the loss never fell by more than it differs between batches;\n"
+        said += (
+            "choose a lower lowest where it moves at once, a higher highest where it is level,\n"
+        )
+        said += "more steps or a larger batch_size where it only flickers"
+        if self.suggestion is not None:
+            said = f"suggested lr {self.suggestion:.3g}"
+            if self.smoothed[-1] == min(self.smoothed):
+                said += "\nthe loss still fell at the last rate: choose a higher highest"
+        return f"{said}\n\n{self._curve()}"
+
+    def _curve(self) -> str:
+        """Smoothed loss over the logarithm of the rate; a rise far above the start is cut off."""
+        low, top = min(self.smoothed), max(self.smoothed)
+        if self.suggestion is not None:
+            before = self.smoothed[: self.smoothed.index(low) + 1]
+            top = min(top, low + 1.2 * (max(before) - low))
+        grid = [[" "] * COLUMNS for _ in range(ROWS)]
+        for rate, y in zip(self.rates, self.smoothed, strict=True):
+            depth = (top - min(y, top)) / ((top - low) or 1.0)
+            grid[round((ROWS - 1) * depth)][self._column(rate)] = "*"
+        labels = [f"{top:.3g}", *[""] * (ROWS - 2), f"{low:.3g}"]
+        lines = [f"{a:>9} |{''.join(b)}".rstrip() for a, b in zip(labels, grid, strict=True)]
+        axis = ["-"] * COLUMNS
+        if self.suggestion is not None:
+            axis[self._column(self.suggestion)] = "^"
+        first, last = f"{self.rates[0]:.3g}", f"{self.rates[-1]:.3g}"
+        under = f"{'loss':>9}  {first}{'lr':^{COLUMNS - len(first) - len(last)}}{last}"
+        return "\n".join([*lines, f"{'':>9} +{''.join(axis)}", under])
+
+    def _column(self, rate: float) -> int:
+        share = math.log(rate / self.rates[0]) / math.log(self.rates[-1] / self.rates[0])
+        return round((COLUMNS - 1) * share)
+
+
+def find_lr(
+    network: Network,
+    train: Data,
+    optimizer: str | Optimizer = "sgd",
+    *,
+    lowest: float | None = None,
+    highest: float | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    threads: int | None = 1,
+    shuffle: bool = True,
+    augment: Augmentation | None = None,
+    **options: Any,
+) -> RangeTest:
+    """The learning-rate range test: training in which the rate grows from step to step.
+
+    lr_k = lowest (highest / lowest)^(k / (steps - 1)), k = 0, 1, ... The suggestion is the first
+    rate at which the smoothed loss has come down by 0.7 of its fall to the lowest value. The test
+    ends early where the loss is not finite, or far above that. `lowest`, `highest` and `steps` are
+    by default those of `plan_rates`.
+
+    A copy of `network` is trained by a copy of `optimizer`, from where both are: they stay as they
+    are. `options` are the optimizer's; the rest is as in a Trainer with the same `batch_size`,
+    `seed`, `threads`, `shuffle` and `augment`, whose first batches these are; where they are used
+    up the next epoch begins. The same arguments give the same bits.
+
+    It is a place to start from, for training that is not much longer than such tests are: what only
+    diverges after many steps it cannot see. So for lars and lamb, whose steps grow with the
+    weights, take a tenth of the suggestion.
+
+    >>> found = find_lr(network, train, "adam")
+    >>> print(found)
+    >>> trainer = Trainer(network, train, optimizer="adam", lr=found.suggestion)
+
+    Raises ParameterError for an option out of its range, an optimizer that means all samples at
+    once, and where training diverges within 10 steps; DivergenceError where the loss is not finite
+    before the first; besides what the Trainer raises. Smith 2015 (arXiv:1506.01186), section 3.3,
+    where the rate grows in a straight line and is read off by eye; growth by a factor, smoothing
+    and the early end are those of the library fastai.
+    """
+    chosen = deepcopy(make_optimizer(optimizer, **options))
+    rates = plan_rates(chosen, lowest, highest, steps)
+    window = _window(rates)
+    losses: list[float] = []
+    smoothed: list[float] = []
+
+    def record(step: int, loss: float) -> None:
+        losses.append(loss)
+        share = 1 / window / (1 - (1 - 1 / window) ** step)  # 1 at first, 1 / window in the end
+        smoothed.append((1 - share) * (smoothed or [0.0])[-1] + share * loss)
+        if step == len(rates) or _is_beyond(losses, smoothed, window):
+            raise _Over
+        trainer.lr = rates[step]
+
+    trainer = Trainer(
+        network.copy(),
+        train,
+        optimizer=chosen,
+        batch_size=batch_size,
+        seed=seed,
+        threads=threads,
+        shuffle=shuffle,
+        augment=augment,
+        on_step=record,
+    )
+    trainer.lr = rates[0]
+    try:
+        list(trainer.run(-(-len(rates) // len(trainer.batches))))
+    except _Over:
+        pass
+    except DivergenceError as error:
+        if not losses:  # no rate has been tried yet, so none is to blame
+            raise
+        if len(losses) < FEWEST // 2:
+            raise ParameterError(
+                f"lowest must be a rate that training stands for {FEWEST // 2} steps, with "
+                f"{rates[0]:.3g} it diverged at step {len(losses) + 1}; choose a lower one"
+            ) from error
+    made = rates[: len(losses)]
+    return RangeTest(made, tuple(losses), tuple(smoothed), _suggest(made, losses, smoothed, window))
+
+
+def plan_rates(
+    optimizer: str | Optimizer,
+    lowest: float | None = None,
+    highest: float | None = None,
+    steps: int | None = None,
+) -> tuple[float, ...]:
+    """The rates that `find_lr` goes through, from lowest to highest, growing by one factor.
+
+    By default from a thousandth of the optimizer's own rate to 10,000 times that, in 30 steps for
+    each power of ten, at least 20. Raises ParameterError as `find_lr` does.
+    """
+    chosen = make_optimizer(optimizer)
+    if chosen.full_batch:
+        raise ParameterError(
+            "optimizer must be one that steps at a rate by the gradient of a batch, got "
+            f"{chosen!r}, which means all samples and finds its own steps; it needs no range test"
+        )
+    low = check_above_zero("lowest", BELOW * chosen.lr if lowest is None else lowest)
+    high = check_above_zero("highest", ABOVE * chosen.lr if highest is None else highest)
+    if not low < high:
+        raise ParameterError(f"highest must be above lowest, {low:g}, got {high:g}; choose others")
+    if steps is None:
+        steps = max(FEWEST, round(PER_TENFOLD * math.log10(high / low)))
+    return tuple(np.geomspace(low, high, check_integer("steps", steps, FEWEST)).tolist())
+
+
+class _Over(Exception):
+    """Leaves the Trainer's loop: the test is over."""
+
+
+def _window(rates: Sequence[float]) -> int:
+    """Over how many steps to smooth: a third of a power of ten, at most a quarter of all."""
+    tenfold = (len(rates) - 1) / math.log10(rates[-1] / rates[0])
+    return max(1, round(min(tenfold / 3, len(rates) / 4)))
+
+
+def _is_beyond(losses: Sequence[float], smoothed: Sequence[float], window: int) -> bool:
+    """Whether the loss is far above its lowest value, measured by this and by the fall to it."""
+    if len(smoothed) <= window:  # the means of a few batches say little
+        return False
+    start, lowest = sum(losses[:window]) / window, min(smoothed)
+    return smoothed[-1] - lowest > BEYOND * max(abs(lowest), start - lowest)
+
+
+def _suggest(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], window: int
+) -> float | None:
+    """The first rate with SHARE of the fall behind it; None where that may be chance.
+
+    The fall counts from the lowest of the first means, which is no higher where the loss shoots up
+    at once. A smoothed loss varies by that of a batch / sqrt(2 window - 1).
+    """
+    if len(smoothed) <= window:
+        return None
+    start, lowest = min(smoothed[:window]), min(smoothed)
+    spread = float(np.median(np.abs(np.diff(losses)))) / math.sqrt(2 * window - 1)
+    if start - lowest <= max(CHANCE * spread, ROUNDING * abs(start)):
+        return None
+    wanted = start - SHARE * (start - lowest)
+    return next(rate for rate, y in zip(rates, smoothed, strict=True) if y <= wanted)

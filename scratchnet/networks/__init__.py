@@ -1,0 +1,21 @@
+"""Networks: layers in a row, their parameters in one vector, and a loss at the end."""
+
+from scratchnet.networks.multi_layer import (
+    NETWORKS,
+    MultiLayerNet,
+    TwoLayerNet,
+    count_weights,
+    layer_sizes,
+)
+from scratchnet.networks.network import EVALUATION_ROWS, Network, hint_at_scale
+
+__all__ = [
+    "EVALUATION_ROWS",
+    "NETWORKS",
+    "MultiLayerNet",
+    "Network",
+    "TwoLayerNet",
+    "count_weights",
+    "hint_at_scale",
+    "layer_sizes",
+]

@@ -1,0 +1,386 @@
+"""Weights and checkpoints on disk: what rebuilds a network, and what goes on with its training.
+
+Both are files of `scratchnet.storage.archive`. The parameters stand in them by name, so a
+learner reads them with `np.load(path)["W1"]`.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from scratchnet import __version__, environment
+from scratchnet.errors import (
+    DataError,
+    DivergenceError,
+    OutputError,
+    ParameterError,
+    ScratchnetError,
+)
+from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_weights, layer_sizes
+from scratchnet.optimizers import Optimizer
+from scratchnet.parameters import Array
+from scratchnet.registry import pick
+from scratchnet.schedules import Schedule
+from scratchnet.storage.archive import digest, pack, read_archive, unpack, write_archive
+
+
+class Stateful(Protocol):
+    """What has a state that can be kept and gone on from: an optimizer, a schedule, a monitor."""
+
+    def state(self) -> dict[str, Any]:
+        """All that is remembered, as plain data and arrays."""
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Remember what `state` gave."""
+
+
+class Training(Protocol):
+    """What a checkpoint needs of the Trainer."""
+
+    network: Network
+    optimizer: Optimizer
+    schedule: Schedule
+    history: list[Any]
+    steps: int
+    lr: float
+
+    @property
+    def ranks(self) -> int:
+        """How many processes share each batch."""
+
+    @property
+    def batch_stats(self) -> str:
+        """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
+
+    def settings(self) -> dict[str, Any]:
+        """All that the course of training depends on besides the network."""
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from, besides the parameters."""
+
+    def restore(self, state: Mapping[str, Any], times: Sequence[float], /) -> None:
+        """Go on from what `state` gave."""
+
+
+WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
+VERSION = 1
+KEPT = 2  # numbered checkpoints of a run; the best one is kept apart
+NUMBERED = re.compile(r"checkpoint-(\d{8,})\.npz")
+STRAY = re.compile(r"\..+\.tmp\.\d+\.[0-9a-f]+")
+
+
+def save_weights(network: MultiLayerNet, path: str | Path) -> None:
+    """Write the parameters by name, and what rebuilds the network; atomic.
+
+    Raises OutputError where it cannot be written, DivergenceError where a value is not finite.
+    """
+    arrays = _arrays(network)
+    faulty = _not_finite(arrays)
+    if faulty is not None:
+        raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
+    write_archive(path, arrays, {**_mark(WEIGHTS), "network": network.config()})
+
+
+def load_weights(path: str | Path) -> MultiLayerNet:
+    """The network whose weights are in a file of `save_weights`, or in a checkpoint.
+
+    Nothing in the file is ever run as code. Raises DataError where the file is missing, damaged or
+    something else.
+    """
+    arrays, header = _read(path, (WEIGHTS, CHECKPOINT))
+    weights = _weights(arrays)
+    try:
+        network = build_network(header["network"], sum(array.size for array in weights.values()))
+    except (KeyError, TypeError, ValueError, AttributeError, ScratchnetError) as error:
+        raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
+    place_weights(str(path), weights, network)
+    return network
+
+
+def save_checkpoint(
+    path: str | Path,
+    trainer: Training,
+    stopping: Stateful | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> None:
+    """Write all that training goes on from to `path`, atomically; `run` is the caller's own.
+
+    Raises OutputError where it cannot be written, and DivergenceError, with the file that was there
+    left as it is, where a value is not finite.
+    """
+    arrays = _arrays(trainer.network)
+    header = {
+        **_mark(CHECKPOINT),
+        "network": _network_config(trainer.network),
+        "settings": trainer.settings(),
+        "environment": {**_environment(trainer), "batch_stats": trainer.batch_stats},
+        "run": dict(run or {}),
+        "trainer": pack(trainer.state(), "trainer", arrays),
+        "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
+        "times": [epoch.seconds for epoch in trainer.history],
+    }
+    faulty = _not_finite(arrays)
+    if faulty is not None:
+        raise DivergenceError(
+            f"training diverged by step {trainer.steps}: {faulty} is not finite, and was not "
+            f"saved; try an lr below {trainer.lr:g}"
+        )
+    write_archive(path, arrays, header)
+
+
+def restore_checkpoint(
+    path: str | Path,
+    trainer: Training,
+    stopping: Stateful | None = None,
+    *,
+    override: bool = False,
+) -> list[str]:
+    """Put `trainer`, made with the same options and data, where the checkpoint left off.
+
+    Returns a line for each thing that is not as it was: overridden settings, and versions and
+    machine, which may change the last bits of results. Another kind of optimizer or schedule
+    begins with nothing remembered.
+
+    Raises DataError where the file is missing, damaged or of another network, ParameterError where
+    an option or the data are others than it was saved with, unless `override`.
+    """
+    arrays, header = _read(path, (CHECKPOINT,))
+    try:
+        before, now = header["settings"], trainer.settings()
+        changed = _differences(before, now)
+        if changed and not override:
+            raise ParameterError(
+                f"{str(path)!r} was saved with other settings: {'; '.join(changed)}; use the same, "
+                "or override"
+            )
+        state = unpack(header["trainer"], arrays)
+        environment_before = {"ranks": 1, **header["environment"]}
+        measures = environment_before.pop("batch_stats", "all"), environment_before["ranks"]
+        notes = [f"settings overridden: {text}" for text in changed]
+        for part, own in (("optimizer", trainer.optimizer), ("schedule", trainer.schedule)):
+            if _kinds(before[part]) != _kinds(now[part]):
+                state[part] = own.state()
+                notes.append(f"the {part} is another, and begins with nothing remembered")
+        notes += [
+            f"environment: {text}; the last bits of results may differ"
+            for text in _differences(environment_before, _environment(trainer))
+        ]
+        if measures != (trainer.batch_stats, trainer.ranks) and "rank" in (
+            measures[0],
+            trainer.batch_stats,
+        ):
+            notes.append(
+                "batch normalization now measures other rows than before, which makes this another "
+                "network"
+            )
+        place_weights(str(path), _weights(arrays), trainer.network)
+        trainer.restore(state, header["times"])
+        if stopping is not None and header["stopping"] is not None:
+            stopping.restore(unpack(header["stopping"], arrays))
+    except ScratchnetError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise _unfit(path, error) from error
+    return notes
+
+
+def state_digest(path: str | Path) -> str:
+    """SHA-256 (hex) of what a checkpoint says of training: all but wall times and environment."""
+    arrays, header = _read(path, (CHECKPOINT,))
+    try:
+        return digest(arrays, {key: header[key] for key in ("network", "settings", "trainer")})
+    except KeyError as error:
+        raise _unfit(path, error) from error
+
+
+class Checkpoints:
+    """The checkpoints in the folder of a run: numbered by step the last KEPT, and the best.
+
+    `checkpoint-00001230.npz` is what training goes on from after step 1230; the one with the
+    highest number that can be read is the latest. `checkpoint-best.npz` has the weights of the
+    epoch with the best validation result.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def best(self) -> Path:
+        """Where the best weights are kept."""
+        return self.folder / "checkpoint-best.npz"
+
+    def save(
+        self,
+        trainer: Training,
+        stopping: Stateful | None,
+        run: Mapping[str, Any],
+    ) -> None:
+        """Write and read back the checkpoint of this step, then let go of those older than KEPT.
+
+        Raises OutputError or DivergenceError, with the earlier ones still there.
+        """
+        path = self.folder / f"checkpoint-{trainer.steps:08d}.npz"
+        save_checkpoint(path, trainer, stopping, run)
+        try:
+            read_archive(path)
+        except DataError as error:
+            raise OutputError(f"what was just saved cannot be read back: {error}") from error
+        numbered = self.numbered()
+        older = numbered[: numbered.index(path)]
+        for other in older[: -(KEPT - 1)]:
+            with suppress(OSError):
+                other.unlink()
+
+    def latest(self) -> tuple[Path, dict[str, Any], list[str]]:
+        """The latest checkpoint that can be read, its header, and why later ones were passed over.
+
+        Raises DataError where there is none; nothing is deleted.
+        """
+        reasons: list[str] = []
+        for path in reversed(self.numbered()):
+            try:
+                header = _read(path, (CHECKPOINT,))[1]
+            except DataError as error:
+                reasons.append(str(error))
+            else:
+                back = f"going back to the one before, {path.name!r}"
+                return path, header, [f"{reason}; {back}" for reason in reasons]
+        why = f": {reasons[0]}; nothing was deleted, start anew" if reasons else ""
+        raise DataError(f"there is no checkpoint that can be read in {str(self.folder)!r}{why}")
+
+    def numbered(self) -> list[Path]:
+        """The numbered checkpoints, whole or not, by the number of their step."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError as error:
+            raise DataError(
+                f"cannot read {str(self.folder)!r}: {error.strerror}; name the folder of a run"
+            ) from error
+        found = [(int(match[1]), name) for name in names if (match := NUMBERED.fullmatch(name))]
+        return [self.folder / name for _, name in sorted(found)]
+
+    def clear_strays(self) -> None:
+        """Remove what a run that was killed had begun to write; only while the folder is locked."""
+        for name in os.listdir(self.folder) if self.folder.exists() else ():
+            if STRAY.fullmatch(name):
+                with suppress(OSError):
+                    (self.folder / name).unlink()
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Raise DataError unless the file is a checkpoint that can be read."""
+    _read(path, (CHECKPOINT,))
+
+
+def _environment(trainer: Training) -> dict[str, Any]:
+    """What the last bits of results depend on."""
+    return {**environment.describe(), "ranks": trainer.ranks}
+
+
+def _mark(kind: str) -> dict[str, Any]:
+    """How the header of a file begins: what it is, and who wrote it."""
+    return {"format": kind, "version": VERSION, "scratchnet": __version__}
+
+
+def _read(path: str | Path, formats: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and header of one of our files of these formats, in the version that we know."""
+    arrays, header = read_archive(path)
+    kind, version = header.get("format"), header.get("version")
+    if kind not in formats:
+        hint = "; it has weights, but nothing to go on from" if kind == WEIGHTS else ""
+        raise DataError(
+            f"{str(path)!r} must be a file of {' or '.join(formats)}, its header says "
+            f"{kind!r}{hint}"
+        )
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise DataError(
+            f"{str(path)!r} has version {version!r} of its format, this scratchnet {__version__} "
+            f"reads up to version {VERSION}; it needs scratchnet >= {header.get('scratchnet')}"
+        )
+    faulty = _not_finite(arrays)
+    if faulty is not None:
+        raise DataError(f"{str(path)!r} holds {faulty} with values that are not finite")
+    return arrays, header
+
+
+def _unfit(path: str | Path, error: Exception) -> DataError:
+    """What to raise where a header that is whole does not say what it should."""
+    what = f"lacks {error}" if isinstance(error, KeyError) else f"does not fit: {error}"
+    return DataError(f"{str(path)!r} has a header that {what}; take another copy")
+
+
+def _not_finite(arrays: Mapping[str, Array]) -> str | None:
+    """The name of the first array that holds NaN or an infinity."""
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+
+
+def _arrays(network: Network) -> dict[str, Array]:
+    """All that changes in the network in training: parameters, and what its layers measure."""
+    return {**network.params, **network.statistics}
+
+
+def _weights(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of the network: what else a checkpoint holds has a dot in its name."""
+    return {name: array for name, array in arrays.items() if "." not in name}
+
+
+def _kinds(config: Mapping[str, Any]) -> list[Any]:
+    """Which optimizer or schedule a configuration is of, and which are within it."""
+    within = [_kinds(value) for value in config.values() if isinstance(value, dict)]
+    return [config.get("class"), config.get("name"), *within]
+
+
+def _network_config(network: Network) -> dict[str, Any]:
+    """What rebuilds the network, or for one made of a list of layers what it is made of."""
+    if isinstance(network, MultiLayerNet):
+        return network.config()
+    return {"layers": [repr(layer) for layer in network.layers], "dtype": network.dtype}
+
+
+def place_weights(path: str, weights: Mapping[str, Array], network: Network) -> None:
+    """Copy `weights` into the network; raises DataError naming all that does not fit."""
+    faults = []
+    own = _arrays(network)
+    for name, array in own.items():
+        found = weights.get(name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            came = "nothing" if found is None else f"{found.shape} {found.dtype}"
+            faults.append(
+                f"must hold {name} with shape and dtype {array.shape} {array.dtype}, got {came}"
+            )
+    extra = [name for name in weights if name not in own]
+    if extra:
+        faults.append(f"holds {', '.join(extra)}, which the network does not have")
+    if faults:
+        raise DataError(f"{path!r} {'; '.join(faults)}; make the network that it was saved from")
+    for name, array in own.items():
+        array[...] = weights[name]
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What is not the same in two JSON values, each as "name: was this, is that"."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            text
+            for key in dict.fromkeys((*before, *now))
+            for text in _differences(before.get(key), now.get(key), f"{name} {key}".strip())
+        ]
+    return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
+
+
+def build_network(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:
+    """The network that `config` describes, if `n_values`, what the file holds, can be enough."""
+    options = dict(config)
+    kind = pick(NETWORKS, options.pop("kind"), "network")
+    sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
+    needed = count_weights(sizes)
+    if needed > n_values:  # before anything of that size is allocated
+        raise DataError(
+            f"{'-'.join(map(str, sizes))} has {needed} weights, the file holds {n_values} values"
+        )
+    return kind(**options)

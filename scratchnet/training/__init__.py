@@ -1,0 +1,5 @@
+"""The training loop."""
+
+from scratchnet.training.trainer import MONITORS, Data, EarlyStopping, Epoch, Trainer
+
+__all__ = ["MONITORS", "Data", "EarlyStopping", "Epoch", "Trainer"]
