@@ -170,7 +170,7 @@ COMMANDS = [
     Row(3, ["--lr=-inf"], 2, "--lr: must be a finite number > 0, got -inf"),
     Row(3, ["--lr", "nan\n"], 2, "--lr: must be a finite number > 0, got nan"),
     Row(3, ["--weight-decay", "-1"], 2, "--weight-decay: must be a finite number >= 0, got -1"),
-    Row(3, ["--val-split", "1"], 2, "--val-split: must be a number from 0 to below 1, got 1"),
+    Row(3, ["--val-split", "1"], 2, "--val-split: must be a finite number >= 0 and < 1, got 1"),
     Row(5, ["--lr", "0,001"], 2, "--lr: .*got '0,001'; use a point, 0.001"),
     Row(5, ["--lr", "fast"], 2, "--lr: must be a finite number > 0, got 'fast'"),
     Row(6, ["--epochs", "0"], 2, "--epochs: must be an integer >= 1, got '0'"),
@@ -181,19 +181,19 @@ COMMANDS = [
     Row(6, ["--patience", "2", "--val-split", "0"], 2, "--patience needs .* --val-split above 0"),
     Row(7, ["--batch-size", "0"], 2, "--batch-size: must be an integer >= 1, got '0'"),
     Row(7, ["--batch-size", "2.5"], 2, "--batch-size: must be an integer >= 1, got '2.5'"),
-    Row(8, ["--hidden", "50,abc"], 2, "--hidden: .*as --hidden 50,20, got 'abc' in '50,abc'"),
-    Row(8, ["--hidden", "50,-3"], 2, "--hidden: .*as --hidden 50,20, got '-3' in '50,-3'"),
-    Row(8, ["--hidden", ""], 2, "--hidden: .*as --hidden 50,20, got '' in ''"),
-    Row(8, ["--hidden", "50,,20"], 2, "--hidden: .*as --hidden 50,20, got '' in '50,,20'"),
-    Row(8, ["--hidden", "50,0"], 2, "--hidden: .*as --hidden 50,20, got '0' in '50,0'"),
+    Row(8, ["--hidden", "50,abc"], 2, "--hidden: .*--hidden 50,20, got 'abc' in '50,abc'"),
+    Row(8, ["--hidden", "50,-3"], 2, "--hidden: .*--hidden 50,20, got '-3' in '50,-3'"),
+    Row(8, ["--hidden", ""], 2, "--hidden: .*--hidden 50,20, got '' in ''"),
+    Row(8, ["--hidden", "50,,20"], 2, "--hidden: .*--hidden 50,20, got '' in '50,,20'"),
+    Row(8, ["--hidden", "50,0"], 2, "--hidden: .*--hidden 50,20, got '0' in '50,0'"),
     Row(8, ["--hidden", "9" * 400], 2, "--hidden: .*below 10.12 .*got '999"),
     Row(9, ["--hidden", "100000000000"], 2, "--hidden must fit .*GiB are free; choose smaller"),
     *(
-        Row(11, [flag, value], 2, f"{flag}: must be a number from 0 to below 1, got {came}")
+        Row(11, [flag, value], 2, f"{flag}: must be a finite number >= 0 and < 1, got {came}")
         for flag in ("--dropout", "--input-dropout", "--label-smoothing")
         for value, came in (("1.0", "1.0"), ("nan", "nan"), ("x", "'x'"))
     ),
-    Row(11, ["--dropout=-0.1"], 2, "--dropout: must be a number from 0 to below 1, got -0.1"),
+    Row(11, ["--dropout=-0.1"], 2, "--dropout: must be a finite number >= 0 and < 1, got -0.1"),
     Row(11, ["--dropout", "0.1", "0.2", "0.3"], 2,
         "dropout must be one value, or one for each hidden layer, here 1, got 3: "
         r"\[0.1, 0.2, 0.3\]"),
@@ -203,26 +203,26 @@ COMMANDS = [
     Row(12, ["--dataset", "mnits"], 2, "unknown data set 'mnits'; did you mean 'mnist'.*digits"),
     Row(12, ["--dataset", ""], 2, "unknown data set ''; the names are: digits"),
     Row(13, ["--resume", "nofile"], 3,
-        "there is none in 'nofile'; runs that can be gone on with: runs/mine$", begun("runs/mine")),
-    Row(13, ["--resume", "nofile"], 3, "there is none in 'nofile'; runs .*gone on with: none"),
-    Row(13, ["--resume"], 3, "there is none in 'runs'; runs that can be gone on with: none"),
-    Row(13, ["--resume", "taken"], 3, "there is none in 'taken'; runs that can"),
+        "there is none in 'nofile'; resumable runs: runs/mine$", begun("runs/mine")),
+    Row(13, ["--resume", "nofile"], 3, "there is none in 'nofile'; no resumable runs"),
+    Row(13, ["--resume"], 3, "there is none in 'runs'; no resumable runs in 'runs'"),
+    Row(13, ["--resume", "taken"], 3, "there is none in 'taken'; no resumable runs"),
     Row(13, ["--resume", ""], 2, "--resume: must be the path of a folder, got ''"),
     Row(13, ["--resume", "a\0b"], 2, r"--resume: must be the path of a folder, got 'a\\x00b'"),
     Row(13, ["--resume", "new/checkpoint-00000006.npz"], 3,
         "is one checkpoint; --resume takes the folder of the run, 'new'", begun("new")),
     Row(14, ["--resume", "new", "--optimizer", "sgd", "--hidden", "50", "--seed", "3"], 2,
-        r"--hidden: the run has \[5\], here is \[50\]; --optimizer: the run has 'adam', here is "
-        "'sgd'; --seed: the run has 0, here is 3; leave them out, or add --override", begun("new")),
-    Row(14, ["--resume", "new", "--lr", "0.5"], 2, "--lr: the run has None, here is 0.5", begun()),
+        r"--optimizer was 'adam', now 'sgd'; --hidden was \[5\], now "
+        r"\[50\]; --seed was 0, now 3; drop them, or add --override", begun("new")),
+    Row(14, ["--resume", "new", "--lr", "0.5"], 2, "--lr was None, now 0.5", begun()),
     Row(14, ["--resume", "new", "--config", "run.toml"], 2,
-        "--batch-size: the run has 100, here is 7; .*--override", begun("new", "batch-size = 7")),
+        "--batch-size was 100, now 7; .*--override", begun("new", "batch-size = 7")),
     Row(14, ["--resume", "new"], 2, "with other settings: train was '[0-9a-f]+', is '[0-9a-f]+'",
         begun("new", label=1)),
     Row(14, ["--resume", "new", "--hidden", "7", "--override"], 3,
         r"must hold W1 .*\(16, 7\) .*; must hold W2 .*; must hold b1 .*; make the", begun("new")),
     Row(14, ["--resume", "new", "--out", "other"], 2,
-        "--out 'other': a run that .* stays in its folder, 'new'; leave it out", begun("new")),
+        "--out 'other': a resumed run stays in its folder, 'new'; leave it out", begun("new")),
     Row(16, ["--out", "new"], 4, "'new' already holds files; .*, or go on with it by --resume",
         begun("new")),
     Row(16, ["--out", "taken"], 4, "'taken' already holds files; choose another --out"),
@@ -246,7 +246,7 @@ COMMANDS = [
     Row(20, ["--lr", "1", "--lr", "2"], 2, "--lr must be given once, it came twice; remove one"),
     Row(20, ["--lr"], 2, "--lr: expected one argument"),
     Row(20, ["--json=yes"], 2, "--json: ignored explicit argument 'yes'"),
-    Row(20, ["--dtype", "float8"], 2, "--dtype: invalid choice: 'float8'.*float32.*float64"),
+    Row(20, ["--dtype", "float8"], 2, "--dtype: must be one of float32, float64, got 'float8'"),
     Row(20, ["--config", "none.toml"], 2, "'none.toml': cannot read it: No such file.*epochs = 20"),
     Row(20, ["--config", "set"], 2, "'set': cannot read it: Is a directory"),
     Row(20, ["--config", "/dev/zero"], 2, "'/dev/zero': must be TOML: it is longer than 1,048,576"),
@@ -380,12 +380,12 @@ CONFIGS = {
     "epochs = false": "epochs must be a number, a text or a list of these, got False",
     "epochs = 1979-05-27": "epochs must be a number, a text or a list",
     "json = 'yes'": "json must be true or false, got 'yes'",
-    "lr = nan": "--lr: must be a finite number > 0, got nan",
-    "epochs = 2.0": "--epochs: must be an integer >= 1, got '2.0'",
-    "hidden = [30, -1]": "--hidden: .*got '-1' in '30,-1'",
-    "hidden = []": "--hidden: must be none, or integers .*got ''",
-    "batch-size = 3\nbatch_size = 4": "--batch-size must be given once, it came twice",
-    "epochs: 3": "must be TOML: .*line 1.*; write lines as `epochs = 20`",
+    "lr = nan": "lr must be a finite number > 0, got nan",
+    "epochs = 2.0": "epochs must be an integer >= 1, got '2.0'",
+    "hidden = [30, -1]": "hidden .*got '-1' in '30,-1'",
+    "hidden = []": "hidden must be none, or integers .*got ''",
+    "batch-size = 3\nbatch_size = 4": "batch_size must be given once, it came twice",
+    "epochs: 3": "must be TOML: .*line 1.*; write lines such as `epochs = 20`",
     "epochs = 1\nepochs = 2": "must be TOML: Cannot overwrite a value",
     "x = " + "[" * 5000: "must be TOML: .*recursion",
 }
@@ -463,7 +463,7 @@ def test_no_memory_is_one_line_with_what_to_do(monkeypatch, capsys):
     def refuse(*args: object, **options: object) -> None:
         np.empty(2**50, dtype=np.float64)
 
-    monkeypatch.setattr("scratchnet.cli.entry.load", refuse)
+    monkeypatch.setattr("scratchnet.cli.setup.load", refuse)
     assert run([]) == 2
     error = capsys.readouterr().err
     assert re.fullmatch(
@@ -1053,7 +1053,7 @@ CALLS: list[tuple[int, Callable[[], object], type[ScratchnetError], str]] = [
     (48, lambda: AdaGrad(eps=0), ParameterError, "eps must be a finite number > 0, got 0"),
     (48, lambda: SGD(lr="fast"), ParameterError, "lr must be a finite number > 0, got 'fast'"),
     (48, lambda: SGD(True), ParameterError, "lr must be a finite number > 0, got True"),
-    (48, lambda: net(weight_decay=-1), ParameterError, "weight_decay must .*>= 0, got -1"),
+    (48, lambda: net(l2=-1), ParameterError, "l2 must .*>= 0, got -1"),
     (48, lambda: net(initializer=-0.1), ParameterError, "std must be .*>= 0, got -0.1"),
     (48, lambda: Trainer(net(), (GOOD, RIGHT), batch_size=0), ParameterError,
      "batch_size must be .* got 0"),
