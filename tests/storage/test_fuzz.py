@@ -9,7 +9,7 @@ import pytest
 from scratchnet.errors import DataError
 from scratchnet.storage import archive
 
-sys.path.append(str(Path(__file__).parents[1] / "stress"))
+sys.path.append(str(Path(__file__).parents[2] / "stress"))
 fuzz = importlib.import_module("fuzz")
 
 

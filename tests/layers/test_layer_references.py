@@ -21,7 +21,7 @@ from scratchnet.layers import (
 
 TOLERANCE = 1e-12
 
-with np.load(Path(__file__).parent / "reference" / "layers.npz") as file:
+with np.load(Path(__file__).parents[1] / "reference" / "layers.npz") as file:
     STORED = dict(file)
 
 

@@ -29,7 +29,7 @@ from scratchnet.data.idx import header
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.storage.checkpoint import Checkpoints, load_weights
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRAIN_PY = ROOT / "train.py"
 UNFINISHED = ["config.json", "history.csv", "history.json", "layers.csv", "steps.csv"]
 FILES = sorted([*UNFINISHED, "report.html", "results.json", "weights.npz"])

@@ -21,7 +21,7 @@ from scratchnet.cli.arguments import command, parse
 from scratchnet.cli.interrupts import Interrupted
 from scratchnet.runs import ComparisonFolder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMES = ["sgd", "momentum", "adam"]
 pytestmark = pytest.mark.usefixtures("here")
 

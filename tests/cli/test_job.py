@@ -20,7 +20,7 @@ from scratchnet.data import load
 from scratchnet.runs import RunFolder
 from scratchnet.storage.checkpoint import Checkpoints, load_weights, state_digest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BASE = ["--dataset", "./set.npz", "--batch-size", "10", "--epochs", "4", "--hidden", "5"]
 STEPS = 16  # of the whole run: 40 training samples are left of 50
 

@@ -101,7 +101,7 @@ def test_a_run_that_is_open_is_locked_and_names_its_process_until_it_is_closed()
 
 def test_the_lock_of_a_process_that_was_killed_is_taken_over():
     code = "import os\nfrom scratchnet.runs import RunFolder\nRunFolder('out', 'n')\nos.abort()"
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     dead = subprocess.run([sys.executable, "-c", code], env=env, check=False)
     assert dead.returncode == -signal.SIGABRT
     assert Path("out/.lock").read_text(encoding="ascii") != str(os.getpid())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "stress"))
+sys.path.append(str(Path(__file__).parents[2] / "stress"))
 disk = importlib.import_module("disk")
 power = importlib.import_module("power")
 worker = importlib.import_module("worker")

@@ -21,7 +21,7 @@ from scratchnet.data.mapped import POOL_BLOCKS, mapped_batches
 from scratchnet.errors import DataError, DtypeError, ParameterError, ShapeError
 from scratchnet.layers import Affine
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (700, 2, 3), dtype=np.uint8)
 T = RNG.integers(0, 3, 700)

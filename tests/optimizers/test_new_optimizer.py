@@ -18,7 +18,8 @@ from scratchnet.optimizers import EMA, SGD, Momentum, Optimizer
 from scratchnet.optimizers.optimizer import hyper
 from scratchnet.parameters import Array
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+CONTRACTS = ROOT / "tests/layers/test_contracts.py"
 PACKAGE = Path(scratchnet.__file__).parent
 NAME = "quasi-hyperbolic"
 
@@ -122,8 +123,7 @@ def test_the_command_line_takes_it_with_its_options_and_lists_it(copy, tmp_path)
 
 
 def test_the_contract_tests_run_over_it_and_pass(copy):
-    contract = TESTS / "test_contracts.py"
-    out = run(copy, "-m", "pytest", "-q", "-pno:cacheprovider", "-k", NAME, contract)
+    out = run(copy, "-m", "pytest", "-q", "-pno:cacheprovider", "-k", NAME, CONTRACTS)
     passed = int(out.split(" passed")[0].split()[-1])
     assert passed >= 20
     assert "failed" not in out
@@ -144,12 +144,12 @@ def test_a_wrong_rule_would_not_pass_the_contract_tests(copy, tmp_path):
             "-pno:cacheprovider",
             "-k",
             NAME,
-            TESTS / "test_contracts.py",
+            CONTRACTS,
         )
 
 
 def test_the_document_gets_a_row_and_a_section(copy):
-    generator = TESTS.parent / "docs/make_optimizers.py"
+    generator = ROOT / "docs/make_optimizers.py"
     out = run(copy, "-c", f"import runpy; print(runpy.run_path({str(generator)!r})['page']())")
     assert f"| 2018 | [{NAME}](#{NAME})<br>`QuasiHyperbolic` |" in out
     assert f"\n### {NAME}\n" in out

@@ -19,7 +19,7 @@ from scratchnet.data.download import RemoteFile, Source, fetch
 from scratchnet.data.sets import Published
 from scratchnet.errors import DownloadError, OutputError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONTENT = bytes(range(256)) * 1000
 NAME = "train-images-idx3-ubyte.gz"
 FILE = RemoteFile(NAME, hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))

@@ -13,7 +13,7 @@ from scratchnet.errors import OutputError
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.storage.checkpoint import Checkpoints
 
-STRESS = Path(__file__).parents[1] / "stress"
+STRESS = Path(__file__).parents[2] / "stress"
 sys.path.append(str(STRESS))
 resume = importlib.import_module("resume")
 worker = importlib.import_module("worker")

@@ -17,7 +17,7 @@ from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.parallel import launched
 from scratchnet.storage.checkpoint import state_digest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 BESIDE = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
@@ -162,10 +162,10 @@ def test_the_same_ranks_give_the_same_bits_and_others_the_same_to_rounding(ranks
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_ranks_are_one_process_to_rounding_with_every_optimizer(ranks):
-    tests = str(Path(__file__).parent)
+    folder = str(Path(__file__).parent)
     done = subprocess.run(
-        command(ranks, program="tests/ranks_of_mpi.py"),
-        env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), tests])},
+        command(ranks, program="tests/parallel/ranks_of_mpi.py"),
+        env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT), folder])},
         capture_output=True,
         text=True,
         check=False,

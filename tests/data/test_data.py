@@ -20,7 +20,7 @@ from scratchnet.data.idx import header
 from scratchnet.data.sets import IDX_NAMES, Published
 from scratchnet.errors import DataError, DtypeError, ParameterError, ShapeError
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 RNG = np.random.default_rng(5)
 
 

@@ -15,7 +15,7 @@ from scratchnet.layers import Dropout, GaussianNoise, Standardize
 from scratchnet.layers.normalization import NORMALIZATIONS
 from scratchnet.storage.checkpoint import load_weights
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -52,7 +52,7 @@ from scratchnet.storage.archive import read_archive, write_archive
 from scratchnet.storage.checkpoint import Checkpoints, load_weights, save_weights, state_digest
 from scratchnet.training.trainer import EarlyStopping
 
-TRAIN_PY = Path(__file__).parents[1] / "train.py"
+TRAIN_PY = Path(__file__).parents[2] / "train.py"
 RNG = np.random.default_rng(3)
 IMAGES = RNG.integers(0, 256, (160, 4, 4), dtype=np.uint8)
 LABELS = np.arange(160, dtype=np.uint8) % 3

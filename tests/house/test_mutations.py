@@ -15,7 +15,7 @@ import pytest
 
 import scratchnet
 
-TESTS = Path(__file__).parent
+TESTS = {path.name: path for path in Path(__file__).parents[1].rglob("test_*.py")}
 PACKAGE = Path(scratchnet.__file__).parent
 
 
@@ -413,7 +413,7 @@ def test_a_planted_fault_is_caught(mutation, tmp_path):
     path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
     file, *options = mutation.tests.split()
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-xq", "-pno:cacheprovider", TESTS / file, *options],
+        [sys.executable, "-m", "pytest", "-xq", "-pno:cacheprovider", TESTS[file], *options],
         cwd=tmp_path,
         env={
             **os.environ,

@@ -12,7 +12,7 @@ from scratchnet import cli
 from scratchnet.optimizers import OPTIMIZERS, Optimizer
 from scratchnet.schedules import SCHEDULES
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def load_generator():
