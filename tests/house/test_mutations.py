@@ -47,7 +47,7 @@ MUTATIONS = [
         "layers/losses.py",
         "np.multiply(dy, dout / max(len(dy), 1), out=dy)",
         "np.multiply(dy, 1 / len(dy), out=dy)",
-        "test_contracts.py -k b25",
+        "test_loss_contracts.py -k b25",
     ),
     Mutation(
         "the loss gradient is a sum, the loss a mean",
@@ -76,7 +76,7 @@ MUTATIONS = [
         "layers/activations.py",
         "return np.multiply(dout, mask, out=dx)",
         "return np.multiply(dout, mask, out=dout)",
-        "test_contracts.py -k never_writes",
+        "test_layer_contracts.py -k never_writes",
     ),
     Mutation(
         "the bias gradient is a mean",
@@ -139,14 +139,14 @@ MUTATIONS = [
         "optimizers/optimizer.py",
         "return w.size if w.ndim > 1 else 0",
         "return w.size",
-        "test_contracts.py -k spares_vectors",
+        "test_optimizer_contracts.py -k spares_vectors",
     ),
     Mutation(
         "a network's biases decay with its weights",
         "optimizers/optimizer.py",
         "for array in params.values() if array.ndim > 1)",
         "for array in params.values())",
-        "test_contracts.py -k equals_the_vector",
+        "test_optimizer_contracts.py -k equals_the_vector",
     ),
     Mutation(
         "weight decay without lr",
@@ -167,14 +167,14 @@ MUTATIONS = [
         "optimizers/optimizer.py",
         "self.step = self.steps.get(name, 0) + 1",
         "self.step = max(self.steps.values(), default=0) + 1",
-        "test_contracts.py -k b20",
+        "test_optimizer_contracts.py -k b20",
     ),
     Mutation(
         "training goes on from the averaged weights",
         "optimizers/optimizer.py",
         "w[...] = self._training.pop(name)",
         "self._training.pop(name)",
-        "test_contracts.py -k without_a_trace",
+        "test_optimizer_contracts.py -k without_a_trace",
     ),
     Mutation(
         "b03 the last epoch's order is used again",

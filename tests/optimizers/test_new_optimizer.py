@@ -19,7 +19,7 @@ from scratchnet.optimizers.optimizer import hyper
 from scratchnet.parameters import Array
 
 ROOT = Path(__file__).parents[2]
-CONTRACTS = ROOT / "tests/layers/test_contracts.py"
+CONTRACTS = Path(__file__).with_name("test_optimizer_contracts.py")
 PACKAGE = Path(scratchnet.__file__).parent
 NAME = "quasi-hyperbolic"
 
