@@ -1,7 +1,7 @@
 """Write docs/options.md from the tables of options.
 
-    python docs/make_options.py            # write the file
-    python docs/make_options.py --check    # exit 1 if the file is out of date
+python docs/make_options.py            # write the file
+python docs/make_options.py --check    # exit 1 if the file is out of date
 """
 
 import argparse
@@ -32,7 +32,13 @@ file. "Resume" says which of them may change when a run or a comparison is resum
 def table(owner: Any) -> str:
     """A heading and a table of the options that one class declares."""
     rows = [
-        (f"`{name}`", _flag(name, about), _default(default), about.help.replace("|", "\\|"), _resume(name, about))
+        (
+            f"`{name}`",
+            _flag(name, about),
+            _default(default),
+            about.help.replace("|", "\\|"),
+            _resume(name, about),
+        )
         for name, (default, about) in options_of(owner).items()
         if name in owner.__annotations__ or name == "seed"
     ]

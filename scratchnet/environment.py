@@ -56,14 +56,10 @@ def available_memory() -> int | None:
 def _blas_of_numpy() -> list[dict[str, Any]]:
     """The BLAS that came with NumPy, as SciPy brings its own; else all that are loaded."""
     pools = [pool for pool in _controller().info() if pool["user_api"] == "blas"]
-    package = Path(np.__file__).resolve().parent
+    package = Path(np.__file__).resolve().parent  # whatever link led to the environment
     homes = (package, package.with_name("numpy.libs"))
-    own = [p for p in pools if any(_is_below(p["filepath"], home) for home in homes)]
+    own = [p for p in pools if any(Path(p["filepath"]).resolve().is_relative_to(h) for h in homes)]
     return own or pools
-
-
-def _is_below(path: str, folder: Path) -> bool:
-    return Path(path).resolve().is_relative_to(folder)
 
 
 @cache
