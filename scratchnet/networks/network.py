@@ -21,7 +21,7 @@ from scratchnet.layers import (
     SoftmaxWithLoss,
 )
 from scratchnet.parallel import Part
-from scratchnet.parameters import Array, Arrays, Shape, allocate
+from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
 
 EVALUATION_ROWS = 1000  # rows of one forward pass where no gradient follows
 
@@ -78,7 +78,7 @@ class Network:
             counts.update(of_layer.keys())
             names.append({own: f"{own}{counts[own]}" for own in of_layer})
             for own, shape in layer.shapes.items():
-                (weights if own in layer.decays else others)[names[-1][own]] = shape
+                (weights if is_weight(shape) else others)[names[-1][own]] = shape
             for own, shape in layer.statistic_shapes.items():
                 statistics[names[-1][own]] = shape
         learnt = weights | others
