@@ -50,7 +50,7 @@ from scratchnet.layers import Affine
 from scratchnet.optimizers import Momentum
 from scratchnet.storage.archive import read_archive, write_archive
 from scratchnet.storage.checkpoint import Checkpoints, load_weights, save_weights, state_digest
-from scratchnet.training.trainer import EarlyStopping
+from scratchnet.training import EarlyStopping
 
 TRAIN_PY = Path(__file__).parents[1] / "train.py"
 RNG = np.random.default_rng(3)

@@ -127,7 +127,7 @@ def _begin_alike(parallel: MPIGradients, arguments: argparse.Namespace) -> None:
         warnings.simplefilter("ignore")  # rank 0 warns of the same
     given = asked(arguments)
     own = ("data_dir", "config")  # places, that may be others on other machines
-    parallel.agree({f"--{n.replace('_', '-')}": v for n, v in given.items() if n not in own})
+    parallel.check_equal({f"--{n.replace('_', '-')}": v for n, v in given.items() if n not in own})
 
 
 def _go(
@@ -142,7 +142,7 @@ def _go(
         return found
 
     if arguments.resume is not None:
-        arguments = reopen() if parallel is None else parallel.from_first(reopen)
+        arguments = reopen() if parallel is None else parallel.broadcast(reopen)
     run(arguments, folder, parallel)
 
 
@@ -222,7 +222,7 @@ def run(
     if arguments.resume is None and parallel is None:
         check_free(arguments.out)
     elif arguments.resume is None and parallel is not None:
-        parallel.from_first(lambda: check_free(arguments.out))
+        parallel.broadcast(lambda: check_free(arguments.out))
     if parallel is not None and parallel.rank > 0:
         screen: Screen = Silent(arguments.epochs)
     else:

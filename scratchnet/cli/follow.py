@@ -20,7 +20,7 @@ def follow(arguments: argparse.Namespace, trainer: Trainer, parallel: MPIGradien
     if arguments.resume is not None:
         share_state(parallel, trainer, stopping)
     elif not arguments.dry_run:
-        parallel.from_first(lambda: None)  # rank 0 makes the folder
+        parallel.broadcast(lambda: None)  # rank 0 makes the folder
     interrupts = Interrupts(parallel)
     trainer.on_step = lambda step, loss: interrupts.check()
     if arguments.dry_run:
@@ -55,7 +55,7 @@ def share_state(
             None if stopping is None else stopping.state(),
         )
 
-    vector, found, times, best = parallel.from_first(state)
+    vector, found, times, best = parallel.broadcast(state)
     if parallel.rank > 0:
         trainer.network.state_vector[:] = vector
         trainer.restore(found, times)

@@ -126,7 +126,7 @@ class Job:
         if self.parallel is None:
             return self._new_folder()
         made: list[RunFolder] = []
-        self.parallel.from_first(lambda: made.append(self._new_folder()))
+        self.parallel.broadcast(lambda: made.append(self._new_folder()))
         return made[0]
 
     def _new_folder(self) -> RunFolder:
