@@ -56,9 +56,9 @@ def available_memory() -> int | None:
 def _blas_of_numpy() -> list[dict[str, Any]]:
     """The BLAS that came with NumPy, as SciPy brings its own; else all that are loaded."""
     pools = [pool for pool in _controller().info() if pool["user_api"] == "blas"]
-    package = Path(np.__file__).parent
+    package = Path(np.__file__).resolve().parent  # whatever link led to the environment
     homes = (package, package.with_name("numpy.libs"))
-    own = [p for p in pools if any(Path(p["filepath"]).is_relative_to(home) for home in homes)]
+    own = [p for p in pools if any(Path(p["filepath"]).resolve().is_relative_to(h) for h in homes)]
     return own or pools
 
 

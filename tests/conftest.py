@@ -32,5 +32,6 @@ def here(tmp_path, monkeypatch):
     """An empty folder to be in, as a user of train.py."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train.py"])
-    monkeypatch.delenv("SCRATCHNET_DATA", raising=False)
+    for name in ("SCRATCHNET_DATA", "PYTHONUNBUFFERED"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path

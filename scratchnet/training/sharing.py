@@ -103,7 +103,7 @@ def check_start(
             **settings,
             "layers": [_options(layer) for layer in network.layers],
             "loss": repr(network.loss_layer),
-            "weight_decay": network.weight_decay,
+            "l2": network.l2,
             "dtype": network.dtype,
             "starting weights": fingerprint(network.state_vector),
             "version of NumPy": about["numpy"],

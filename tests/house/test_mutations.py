@@ -1,0 +1,429 @@
+"""Planted faults: each is a slip that people make, and each must turn a test red.
+
+A mutant is a copy of the package with one piece of text replaced; the named tests run on it in a
+process of their own. A mutant that survives means that a test cannot fail.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import scratchnet
+
+TESTS = {path.name: path for path in Path(__file__).parents[1].rglob("test_*.py")}
+PACKAGE = Path(scratchnet.__file__).parent
+
+
+class Mutation(NamedTuple):
+    what: str
+    module: str
+    old: str
+    new: str
+    tests: str  # the file, and which of its tests
+
+
+MUTATIONS = [
+    Mutation(
+        "a08 softmax over the whole batch",
+        "functions.py",
+        "return np.asarray(y / y.sum(axis=-1, keepdims=True))",
+        "return np.asarray(y / y.sum())",
+        "test_functions.py",
+    ),
+    Mutation(
+        "b08 a small number inside the logarithm",
+        "layers/losses.py",
+        "np.log1p(rest)",
+        "np.log(1 + rest + 1e-7)",
+        "test_losses.py",
+    ),
+    Mutation(
+        "b25 the incoming gradient is ignored",
+        "layers/losses.py",
+        "np.multiply(dy, dout / max(len(dy), 1), out=dy)",
+        "np.multiply(dy, 1 / len(dy), out=dy)",
+        "test_loss_contracts.py -k b25",
+    ),
+    Mutation(
+        "the loss gradient is a sum, the loss a mean",
+        "layers/losses.py",
+        "dout / max(len(dy), 1)",
+        "dout",
+        "test_losses.py -k a07",
+    ),
+    Mutation(
+        "b09 negative labels are let through",
+        "layers/losses.py",
+        "t.min() < 0 or t.max()",
+        "t.max()",
+        "test_losses.py",
+    ),
+    Mutation(
+        "b17 relu passes gradient at 0",
+        "layers/activations.py",
+        'mask = self.pattern()\n        dx = self.keep("dx", dout.shape, dout.dtype)\n'
+        "        return np.multiply(dout, mask, out=dx)",
+        "return np.multiply(dout, remembered(self.y) >= 0)",
+        "test_layers.py -k b17",
+    ),
+    Mutation(
+        "b17 relu writes into the caller's gradient",
+        "layers/activations.py",
+        "return np.multiply(dout, mask, out=dx)",
+        "return np.multiply(dout, mask, out=dout)",
+        "test_layer_contracts.py -k never_writes",
+    ),
+    Mutation(
+        "the bias gradient is a mean",
+        "layers/affine.py",
+        "np.sum(dout, axis=0,",
+        "np.mean(dout, axis=0,",
+        "test_layers.py",
+    ),
+    Mutation(
+        "b20 assigning replaces the array",
+        "parameters.py",
+        'np.copyto(view, source, casting="same_kind")',
+        "self._views[name] = source",
+        "test_parameters.py",
+    ),
+    Mutation(
+        "weight decay shrinks biases too",
+        "networks/network.py",
+        "weights = slice(self.n_weights)",
+        "weights = slice(None)",
+        "test_networks.py",
+    ),
+    Mutation(
+        "b10 accuracy leaves out the last short batch",
+        "networks/network.py",
+        "for start in range(0, n, size))",
+        "for start in range(0, n - n % size, size))",
+        "test_networks.py",
+    ),
+    Mutation(
+        "predict returns kept memory",
+        "networks/network.py",
+        "y[rows] = self.logits(x[rows])",
+        "y = self.logits(x[rows])",
+        "test_networks.py",
+    ),
+    Mutation(
+        "b21 no correction of the first moment",
+        "optimizers/adaptive.py",
+        "(self.lr * c / (1 - self.beta1**t)) * m / (np.sqrt(v)",
+        "self.lr * c * m / (np.sqrt(v)",
+        "test_optimizers.py",
+    ),
+    Mutation(
+        "b22 nesterov in the old order",
+        "optimizers/descent.py",
+        "w += self.momentum * v - self.lr * g",
+        "w += self.momentum**2 * v - (1 + self.momentum) * self.lr * g",
+        "test_optimizers.py",
+    ),
+    Mutation(
+        "a05 adagrad with eps inside the root",
+        "optimizers/adaptive.py",
+        "h += g * g\n        w -= self.lr * g / (np.sqrt(h) + self.eps)",
+        "h += g * g\n        w -= self.lr * g / np.sqrt(h + self.eps)",
+        "test_optimizers.py",
+    ),
+    Mutation(
+        "weight decay reaches biases",
+        "optimizers/optimizer.py",
+        "return w.size if w.ndim > 1 else 0",
+        "return w.size",
+        "test_optimizer_contracts.py -k spares_vectors",
+    ),
+    Mutation(
+        "a network's biases decay with its weights",
+        "optimizers/optimizer.py",
+        "for array in params.values() if array.ndim > 1)",
+        "for array in params.values())",
+        "test_optimizer_contracts.py -k equals_the_vector",
+    ),
+    Mutation(
+        "weight decay without lr",
+        "optimizers/optimizer.py",
+        "w *= 1 - self.lr * self.weight_decay",
+        "w *= 1 - self.weight_decay",
+        "test_references.py",
+    ),
+    Mutation(
+        "clipping scales small gradients up",
+        "optimizers/optimizer.py",
+        "return self.clip_norm / norm if norm > self.clip_norm else 1.0",
+        "return self.clip_norm / norm if norm else 1.0",
+        "test_references.py",
+    ),
+    Mutation(
+        "a late parameter shares the count of steps",
+        "optimizers/optimizer.py",
+        "self.step = self.steps.get(name, 0) + 1",
+        "self.step = max(self.steps.values(), default=0) + 1",
+        "test_optimizer_contracts.py -k b20",
+    ),
+    Mutation(
+        "training goes on from the averaged weights",
+        "optimizers/optimizer.py",
+        "w[...] = self._training.pop(name)",
+        "self._training.pop(name)",
+        "test_optimizer_contracts.py -k without_a_trace",
+    ),
+    Mutation(
+        "b03 the last epoch's order is used again",
+        "training/trainer.py",
+        "self.batches.epoch(seed, self.epochs, done)",
+        "self.batches.epoch(seed, 0, done)",
+        "test_trainer.py",
+    ),
+    Mutation(
+        "b04 batches of every size weigh the same",
+        "training/trainer.py",
+        "self._loss_sum += loss * len(index)",
+        "self._loss_sum += loss * self.batches.batch_size",
+        "test_trainer.py",
+    ),
+    Mutation(
+        "b06 gradients that are all 0 pass",
+        "inspection/gradient_check.py",
+        "elif not largest:",
+        "elif False:",
+        "test_gradient_check.py",
+    ),
+    Mutation(
+        "b06 kinks are not looked for",
+        "inspection/gradient_check.py",
+        "smooth[i] &= _pattern(problem.layers) == sides",
+        "smooth[i] &= True",
+        "test_gradient_check.py",
+    ),
+    Mutation(
+        "batch norm remembers the biased variance",
+        "layers/normalization.py",
+        "self._follow(mean, var * (self.n / (self.n - 1)))",
+        "self._follow(mean, var)",
+        "test_layer_references.py -k batch_norm",
+    ),
+    Mutation(
+        "batch norm's gradient forgets that the mean moves",
+        "layers/normalization.py",
+        "np.subtract(dx, of_dout / self.n, out=dx)",
+        "np.subtract(dx, 0, out=dx)",
+        "test_layer_references.py -k batch_norm",
+    ),
+    Mutation(
+        "batch norm evaluates with the statistics of the batch",
+        "layers/normalization.py",
+        "self.own_batch = train and self.n > 1",
+        "self.own_batch = len(x) > 1",
+        "test_normalization.py -k moves_nothing",
+    ),
+    Mutation(
+        "batch norm of one row divides by its variance of 0",
+        "layers/normalization.py",
+        "self.own_batch = train and self.n > 1",
+        "self.own_batch = train",
+        "test_normalization.py -k batch_of_one_row",
+    ),
+    Mutation(
+        "b15 the running variance starts at 0",
+        "layers/normalization.py",
+        'self.statistics["running_var"] = np.ones(n)',
+        'self.statistics["running_var"] = np.zeros(n)',
+        "test_normalization.py -k b15_before",
+    ),
+    Mutation(
+        "layer norm's gradient forgets the variance",
+        "layers/normalization.py",
+        "np.subtract(dx, along, out=dx)",
+        "np.subtract(dx, 0, out=dx)",
+        "test_layer_references.py -k layer_norm",
+    ),
+    Mutation(
+        "standardize looks again whenever it is shown samples",
+        "layers/normalization.py",
+        'if self.statistics["input_rows"][0]:',
+        "if False:",
+        "test_normalization.py -k looks_once",
+    ),
+    Mutation(
+        "standardize looks at the samples held out",
+        "training/trainer.py",
+        "network.observe(self.train.x, self.train.t, self.train.scale, self.train.weights)",
+        'seen = check_data(network, "seen", validation or train)\n'
+        "        network.observe(seen.x, seen.t, seen.scale)",
+        "test_normalization.py -k standard_scaler",
+    ),
+    Mutation(
+        "dropout is not inverted",
+        "layers/regularization.py",
+        "LEVELS / (LEVELS - self.dropped)",
+        "1.0",
+        "test_regularization.py -k many_masks",
+    ),
+    Mutation(
+        "dropout drops in evaluation",
+        "layers/regularization.py",
+        "self.disturbed = train and self.dropped > 0",
+        "self.disturbed = self.dropped > 0",
+        "test_regularization.py -k dropout_in_evaluation",
+    ),
+    Mutation(
+        "dropout draws another mask for the gradient",
+        "layers/regularization.py",
+        "return np.multiply(dout, remembered(self.factor), out=dx)",
+        "return self.forward(dout, train=True)",
+        "test_regularization.py -k gradient_passes_where",
+    ),
+    Mutation(
+        "a second look draws other masks",
+        "training/trainer.py",
+        "kept = measured.copy()",
+        "kept, self._draws = measured.copy(), False",
+        "test_regularization.py -k second_look",
+    ),
+    Mutation(
+        "a second look moves the running statistics",
+        "training/trainer.py",
+        "measured[:] = kept",
+        "kept[:] = measured",
+        "test_regularization.py -k second_look",
+    ),
+    Mutation(
+        "masks depend on all that was drawn before, which no checkpoint holds",
+        "training/trainer.py",
+        'network.set_rng(generator(self.seed, "noise", self.steps))',
+        "pass",
+        "test_regularization.py -k broken_off",
+    ),
+    Mutation(
+        "early stopping brings back the weights without their statistics",
+        "training/stopping.py",
+        "self.network.state_vector[:] = self.weights",
+        "self.network.vector[:] = self.weights[: self.network.vector.size]",
+        "test_regularization.py -k early_stopping",
+    ),
+    Mutation(
+        "label smoothing is missing in the gradient",
+        "layers/losses.py",
+        "dy -= e / dy.shape[1]",
+        "dy -= 0.0",
+        "test_layer_references.py -k smoothed",
+    ),
+    Mutation(
+        "class weights are divided by their mean over the batch",
+        "layers/losses.py",
+        "losses *= self.w[:, 0]",
+        "losses *= self.w[:, 0] / self.w.mean()",
+        "test_layer_references.py -k weighted",
+    ),
+    Mutation(
+        "gelu's slope without x N(x)",
+        "layers/activations.py",
+        "np.add(dx, p, out=dx)",
+        "np.copyto(dx, p)",
+        "test_layer_references.py -k gelu",
+    ),
+    Mutation(
+        "prelu learns its slope in the wrong direction",
+        "layers/activations.py",
+        "np.multiply(product, dout, out=product)",
+        "np.multiply(product, -dout, out=product)",
+        "test_layer_references.py -k prelu",
+    ),
+    Mutation(
+        "b06 one row through batch norm passes",
+        "layers/normalization.py",
+        "if n_rows > 1:",
+        "if n_rows > 0:",
+        "test_gradient_check.py -k single_sample_is",
+    ),
+    Mutation(
+        "ranks add up gradients without their share of the batch",
+        "training/trainer.py",
+        "network.backward(batch.share)",
+        "network.backward()",
+        "test_parallel.py -k with_every_layer_and_loss",
+    ),
+    Mutation(
+        "ranks add up losses without their share of the batch",
+        "training/sharing.py",
+        "part.share * loss",
+        "loss",
+        "test_parallel.py -k with_every_layer_and_loss",
+    ),
+    Mutation(
+        "every rank adds the whole penalty",
+        "networks/network.py",
+        "+= share * self.l2",
+        "+= self.l2",
+        "test_parallel.py -k L2",
+    ),
+    Mutation(
+        "every rank drops what the first drops",
+        "layers/regularization.py",
+        ".reshape(part.total, -1)[part.rows]",
+        ".reshape(part.total, -1)[: part.stop - part.start]",
+        "test_parallel.py -k dropout",
+    ),
+    Mutation(
+        "batch norm on ranks sums up its own rows",
+        "layers/normalization.py",
+        "self._all_reduce(sums)",
+        "sums",
+        "test_parallel.py -k batch",
+    ),
+    Mutation(
+        "ranks distort as if they were the first",
+        "data/augment.py",
+        "A[part.rows] for A",
+        "A[: part.stop - part.start] for A",
+        "test_parallel.py -k augmented",
+    ),
+    Mutation(
+        "ranks validate on the same samples",
+        "training/evaluation.py",
+        "batches.in_order(ranks.rank, ranks.size)",
+        "batches.in_order(0, ranks.size)",
+        "test_parallel.py -k plateau",
+    ),
+    Mutation(
+        "ranks are not compared at the start",
+        "parallel/mpi.py",
+        "if theirs.get(name) != everyone[0].get(name):",
+        "if False:",
+        "test_parallel.py -k differ_are_refused",
+    ),
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.what)
+def test_a_planted_fault_is_caught(mutation, tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "scratchnet", ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "scratchnet" / mutation.module
+    source = path.read_text(encoding="utf-8")
+    assert source.count(mutation.old) == 1, "the text to replace must stand in the module once"
+    path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+    file, *options = mutation.tests.split()
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-xq", "-pno:cacheprovider", TESTS[file], *options],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1, f"no test noticed: {mutation.what}\n{run.stdout}{run.stderr}"
+    assert "1 failed" in run.stdout
