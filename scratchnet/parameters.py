@@ -83,3 +83,8 @@ def allocate(shapes: Mapping[str, Shape], dtype: npt.DTypeLike) -> tuple[Array, 
         views[name] = vector[start:stop].reshape(shape)
         start = stop
     return vector, Arrays(views, vector)
+
+
+def first_not_finite(arrays: Mapping[str, Array]) -> str | None:
+    """The name of the first array that holds NaN or an infinity; None if all values are finite."""
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)

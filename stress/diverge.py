@@ -22,7 +22,8 @@ import worker
 from figures import Figure, folder, run, shout
 
 from scratchnet import Adam, MultiLayerNet, Samples, Trainer, cli
-from scratchnet.training.trainer import Trainer as TheTrainer
+from scratchnet.training import Batch
+from scratchnet.training import Trainer as TheTrainer
 
 VALUES = (math.nan, math.inf, -math.inf)
 SITES = ("input", "activation", "gradient", "weight", "memory")
@@ -104,9 +105,9 @@ def cost(n_in: int, hidden: list[int], n_out: int) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     x, t = rng.random((1000, n_in)).astype(np.float32), rng.integers(0, n_out, 1000)
     trainer = Trainer(MultiLayerNet(n_in, hidden, n_out), Samples(x, t), optimizer=Adam())
-    batch, labels = trainer.batches.gather(np.arange(100))
+    batch = Batch(*trainer.batches.gather(np.arange(100)))
     g = trainer.network.gradient_vector
-    step = min(timeit.repeat(lambda: trainer.step(batch, labels), number=5, repeat=40)) / 5
+    step = min(timeit.repeat(lambda: trainer.step(batch), number=5, repeat=40)) / 5
     return step, min(timeit.repeat(lambda: math.isfinite(np.dot(g, g)), number=20, repeat=40)) / 20
 
 

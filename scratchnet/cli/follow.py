@@ -28,7 +28,7 @@ def share_state(
             None if stopping is None else stopping.state(),
         )
 
-    vector, found, times, best = parallel.from_first(state)
+    vector, found, times, best = parallel.broadcast(state)
     if parallel.rank > 0:
         trainer.network.state_vector[:] = vector
         trainer.restore(found, times)

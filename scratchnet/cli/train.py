@@ -109,7 +109,7 @@ class Job:
         if self.parallel is None:
             return self._new_folder()
         made: list[RunFolder] = []
-        self.parallel.from_first(lambda: made.append(self._new_folder()))
+        self.parallel.broadcast(lambda: made.append(self._new_folder()))
         return made[0]
 
     def _new_folder(self) -> RunFolder:
@@ -249,7 +249,7 @@ def follow(setup: Setup) -> None:
     if options.resume is not None:
         share_state(parallel, trainer, stopping)
     elif not options.dry_run:
-        parallel.from_first(lambda: None)  # rank 0 makes the folder
+        parallel.broadcast(lambda: None)  # rank 0 makes the folder
     interrupts = Interrupts(parallel)
     trainer.on_step = lambda step, loss: interrupts.check()
     if options.dry_run:

@@ -6,7 +6,6 @@ validation accuracy is lost against the best rate of such a grid.
 
 import math
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.storage.atomic import write_text
-from scratchnet.training import Data, Trainer
+from scratchnet.training import Data
+from scratchnet.training.trials import make_trial
 
 BELOW, ABOVE = 1e-3, 1e4
 """By default the rate grows from that times the optimizer's own rate to this times it."""
@@ -108,6 +108,7 @@ def find_lr(
     threads: int | None = 1,
     shuffle: bool = True,
     augment: Augmentation | None = None,
+    remeasure: int = 0,
     **options: Any,
 ) -> RangeTest:
     """The learning-rate range test: training in which the rate grows from step to step.
@@ -136,7 +137,7 @@ def find_lr(
     where the rate grows in a straight line and is read off by eye; growth by a factor, smoothing
     and the early end are those of the library fastai.
     """
-    chosen = deepcopy(make_optimizer(optimizer, **options))
+    chosen = make_optimizer(optimizer, **options)
     rates = plan_rates(chosen, lowest, highest, steps)
     window = _window(rates)
     losses: list[float] = []
@@ -150,18 +151,20 @@ def find_lr(
             raise _Over
         trainer.lr = rates[step]
 
-    trainer = Trainer(
+    trainer = make_trial(
         network.copy(),
         train,
-        optimizer=chosen,
+        None,
+        chosen,
+        rates[0],
         batch_size=batch_size,
         seed=seed,
         threads=threads,
         shuffle=shuffle,
         augment=augment,
+        remeasure=remeasure,
         on_step=record,
     )
-    trainer.lr = rates[0]
     try:
         list(trainer.run(-(-len(rates) // len(trainer.batches))))
     except _Over:

@@ -21,8 +21,7 @@ from scratchnet.options import (
     parse_amounts,
 )
 from scratchnet.schedules import SCHEDULES, Schedule
-
-MONITORS = ("val_loss", "val_accuracy")
+from scratchnet.training.epoch import MONITORS
 
 
 @dataclass(frozen=True, kw_only=True)

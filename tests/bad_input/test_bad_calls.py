@@ -24,7 +24,7 @@ from scratchnet import (
 from scratchnet.errors import DataError, DtypeError, ParameterError, ScratchnetError, ShapeError
 from scratchnet.layers import Affine
 from scratchnet.optimizers import Momentum
-from scratchnet.training.trainer import EarlyStopping
+from scratchnet.training import EarlyStopping
 
 RNG = np.random.default_rng(3)
 
