@@ -394,6 +394,7 @@ def growth(path, how):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(mapped._DONE is None, reason="this system takes no advice on memory")
 def test_a_pool_at_a_time_is_in_memory_and_without_letting_go_all_of_it(tmp_path):
     """800 MiB of floats, a hole in the file: finite check, moments, epoch, evaluation, digest."""
