@@ -31,19 +31,21 @@ class Checker(doctest.OutputChecker):
         return not want or super().check_output(want, got, optionflags)
 
 
-@pytest.fixture
-def names(here):
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
     """What an example may use: the public names, and a small training with its files."""
+    folder = tmp_path_factory.mktemp("examples")
     train, validation = scratchnet.load("digits").train.split(0.8, 0)
     network = scratchnet.MultiLayerNet(64, [10], 10)
     trainer = scratchnet.Trainer(network, train, validation, optimizer="adam")
     list(trainer.run(2))
-    trainer.save("checkpoint-00001230.npz")
-    np.save("images.npy", np.zeros((4, 3), np.uint8))
-    np.save("labels.npy", np.array([0, 1, 1, 0]))
+    trainer.save(folder / "checkpoint-00001230.npz")
+    np.save(folder / "images.npy", np.zeros((4, 3), np.uint8))
+    np.save(folder / "labels.npy", np.array([0, 1, 1, 0]))
     x_batch = np.zeros((5, 28 * 28), np.float32)
     public = {name: getattr(scratchnet, name) for name in scratchnet.__all__}
     return public | {
+        "folder": folder,
         "np": np,
         "train": train,
         "validation": validation,
@@ -58,7 +60,8 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("test", EXAMPLES.values(), ids=EXAMPLES)
-def test_an_example_does_what_it_says(test, names):
+def test_an_example_does_what_it_says(test, names, monkeypatch):
+    monkeypatch.chdir(names["folder"])
     test.globs = names | test.globs
     lines = []
     failed, _ = doctest.DocTestRunner(Checker(), verbose=False).run(test, out=lines.append)
