@@ -29,6 +29,31 @@ class Range(NamedTuple):
         inside = self.above < value < self.below and self.at_least <= value <= self.at_most
         return bool(inside and math.isfinite(value))
 
+    def check(self, name: str, value: Any) -> Any:
+        """`value` as an int or a float, or None; raises ParameterError where it is outside."""
+        if value not in self:
+            raise ParameterError(f"{name} must be {self}, got {value!r}")
+        if value is None:
+            return None
+        return int(value) if self.integer else float(value)
+
+    def parse(self, text: str) -> int | float | None:
+        """The number that `text` means, or None for "none"; raises ParameterError."""
+        if self.optional and text.strip().lower() == "none":
+            return None
+        allowed = self._replace(optional=False)
+        try:
+            value = int(text) if self.integer else float(text)
+        except ValueError:
+            fix = text.replace(",", ".")
+            point = "," in text and not self.integer and is_number(fix)
+            hint = f"; use a point, {fix}" if point else ""
+            raise ParameterError(f"must be {allowed}, got {text!r}{hint}") from None
+        if value not in self:
+            came = repr(text) if self.integer else text.strip()
+            raise ParameterError(f"must be {allowed}, got {came}")
+        return value
+
     def __str__(self) -> str:
         if self.at_least == self.at_most:
             return f"{self.at_least:g}"
@@ -37,7 +62,7 @@ class Range(NamedTuple):
         words += [f"< {self.below:g}"] if self.below < math.inf else []
         words += [f"<= {self.at_most:g}"] if self.at_most < math.inf else []
         kind = "an integer" if self.integer else "a finite number"
-        return f"{kind} {' and '.join(words)}" + (" or None" if self.optional else "")
+        return " ".join([kind, " and ".join(words)]).rstrip() + " or None" * self.optional
 
 
 DTYPES = ("float32", "float64")
@@ -45,31 +70,22 @@ DTYPES = ("float32", "float64")
 
 def check_integer(name: str, value: Any, at_least: int) -> int:
     """`value` as an int; raises ParameterError unless it is an integer of `at_least` or more."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise ParameterError(f"{name} must be an integer >= {at_least}, got {value!r}")
-    return int(value)
+    return int(Range(at_least=at_least, integer=True).check(name, value))
 
 
 def check_not_negative(name: str, value: Any) -> float:
     """`value` as a float; raises ParameterError unless it is a finite number >= 0."""
-    return check_in_range(name, value, Range(at_least=0))
+    return float(Range(at_least=0).check(name, value))
 
 
 def check_above_zero(name: str, value: Any) -> float:
     """`value` as a float; raises ParameterError unless it is a finite number > 0."""
-    return check_in_range(name, value, Range(above=0))
+    return float(Range(above=0).check(name, value))
 
 
 def check_share(name: str, value: Any) -> float:
     """`value` as a float; raises ParameterError unless it is a number from 0 to below 1."""
-    return check_in_range(name, value, Range(at_least=0, below=1))
-
-
-def check_in_range(name: str, value: Any, allowed: Range) -> float:
-    """`value` as a float; raises ParameterError, saying what is allowed, where it is outside."""
-    if value not in allowed:
-        raise ParameterError(f"{name} must be {allowed}, got {value!r}")
-    return float(value)
+    return float(Range(at_least=0, below=1).check(name, value))
 
 
 def check_word(name: str, value: Any, words: Sequence[str]) -> str:
@@ -77,6 +93,15 @@ def check_word(name: str, value: Any, words: Sequence[str]) -> str:
     if value not in words:
         raise ParameterError(f"{name} must be one of {', '.join(words)}, got {value!r}")
     return str(value)
+
+
+def is_number(text: str) -> bool:
+    """Whether `float` can read the text."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_dtype(dtype: npt.DTypeLike) -> str:

@@ -224,7 +224,7 @@ def faults(
     nothing = old = False
     if "step" in promised:
         try:
-            _, header, _ = Checkpoints(where).latest()
+            header = Checkpoints(where).latest().header
             old = header["trainer"]["steps"] < promised["step"]
         except DataError:
             nothing = True

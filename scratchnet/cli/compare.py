@@ -1,107 +1,110 @@
 """A comparison of the command line: trials in processes, kept as they end, summed up at the end."""
 
-import argparse
 import json
 import shutil
 import signal
-from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scratchnet import environment
-from scratchnet.cli.arguments import command
+from scratchnet.cli.folder import OpenFolder, describe_asked, open_folder, shell_path, stem
 from scratchnet.cli.interrupts import Interrupted, Interrupts
-from scratchnet.cli.screen import Screen, Silent
-from scratchnet.cli.train import Job, describe_asked, stem, typed, write_report
+from scratchnet.cli.options import CommandLine
+from scratchnet.cli.parser import command, flag_of
+from scratchnet.cli.screen import Silent
+from scratchnet.cli.setup import Setup
+from scratchnet.cli.train import Job
 from scratchnet.compare import Common, Comparison, Task, Trial, compare, make_trainer, run_trial
+from scratchnet.compare.options import ComparisonOptions
 from scratchnet.data import Dataset
-from scratchnet.errors import DataError, DivergenceError
+from scratchnet.errors import DataError, DivergenceError, ParameterError
 from scratchnet.networks import MultiLayerNet
-from scratchnet.optimizers import Optimizer
 from scratchnet.report.comparison import comparison_page
-from scratchnet.runs import ComparisonFolder, RunFolder, to_json
+from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, to_json
 from scratchnet.storage.atomic import write_text
 from scratchnet.storage.checkpoint import Checkpoints
-from scratchnet.training import Trainer
 
-ALONE = {"seeds": 1, "lr_grid": None, "jobs": None, "target": None, "patience": None, "json": False}
-"""The arguments of a comparison that its runs do not have."""
 TRIALS = "trials"
-FREE_TO_CHANGE = frozenset({"jobs", "seeds", "target", "data_dir", "report"})
-"""The arguments that a comparison may go on with others of: its trials stay the same."""
+
+
+def run_comparison(setup: Setup, folder: OutputFolder | None) -> None:
+    """Compare several optimizers, or several seeds or rates of one; raises ScratchnetError."""
+    options = setup.options
+    if options.patience is not None:
+        raise ParameterError("--patience gives each trial another budget; leave it out to compare")
+    if options.lr_grid is not None and options.lr is not None:
+        raise ParameterError("--lr-grid tries many rates, --lr one; keep one of the two")
+    for name in ("lr_grid", "target"):
+        if getattr(options, name) is not None and not options.val_split:
+            raise ParameterError(
+                f"{flag_of(name)} needs validation samples; set --val-split above 0"
+            )
+    setup.screen.header(setup.dataset, setup.trainer, setup.network, setup.optimizers.values())
+    if options.dry_run:
+        setup.screen.plan()
+        return
+    assert folder is None or isinstance(folder, ComparisonFolder)
+    CompareJob(setup).run(folder)
 
 
 class CompareJob:
-    """The comparison that `arguments` ask for, in a folder that can be gone on with."""
+    """The comparison that was asked for, in a folder from which it can be resumed."""
 
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        dataset: Dataset,
-        network: MultiLayerNet,
-        optimizers: Mapping[str, Optimizer],
-        trainer: Trainer,
-        screen: Screen,
-    ) -> None:
-        self.arguments = arguments
-        self.dataset = dataset
-        self.network = network
-        self.optimizers = optimizers
-        self.trainer = trainer  # with the schedule and the distortion of all
-        self.screen = screen
+    def __init__(self, setup: Setup) -> None:
+        self.options = setup.options
+        self.dataset = setup.dataset
+        self.network = setup.network
+        self.optimizers = setup.optimizers
+        self.trainer = setup.trainer  # with the schedule and the distortion of all
+        self.screen = setup.screen
 
     def run(self, folder: ComparisonFolder | None) -> None:
         """Run the trials that are not there yet, in `folder` or in a new one, and sum up."""
         if folder is None:
-            name = f"{stem(self.dataset.name)}-comparison"
-            folder = ComparisonFolder(self.arguments.out, name)
+            folder = ComparisonFolder(self.options.out, f"{stem(self.dataset.name)}-comparison")
         else:
             self._check_data(folder)
-        try:
-            Checkpoints(folder.path / TRIALS).clear_strays()
-            folder.write_config(
-                describe_asked(self.arguments, self.optimizers, self.dataset, self.network)
-            )
-            with Interrupts().end_at_once():
-                found = self._compare(folder)
-                results = self._results(found)
-                folder.history.rewrite(found.epochs())
-                folder.write_results(results)
-                shown = write_report(
-                    folder,
-                    lambda: self._page(found, folder),
-                    self.arguments,
-                    self.screen,
-                    f", then --resume {typed(folder.path)} writes it",
-                )
-        except BrokenProcessPool as error:
-            raise Interrupted(
-                signal.SIGKILL,
-                "a process was killed, perhaps for want of memory; go on with --resume "
-                f"{typed(folder.path)}, perhaps with fewer --jobs",
-            ) from error
-        except (Interrupted, KeyboardInterrupt) as error:
-            _end_workers()
-            number = error.number if isinstance(error, Interrupted) else 2
-            raise Interrupted(
-                number,
-                f"interrupted; go on with --resume {typed(folder.path)}",
-            ) from None
-        finally:
-            folder.close()
+        config = describe_asked(self.options, self.optimizers, self.dataset, self.network)
+        Checkpoints(folder.path / TRIALS).clear_strays()
+        with open_folder(folder, self.options, self.screen, config) as opened:
+            found, results, shown = self._run(folder, opened)
         self.screen.comparison(found, results, str(shown))
         if all(trial.diverged for trial in found.trials):
             raise DivergenceError("every trial diverged; give a lower --lr, or --lr-grid auto")
 
+    def _run(
+        self, folder: ComparisonFolder, opened: OpenFolder
+    ) -> tuple[Comparison, dict[str, Any], Path]:
+        """The comparison, its results and its page; what was done is kept however it ends."""
+        resume = f"--resume {shell_path(folder.path)}"
+        try:
+            with Interrupts().end_at_once():
+                found = self._compare(folder)
+                results = self._results(found)
+                folder.history.rewrite(found.epochs())
+                page = partial(self._page, found, folder)
+                return found, results, opened.finish(results, page, f", then {resume} writes it")
+        except BrokenProcessPool as error:
+            raise Interrupted(
+                signal.SIGKILL,
+                f"a process was killed, perhaps for want of memory; resume with {resume}, perhaps "
+                "with fewer --jobs",
+            ) from error
+        except (Interrupted, KeyboardInterrupt) as error:
+            _end_workers()
+            number = error.number if isinstance(error, Interrupted) else 2
+            raise Interrupted(number, f"interrupted; resume with {resume}") from None
+
     def _compare(self, folder: ComparisonFolder) -> Comparison:
-        arguments = self.arguments
+        options = self.options
         kept = {path.name for path in (folder.path / TRIALS).glob("*.json")}
         if kept:
             self.screen.note(f"{len(kept)} trials are there already")
-        jobs = arguments.jobs or environment.processors()
+        jobs = options.jobs or environment.processors()
         if jobs > 1:
             self.screen.note(
                 f"{jobs} processes side by side slow each other down; for seconds to go by use "
@@ -117,18 +120,18 @@ class CompareJob:
                 self.optimizers,
                 self.dataset,
                 self.network,
-                epochs=arguments.epochs,
-                batch_size=arguments.batch_size,
-                seeds=range(arguments.seed, arguments.seed + arguments.seeds),
-                lr_grid=arguments.lr_grid,
-                val_split=arguments.val_split,
+                epochs=options.epochs,
+                batch_size=options.batch_size,
+                seeds=range(options.seed, options.seed + options.seeds),
+                lr_grid=options.lr_grid,
+                val_split=options.val_split,
                 schedule=self.trainer.schedule,
                 augment=self.trainer.augment,
-                remeasure=arguments.remeasure,
-                target=arguments.target,
+                remeasure=options.remeasure,
+                target=options.target,
                 jobs=jobs,
                 # Absolute, as a process that is used again may be somewhere else.
-                run=Runner(arguments, self.dataset, folder.path.absolute()),
+                run=Runner(options, self.dataset, folder.path.absolute()),
                 progress=progress,
             )
 
@@ -145,8 +148,8 @@ class CompareJob:
         """What the comparison came to, as plain data."""
         return {
             "dataset": self.dataset.name,
-            "epochs": self.arguments.epochs,
-            "batch_size": self.arguments.batch_size or 100,
+            "epochs": self.options.epochs,
+            "batch_size": self.options.batch_size or 100,
             "seeds": [trial.seed for trial in found.of(found.optimizers[0])],
             "target": found.target,
             "optimizers": found.summary(),
@@ -172,7 +175,7 @@ class CompareJob:
         summary = self.network.summary()
         config = folder.read_config()
         return comparison_page(
-            found, folder.read_results(), links, config, command(self.arguments), summary
+            found, folder.read_results(), links, config, command(self.options), summary
         )
 
 
@@ -183,7 +186,7 @@ class Runner:
     The first trial of each optimizer with its chosen rate is a run with a folder of its own.
     """
 
-    arguments: argparse.Namespace
+    options: CommandLine
     dataset: Dataset
     path: Path
 
@@ -194,7 +197,7 @@ class Runner:
         with suppress(OSError, ValueError, KeyError, TypeError):
             return Trial.from_dict(json.loads(place.read_bytes()))
         with environment.limit_threads(1):
-            if final and seed == self.arguments.seed:
+            if final and seed == self.options.seed:
                 trial = self._as_run(common, task)
             else:
                 trial = run_trial(common, task, final)
@@ -203,23 +206,38 @@ class Runner:
         return trial
 
     def _as_run(self, common: Common, task: Task) -> Trial:
-        """The trial as `python train.py` would have run it, gone on with where it was broken off.
+        """The trial as `python train.py` would have run it, resumed where it was interrupted.
 
         The folder of one that ended before its first checkpoint is begun anew.
         """
         name, _, lr, seed = task
         trainer = make_trainer(common, task)
         out = self.path / name
-        own = {**vars(self.arguments), **ALONE, "optimizer": [name], "lr": lr, "out": str(out)}
-        if trainer.optimizer.full_batch:
-            own["batch_size"] = None
         network = trainer.network
         assert isinstance(network, MultiLayerNet)  # as `make_trainer` builds no other
-        job = Job(argparse.Namespace(**own), self.dataset, network, trainer, Silent(common.epochs))
+        size = None if trainer.optimizer.full_batch else self.options.batch_size
+        options = replace(
+            self.options,
+            **asdict(ComparisonOptions()),
+            optimizer=[name],
+            lr=lr,
+            batch_size=size,
+            out=str(out),
+            json=False,
+        )
+        setup = Setup(
+            options,
+            self.dataset,
+            network,
+            {name: trainer.optimizer},
+            trainer,
+            Silent(common.epochs),
+        )
+        job = Job(setup)
         folder = None
         if out.is_dir() and Checkpoints(out).numbered():
             folder = RunFolder.reopen(out)
-            job.restore(folder)
+            job.restore(Checkpoints(out).latest())
         elif out.is_dir():
             shutil.rmtree(out)
         with suppress(DivergenceError):

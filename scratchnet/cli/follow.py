@@ -1,38 +1,11 @@
-"""A run of the command line that ranks share: the first prints and writes, the others train on."""
+"""What ranks of the command line do together: begin where the first is, and end."""
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 from scratchnet.cli.interrupts import Interrupts
-from scratchnet.cli.train import is_over, make_stopping
 from scratchnet.parallel import MPIGradients
 from scratchnet.training import EarlyStopping, Trainer
-
-
-def follow(arguments: argparse.Namespace, trainer: Trainer, parallel: MPIGradients) -> None:
-    """What all ranks but the first do of a run: the same steps, until the same end.
-
-    Whether to stop is decided in the same places as in `job.Job`, which rank 0 runs. Raises what
-    it does: Interrupted on a signal to any of the ranks, DivergenceError.
-    """
-    stopping = make_stopping(arguments, trainer)
-    if arguments.resume is not None:
-        share_state(parallel, trainer, stopping)
-    elif not arguments.dry_run:
-        parallel.from_first(lambda: None)  # rank 0 makes the folder
-    interrupts = Interrupts(parallel)
-    trainer.on_step = lambda step, loss: interrupts.check()
-    if arguments.dry_run:
-        return
-    with interrupts.watch():
-        if not is_over(arguments, trainer, stopping):
-            for epoch in trainer.run(arguments.epochs - trainer.epochs):
-                if stopping is not None:
-                    stopping.should_stop(epoch)
-                interrupts.check()
-                if is_over(arguments, trainer, stopping):
-                    break
 
 
 def share_state(

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, TextIO
 
 import numpy as np
@@ -13,8 +14,9 @@ from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
 from scratchnet.errors import OutputError
 from scratchnet.inspection.lr_finder import RangeTest
-from scratchnet.networks import MultiLayerNet
+from scratchnet.networks import MultiLayerNet, NetworkOptions
 from scratchnet.optimizers import Optimizer
+from scratchnet.options import options_of
 from scratchnet.runs import to_json
 from scratchnet.schedules import Schedule
 from scratchnet.tables import align
@@ -23,6 +25,8 @@ from scratchnet.training import Epoch, Trainer
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 10
 """How many epochs a sparkline shows."""
+IN_HEADER = {"activation", "dtype", "seed"}
+"""What the header says of every network in its own words."""
 
 
 class Screen:
@@ -53,7 +57,7 @@ class Screen:
         lines = {
             "data": f"{_shown(dataset.name)}: {parts}; {'x'.join(map(str, shape))}, "
             f"{dataset.classes} classes",
-            "network": f"{' '.join([sizes, *_alike(network.activation)])}"
+            "network": f"{' '.join([sizes, *_alike(network.options.activation)])}"
             f"{''.join(f', {text}' for text in _extras(network, trainer))}, "
             f"{network.vector.size:,} parameters, {network.dtype}",
             "optimizer": f"{f',{chr(10)}'.ljust(13).join(map(str, optimizers))}, "
@@ -254,20 +258,21 @@ def _shown(path: str) -> str:
 
 
 def _extras(network: MultiLayerNet, trainer: Trainer) -> list[str]:
-    """What the network and its training have beyond affine layers and activations."""
-    found = {**network.options, "loss": network.loss_name, **network.loss_layer.config()}
-    if getattr(network.loss_layer, "balanced", False):
-        found["class_weight"] = "balanced"
-    found["no gamma"] = network.options["gamma"] is False
-    found["remeasure"] = trainer.remeasure
-    found["augment"] = trainer.augment and trainer.augment.config()
+    """The options of network and training that are not at their defaults, in words."""
+    given = asdict(network.options) | {"remeasure": trainer.remeasure}
+    given["augment"] = trainer.augment and trainer.augment.config()
+    known = options_of(NetworkOptions)
     texts = []
-    for name, value in found.items():
-        values = value if isinstance(value, list) else [value]
-        values = values[:1] if len(set(map(str, values))) == 1 else values
-        if name not in {"labels", "gamma"} and any(values) and value != "softmax":
-            shown = "" if value is True else f" {_amounts(values)}"
-            texts.append(f"{name.replace('_', ' ')}{shown}")
+    for name, value in given.items():
+        default = known[name][0] if name in known else None
+        values = _alike(value) if isinstance(value, list) else [value]
+        if name in IN_HEADER or values == [default] or not any([*values, default]):
+            continue
+        words = name.replace("_", " ")
+        if isinstance(default, bool):
+            texts.append(words if value else f"no {words}")
+        else:
+            texts.append(f"{words} {_amounts(values)}")
     return texts
 
 

@@ -1,30 +1,23 @@
 """One training run of the command line: train, save, stop when asked, go on, and sum up."""
 
-import argparse
-import os
-import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scratchnet import __version__, environment
-from scratchnet.cli.arguments import asked, command
+from scratchnet.cli.folder import describe_asked, shell_path, stem, write_report
+from scratchnet.cli.follow import share_state
 from scratchnet.cli.interrupts import Interrupted, Interrupts
-from scratchnet.cli.screen import Screen
-from scratchnet.data import Dataset
-from scratchnet.errors import DataError
+from scratchnet.cli.options import CommandLine
+from scratchnet.cli.parser import command
+from scratchnet.cli.resume import Resumed
+from scratchnet.cli.setup import Setup
 from scratchnet.inspection import inspect_layers, inspect_predictions
-from scratchnet.networks import MultiLayerNet
-from scratchnet.optimizers import Optimizer
-from scratchnet.parallel import MPIGradients
-from scratchnet.report.page import MissingPlotlyError
 from scratchnet.report.run import run_page
-from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
-from scratchnet.storage.atomic import write_text
+from scratchnet.runs import RunFolder
 from scratchnet.storage.checkpoint import (
     Checkpoints,
-    check_checkpoint,
+    Saved,
     load_weights,
     restore_checkpoint,
     save_weights,
@@ -35,43 +28,33 @@ from scratchnet.training.curves import LossCurve
 SECONDS_BETWEEN_SAVES = 1.0
 SAMPLES_FOR_LAYERS = 500
 """How many training samples the layers are looked at with after each epoch."""
-FREE = frozenset({"epochs", "patience", "save_every", "data_dir", "report"})
-"""The arguments of a run that it may go on with others of: results up to there stay the same."""
 
 
 class Job:
-    """The training that `arguments` ask for, in a folder that can be gone on with at any moment."""
+    """The training that was asked for, in a folder from which it can be resumed at any moment."""
 
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        dataset: Dataset,
-        network: MultiLayerNet,
-        trainer: Trainer,
-        screen: Screen,
-        parallel: MPIGradients | None = None,
-    ) -> None:
-        self.arguments = arguments
-        (self.optimizer,) = arguments.optimizer  # its name
-        self.dataset = dataset
-        self.network = network
-        self.trainer = trainer
-        self.screen = screen
-        self.parallel = parallel
-        self.interrupts = Interrupts(parallel)
-        self.curve = LossCurve(trainer)
-        self.stopping = make_stopping(arguments, trainer)
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.options = setup.options
+        (self.optimizer,) = setup.options.optimizers  # its name
+        self.dataset = setup.dataset
+        self.network = setup.network
+        self.trainer = setup.trainer
+        self.screen = setup.screen
+        self.parallel = setup.parallel
+        self.interrupts = Interrupts(setup.parallel)
+        self.curve = LossCurve(setup.trainer)
+        self.stopping = make_stopping(setup)
         self.seconds_before = 0.0
         self.started = self.saved = time.perf_counter()
-        self.best_saved = 0  # also where a run is gone on with: it may have ended before saving it
+        self.best_saved = 0  # also where a run is resumed: it may have ended before saving it
 
-    def restore(self, folder: RunFolder) -> None:
-        """Put everything where the latest checkpoint in the folder left off; says what differs."""
-        path, header, passed_over = Checkpoints(folder.path).latest()
-        override = self.arguments.override
-        notes = restore_checkpoint(path, self.trainer, self.stopping, override=override)
-        self.seconds_before = header["run"]["seconds"]
-        for text in (*passed_over, *notes):
+    def restore(self, saved: Saved) -> None:
+        """Put everything where the checkpoint left off; says what differs."""
+        override = self.options.override
+        notes = restore_checkpoint(saved, self.trainer, self.stopping, override=override)
+        self.seconds_before = saved.header["run"]["seconds"]
+        for text in (*saved.passed_over, *notes):
             self.screen.note(text)
 
     def run(self, folder: RunFolder | None) -> None:
@@ -83,7 +66,7 @@ class Job:
         if not new:
             self.checkpoints.clear_strays()
         if self._is_over() and self._has_results(folder):
-            flag = "--epochs" if self.trainer.epochs >= self.arguments.epochs else "--patience"
+            flag = "--epochs" if self.trainer.epochs >= self.options.epochs else "--patience"
             if not (folder.path / "report.html").exists():
                 self._write_report(folder)
             self.screen.finished(str(folder.path), folder.read_results(), flag)
@@ -94,7 +77,7 @@ class Job:
                 folder.rewrite_history(self.trainer.history, self.trainer.steps)
             folder.write_config(
                 describe_asked(
-                    self.arguments,
+                    self.options,
                     {self.optimizer: self.trainer.optimizer},
                     self.dataset,
                     self.network,
@@ -115,11 +98,11 @@ class Job:
 
         def page() -> str:
             network = load_weights(folder.path / "weights.npz")
-            asked_for = command(self.arguments, self.trainer.ranks)
+            asked_for = command(self.options, self.trainer.ranks)
             return run_page(folder, network, self.dataset, asked_for)
 
-        again = f", then --resume {typed(folder.path)} writes it"
-        return write_report(folder, page, self.arguments, self.screen, again)
+        later = f", then --resume {shell_path(folder.path)} writes it"
+        return write_report(folder, page, self.options, self.screen, later)
 
     def _begin_folder(self) -> RunFolder:
         """A new folder; where there is none to be had all ranks raise why."""
@@ -130,7 +113,7 @@ class Job:
         return made[0]
 
     def _new_folder(self) -> RunFolder:
-        return RunFolder(self.arguments.out, f"{stem(self.dataset.name)}-{self.optimizer}")
+        return RunFolder(self.options.out, f"{stem(self.dataset.name)}-{self.optimizer}")
 
     def _has_results(self, folder: RunFolder) -> bool:
         """Whether the results are those of where training is, and not of an earlier end."""
@@ -138,16 +121,16 @@ class Job:
         return (found.get("epochs"), found.get("steps")) == (trainer.epochs, trainer.steps)
 
     def _is_over(self) -> bool:
-        return is_over(self.arguments, self.trainer, self.stopping)
+        return is_over(self.options, self.trainer, self.stopping)
 
     def _train(self) -> None:
         """The epochs that are left, saved as they go; what was done is kept however it ends."""
         self.trainer.on_step = self._after_step
         try:
-            total = self.arguments.epochs * len(self.trainer.batches)
+            total = self.options.epochs * len(self.trainer.batches)
             with self.screen.bar("batch", total, self.trainer.steps):
                 if not self._is_over():
-                    for epoch in self.trainer.run(self.arguments.epochs - self.trainer.epochs):
+                    for epoch in self.trainer.run(self.options.epochs - self.trainer.epochs):
                         self._after_epoch(epoch)
                         if self._is_over():
                             break
@@ -157,9 +140,9 @@ class Job:
             number = error.number if isinstance(error, Interrupted) else 2
             raise Interrupted(
                 number,
-                f"interrupted after step {self.trainer.steps}; go on with "
+                f"interrupted after step {self.trainer.steps}; resume with "
                 f"{'--parallel mpi ' * (self.parallel is not None)}--resume "
-                f"{typed(self.folder.path)}",
+                f"{shell_path(self.folder.path)}",
             ) from None
         finally:
             self.trainer.on_step = None
@@ -169,7 +152,7 @@ class Job:
     def _after_step(self, step: int, loss: float) -> None:
         self.curve.add(step, loss)
         self.screen.advance(loss)
-        every = self.arguments.save_every
+        every = self.options.save_every
         if every is not None and step % every == 0:
             self._save()
         self.interrupts.check()
@@ -181,14 +164,14 @@ class Job:
         if self.stopping is not None:
             self.stopping.should_stop(epoch)
         due = time.perf_counter() - self.saved >= SECONDS_BETWEEN_SAVES
-        if due and self.arguments.save_every is None:
+        if due and self.options.save_every is None:
             self._save()
         self.interrupts.check()
 
     def _save(self) -> None:
         """Save where training is, and the best weights where there are better ones than saved."""
         self.folder.steps.add(self.curve.take())
-        run = {"arguments": asked(self.arguments), "seconds": self._seconds()}
+        run = {"arguments": self.options.asked(), "seconds": self._seconds()}
         self.checkpoints.save(self.trainer, self.stopping, run)
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
             best = self.network.copy()
@@ -204,7 +187,7 @@ class Job:
         """Weights and results on disk, of the best epoch where --patience asked for it."""
         seconds = self._seconds()
         kept = self.folder.rows[-1]
-        if self.stopping is not None and self.arguments.patience is not None:
+        if self.stopping is not None and self.options.patience is not None:
             self.stopping.restore_best()
             kept = self.folder.rows[self.stopping.best_epoch - 1]
         results = self._results(kept, seconds)
@@ -235,112 +218,70 @@ class Job:
             "seconds": seconds,
             "samples_per_second": len(trainer.train) * trainer.epochs / training_seconds,
             "parameters": trainer.network.vector.size,
-            "seed": self.arguments.seed,
+            "seed": self.options.seed,
             "test": inspect_predictions(self.network, self.dataset.test, self.dataset.classes),
         }
 
 
-def make_stopping(arguments: argparse.Namespace, trainer: Trainer) -> EarlyStopping | None:
+def make_stopping(setup: Setup) -> EarlyStopping | None:
     """What keeps the best weights, and stops early if asked to; None without validation samples."""
-    if trainer.validation is None:
+    if setup.trainer.validation is None:
         return None
-    return EarlyStopping(trainer.network, arguments.patience, arguments.monitor)
+    return EarlyStopping(setup.network, setup.options.patience, setup.options.monitor)
 
 
-def is_over(
-    arguments: argparse.Namespace, trainer: Trainer, stopping: EarlyStopping | None
-) -> bool:
+def is_over(options: CommandLine, trainer: Trainer, stopping: EarlyStopping | None) -> bool:
     """Whether training has come to its end, by the number of epochs or for want of a better one."""
     done = trainer.epochs
     stopped = stopping is not None and done > 0 and stopping.is_over(done)
-    return stopped or done >= arguments.epochs
+    return stopped or done >= options.epochs
 
 
-def describe_asked(
-    arguments: argparse.Namespace,
-    optimizers: Mapping[str, Optimizer],
-    dataset: Dataset | None = None,
-    network: MultiLayerNet | None = None,
-    ranks: int = 1,
-) -> dict[str, Any]:
-    """`config.json`: everything needed to do the same again, and to know whether it is the same."""
-    found: dict[str, Any] = {
-        "scratchnet": __version__,
-        "arguments": asked(arguments),
-        "optimizers": [{"name": name, **each.config()} for name, each in optimizers.items()],
-    }
-    if len(optimizers) == 1:
-        (found["optimizer"],) = found.pop("optimizers")
-    if network is not None:
-        found["network"] = network.config()
-    if dataset is not None:
-        name, classes = dataset.name, dataset.classes
-        found["data"] = {"name": name, "sha256": dataset.digest, "classes": classes}
-    return {**found, "environment": {**environment.describe(), "ranks": ranks}}
+def follow(setup: Setup) -> None:
+    """What all ranks but the first do of a run: the same steps, until the same end.
 
-
-def write_report(
-    folder: OutputFolder,
-    page: Callable[[], str],
-    arguments: argparse.Namespace,
-    screen: Screen,
-    again: str = "",
-) -> Path:
-    """Write `page()` as report.html, if there is to be one; returns what there is to look at.
-
-    Without plotly a note says so, and how to come to the page afterwards, `again`.
+    Whether to stop is decided in the same places as in `Job`, which rank 0 runs. Raises what
+    it does: Interrupted on a signal to any of the ranks, DivergenceError.
     """
-    place = folder.path / "report.html"
-    if not arguments.report:
-        return folder.path
-    try:
-        write_text(place, page())
-    except MissingPlotlyError as error:
-        screen.note(f"{error}{again}")
-        return folder.path
-    return place
+    options, trainer, parallel = setup.options, setup.trainer, setup.parallel
+    assert parallel is not None
+    stopping = make_stopping(setup)
+    if options.resume is not None:
+        share_state(parallel, trainer, stopping)
+    elif not options.dry_run:
+        parallel.from_first(lambda: None)  # rank 0 makes the folder
+    interrupts = Interrupts(parallel)
+    trainer.on_step = lambda step, loss: interrupts.check()
+    if options.dry_run:
+        return
+    with interrupts.watch():
+        if not is_over(options, trainer, stopping):
+            for epoch in trainer.run(options.epochs - trainer.epochs):
+                if stopping is not None:
+                    stopping.should_stop(epoch)
+                interrupts.check()
+                if is_over(options, trainer, stopping):
+                    break
 
 
-def find_run(where: str | None) -> Path:
-    """The folder of the run to go on with: `where`, or for None the latest in runs/.
-
-    Raises DataError, listing the runs there are, where there is no checkpoint, and for a file that
-    says what it is.
-    """
-    found = [path for path in RUNS.glob("*") if _can_go_on(path)]
-    if where is None and found:
-        return max(found, key=lambda path: max(p.stat().st_mtime for p in path.iterdir()))
-    if where is not None and _can_go_on(Path(where)):
-        return Path(where)
-    if where is not None and os.path.isfile(where):
-        check_checkpoint(where)
-        raise DataError(
-            f"{where!r} is one checkpoint; --resume takes the folder of the run, "
-            f"{os.path.dirname(where) or '.'!r}"
-        )
-    runs = ", ".join(sorted(str(path) for path in found)) or "none"
-    raise DataError(
-        f"--resume needs a run with a checkpoint, there is none in {where or str(RUNS)!r}; "
-        f"runs that can be gone on with: {runs}"
-    )
-
-
-def is_comparison(path: Path) -> bool:
-    """Whether the folder is that of a comparison."""
-    return (path / ComparisonFolder.table[0]).is_file() and (path / "config.json").is_file()
-
-
-def typed(path: Path) -> str:
-    """The path as one would type it in a shell, on one line."""
-    text = f"./{path}" if str(path).startswith("-") else str(path)
-    return shlex.quote(text) if text.isprintable() else repr(text)
-
-
-def stem(name: str) -> str:
-    """The name of a data set, of which there may be only a path, as a part of another path."""
-    last = os.path.basename(os.path.normpath(name)).removesuffix(".npz")
-    return last.strip(".") or "data"
-
-
-def _can_go_on(path: Path) -> bool:
-    return path.is_dir() and (is_comparison(path) or bool(Checkpoints(path).numbered()))
+def train(setup: Setup, resumed: Resumed | None) -> None:
+    """The main job: train, evaluate, write; on other ranks than the first, train along."""
+    if setup.parallel is not None and setup.parallel.rank > 0:
+        follow(setup)
+        return
+    job = Job(setup)
+    saved = None if resumed is None else resumed.checkpoint
+    if saved is not None and setup.parallel is not None:
+        share_state(setup.parallel, setup.trainer, job.stopping, lambda: job.restore(saved))
+    elif saved is not None:
+        job.restore(saved)
+    setup.screen.header(setup.dataset, setup.trainer, setup.network, [setup.trainer.optimizer])
+    folder = None
+    if resumed is not None:
+        assert isinstance(resumed.folder, RunFolder)
+        folder = resumed.folder
+        setup.screen.going_on(str(folder.path), setup.trainer)
+    if setup.options.dry_run:
+        setup.screen.plan()
+    else:
+        job.run(folder)

@@ -19,7 +19,6 @@ import numpy as np
 from scratchnet.checks import (
     Range,
     check_above_zero,
-    check_in_range,
     check_integer,
     check_not_negative,
     check_share,
@@ -75,7 +74,7 @@ class Rotate(Distortion):
     degrees: float
 
     def __post_init__(self) -> None:
-        check_in_range("rotate", self.degrees, Range(at_least=0, at_most=180))
+        Range(at_least=0, at_most=180).check("rotate", self.degrees)
 
     def matrix(self, n: int, rng: np.random.Generator) -> Array:
         """[[cos, sin], [-sin, cos]] of each angle (n, 2, 2)."""
@@ -153,7 +152,7 @@ class Erase(Distortion):
     probability: float
 
     def __post_init__(self) -> None:
-        check_in_range("erase", self.probability, Range(at_least=0, at_most=1))
+        Range(at_least=0, at_most=1).check("erase", self.probability)
 
     def blank(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Array:
         """The pixels (n, H, W) of a rectangle in some of the images."""

@@ -23,7 +23,6 @@ from scratchnet.checks import (
     Range,
     check_above_zero,
     check_dtype,
-    check_in_range,
     check_integer,
     check_word,
 )
@@ -399,12 +398,12 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         check_word("solver", self.solver, SOLVERS)
         check_word("learning_rate", self.learning_rate, LEARNING_RATES)
         check_above_zero("learning_rate_init", self.learning_rate_init)
-        check_in_range("alpha", self.alpha, Range(at_least=0))
-        check_in_range("tol", self.tol, Range(at_least=0))
+        Range(at_least=0).check("alpha", self.alpha)
+        Range(at_least=0).check("tol", self.tol)
         if self.n_iter_no_change != np.inf:
             check_integer("n_iter_no_change", self.n_iter_no_change, 1)
         if self.early_stopping:
-            check_in_range("validation_fraction", self.validation_fraction, Range(above=0, below=1))
+            Range(above=0, below=1).check("validation_fraction", self.validation_fraction)
 
     def _begin(self, samples: Samples) -> None:
         """Make the network and the optimizer, and forget what an earlier fit had learnt."""
@@ -508,7 +507,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self._follow_arguments()
         # As many updates in an epoch as without the merging of equal samples.
         batch_size = max(1, round(batch_size * len(samples) / n))
-        self._network.weight_decay = self.alpha / n
+        self._network.l2 = self.alpha / n
         if self._minimizes() and self.optimizer is None:
             self._optimizer = self._make_optimizer()  # as max_iter, tol and max_fun are now
         with warnings.catch_warnings():  # bytes are taken as they are, as scikit-learn takes them

@@ -8,12 +8,14 @@ from scratchnet.networks.multi_layer import (
     layer_sizes,
 )
 from scratchnet.networks.network import EVALUATION_ROWS, Network, hint_at_scale
+from scratchnet.networks.options import NetworkOptions
 
 __all__ = [
     "EVALUATION_ROWS",
     "NETWORKS",
     "MultiLayerNet",
     "Network",
+    "NetworkOptions",
     "TwoLayerNet",
     "count_weights",
     "hint_at_scale",

@@ -1,59 +1,58 @@
-"""`MultiLayerNet` and the book's `TwoLayerNet`: the networks that options describe."""
+"""`MultiLayerNet` and the book's `TwoLayerNet`: networks that options describe."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from scratchnet.checks import check_dtype, check_integer
+from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
-from scratchnet.initializers import Initializer
-from scratchnet.layers import (
-    ACTIVATIONS,
-    LOSSES,
-    NORMALIZATIONS,
-    Affine,
-    Dropout,
-    GaussianNoise,
-    Layer,
-    Loss,
-    SoftmaxWithLoss,
-    Standardize,
-)
+from scratchnet.layers import LOSSES, Affine, Layer, Loss, SoftmaxWithLoss
 from scratchnet.networks.network import Network
+from scratchnet.networks.options import HIDDEN, INPUT, NetworkOptions, Unit
+from scratchnet.options import make_options, options_of, show_options
 from scratchnet.randomness import generator
-from scratchnet.registry import canonical, pick
+from scratchnet.registry import pick
+
+POSITIONAL = ("activation", "initializer", "l2", "seed", "dtype")
+"""The options that may be given by position, in this order."""
 
 
 class MultiLayerNet(Network):
     """Affine layers with an activation after each but the last: x - Affine - f - ... - Affine.
 
     `input_size` values a row, one hidden layer for each of `hidden_sizes` (none is allowed: a
-    linear classifier), `output_size` classes. `activation` is a name of ACTIVATIONS,
-    `initializer` a name of INITIALIZERS or the standard deviation of normal weights; biases start
-    at 0. Layer k draws from a stream of its own of `seed`.
+    linear classifier), `output_size` classes. Biases start at 0; layer k draws its weights from a
+    stream of its own of `seed`. `options` are the fields of `NetworkOptions`; the first five may be
+    given by position:
 
-    What follows is off by default. A hidden layer is Affine, BatchNorm or LayerNorm, GaussianNoise,
-    activation, Dropout, in this order, and the input may be standardized and disturbed before the
-    first; nothing disturbs the logits. `gamma=False` leaves the learnt scale out of normalization:
-    behind it noise would be of no use against a network that can scale everything else up.
-    `activation`, `noise` (standard deviation) and `dropout`
-    (rate) are one value for all hidden layers or a list with one for each; `input_noise` and
-    `input_dropout` are those of the input. `max_norm` limits the weights into each hidden unit.
-    `standardize` is "features" or "all" (see Standardize). `loss` is a name of LOSSES and `labels`
-    what its targets look like; `label_smoothing` and `class_weight` are options of "softmax". Any
-    other order is a list of layers given to `Network`.
+    - `activation`: a name of ACTIVATIONS, or a list with one for each hidden layer;
+    - `initializer`: a name of INITIALIZERS, or the standard deviation of normal weights;
+    - `l2`: strength of the L2 penalty on the weights, >= 0;
+    - `seed`: of all randomness, an integer >= 0; `dtype`: float32 or float64;
+    - `batch_norm` or `layer_norm`: normalize before each activation; `gamma=False` leaves the
+      learnt scale out, behind which noise would be of no use;
+    - `noise` (standard deviation) and `dropout` (rate): one value or one for each hidden layer;
+      `input_noise` and `input_dropout` are those of the input;
+    - `max_norm`: limits the weights into each hidden unit; `standardize`: "features" or "all";
+    - `loss`: a name of LOSSES; `labels`: the form of its targets; `label_smoothing` and
+      `class_weight`: options of "softmax".
+
+    A hidden layer is Affine, BatchNorm or LayerNorm, GaussianNoise, activation, Dropout, in this
+    order; nothing disturbs the logits. Any other order is a list of layers given to `Network`.
 
     >>> network = MultiLayerNet(784, [100, 100], 10)
     >>> list(network.params)
     ['W1', 'W2', 'W3', 'b1', 'b2', 'b3']
 
-    Raises ParameterError, naming the argument, for an option out of its range.
+    Raises ParameterError, naming the argument, for an option out of its range, TypeError for an
+    unknown one.
     """
 
     def __init__(
@@ -61,136 +60,131 @@ class MultiLayerNet(Network):
         input_size: int,
         hidden_sizes: Sequence[int] | int,
         output_size: int,
-        activation: str | Sequence[str] = "relu",
-        initializer: str | float | Initializer = "he",
-        weight_decay: float = 0.0,
-        seed: int = 0,
-        dtype: npt.DTypeLike = "float32",
-        *,
-        batch_norm: bool = False,
-        layer_norm: bool = False,
-        gamma: bool = True,
-        noise: float | Sequence[float] = 0.0,
-        dropout: float | Sequence[float] = 0.0,
-        input_noise: float = 0.0,
-        input_dropout: float = 0.0,
-        max_norm: float | None = None,
-        standardize: str | None = None,
-        loss: str = "softmax",
-        labels: str = "integer",
-        label_smoothing: float = 0.0,
-        class_weight: Sequence[float] | str | None = None,
+        *positional: Any,
+        **options: Any,
     ) -> None:
-        sizes = layer_sizes(input_size, hidden_sizes, output_size)
-        if batch_norm and layer_norm:
-            raise ParameterError("batch_norm and layer_norm cannot both be on; choose one")
-        normalize = "batch" if batch_norm else "layer" if layer_norm else None
-        hidden = len(sizes) - 2
-        activations = one_each("activation", activation, hidden)
-        noises, dropouts = one_each("noise", noise, hidden), one_each("dropout", dropout, hidden)
-        dtype = check_dtype(dtype)
-
-        layers: list[Layer] = []
-        if standardize is not None:
-            layers.append(Standardize(sizes[0], standardize, dtype=dtype))
-        # Layers that draw random numbers are made even where they draw none, which checks the
-        # value, and left out.
-        rng = generator(seed, "noise")
-        layers += [GaussianNoise(input_noise, rng), Dropout(input_dropout, rng)]
-        for k, (n_in, n_out) in enumerate(pairwise(sizes)):
-            inner = k < hidden
-            layers.append(
-                Affine(
-                    n_in,
-                    n_out,
-                    initializer=initializer,
-                    rng=generator(seed, "initialize", k),
-                    dtype=dtype,
-                    bias=not (inner and batch_norm),
-                    max_norm=max_norm if inner else None,
-                )
-            )
-            if not inner:
-                break
-            if normalize is not None:
-                layers.append(NORMALIZATIONS[normalize](n_out, scale=gamma, dtype=dtype))
-            layers += [GaussianNoise(noises[k], rng)]
-            layers += [pick(ACTIVATIONS, activations[k], "activation")()]
-            layers += [Dropout(dropouts[k], rng)]
+        self.sizes = layer_sizes(input_size, hidden_sizes, output_size)
+        given = _new_words(_named(positional, options))
+        self.options = _for_each_layer(make_options(NetworkOptions, given), len(self.sizes) - 2)
         super().__init__(
-            [layer for layer in layers if not is_off(layer)],
-            make_loss(loss, labels, label_smoothing, class_weight),
-            weight_decay=weight_decay,
-            dtype=dtype,
+            _stack(self.sizes, self.options),
+            _loss(self.options),
+            l2=self.options.l2,
+            dtype=self.options.dtype,
         )
-        self.sizes = sizes
-        self.activation = [canonical(ACTIVATIONS, name, "activation") for name in activations]
-        self.initializer = initializer
-        self.seed = check_integer("seed", seed, 0)
-        self.loss_name = canonical(LOSSES, loss, "loss")
-        self.options = {
-            "batch_norm": batch_norm,
-            "layer_norm": layer_norm,
-            "gamma": gamma,
-            "noise": noises,
-            "dropout": dropouts,
-            "input_noise": input_noise,
-            "input_dropout": input_dropout,
-            "max_norm": max_norm,
-            "standardize": standardize,
-        }
 
     def config(self) -> dict[str, Any]:
         """The arguments that make a network like this one, as JSON can hold them."""
-        loss = self.loss_layer.config()
+        # A function cannot be written down; the weights it drew are saved in any case.
+        written = {"initializer": "he"} if callable(self.options.initializer) else {}
         return {
             "kind": "multi-layer",
             "input_size": self.sizes[0],
             "hidden_sizes": list(self.sizes[1:-1]),
             "output_size": self.sizes[-1],
-            "activation": self.activation,
-            # A function cannot be written down; the weights it drew are saved in any case.
-            "initializer": "he" if callable(self.initializer) else self.initializer,
-            "weight_decay": self.weight_decay,
-            "seed": self.seed,
-            "dtype": self.dtype,
-            **self.options,
-            "loss": self.loss_name,
-            "labels": loss["labels"],
-            "label_smoothing": loss.get("label_smoothing", 0.0),
-            "class_weight": loss.get("class_weight"),
+            **asdict(self.options),
+            **written,
+            **self.loss_layer.config(),  # class weights as they were measured
         }
 
 
 class TwoLayerNet(MultiLayerNet):
     """The book's first network: Affine, an activation, Affine, and softmax with cross-entropy.
 
-    `MultiLayerNet` with a single hidden layer of `hidden_size` units; `options` are its others.
+    `MultiLayerNet` with a single hidden layer of `hidden_size` units, and its options.
     """
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        activation: str = "relu",
-        initializer: str | float | Initializer = "he",
-        weight_decay: float = 0.0,
-        seed: int = 0,
-        dtype: npt.DTypeLike = "float32",
-        **options: Any,
+        self, input_size: int, hidden_size: int, output_size: int, *positional: Any, **options: Any
     ) -> None:
-        super().__init__(
-            input_size,
-            [check_integer("hidden_size", hidden_size, 1)],
-            output_size,
-            activation,
-            initializer,
-            weight_decay,
-            seed,
-            dtype,
-            **options,
+        hidden = [check_integer("hidden_size", hidden_size, 1)]
+        super().__init__(input_size, hidden, output_size, *positional, **options)
+
+
+for _kind in (MultiLayerNet, TwoLayerNet):
+    show_options(_kind, NetworkOptions, positional=POSITIONAL)
+
+
+def _named(positional: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options by name; raises TypeError for too many by position, or one given twice."""
+    if len(positional) > len(POSITIONAL):
+        raise TypeError(
+            f"a network takes {len(POSITIONAL)} options by position, {', '.join(POSITIONAL)}, "
+            f"got {len(positional)}; give the others by name"
         )
+    named = dict(zip(POSITIONAL, positional, strict=False))
+    twice = next((name for name in named if name in options), None)
+    if twice is not None:
+        raise TypeError(f"the option {twice!r} came twice, by position and by name; keep one")
+    return {**named, **options}
+
+
+def _new_words(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with `weight_decay` read as `l2`; the old word works until version 0.3."""
+    if "weight_decay" not in options:
+        return dict(options)
+    if "l2" in options:
+        raise TypeError("weight_decay is the old name of l2; give l2 alone")
+    warnings.warn(
+        "weight_decay of a network is now l2; weight_decay is an option of optimizers",
+        FutureWarning,
+        stacklevel=3,
+    )
+    return {("l2" if name == "weight_decay" else name): value for name, value in options.items()}
+
+
+def _for_each_layer(options: NetworkOptions, hidden: int) -> NetworkOptions:
+    """The same options, those that each layer has its own of as lists."""
+    each: dict[str, Any] = {
+        name: one_each(name, getattr(options, name), hidden)
+        for name, (_, about) in options_of(NetworkOptions).items()
+        if about.each
+    }
+    return replace(options, **each)
+
+
+def _stack(sizes: Sequence[int], options: NetworkOptions) -> list[Layer]:
+    """The layers that the options ask for, from the input to the logits."""
+    rng = generator(options.seed, "noise")
+    layers = _placed(INPUT, 0, options, Unit(sizes[0], rng, options.dtype, options.gamma))
+    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
+        inner = k < len(sizes) - 2
+        affine = Affine(
+            n_in,
+            n_out,
+            initializer=options.initializer,
+            rng=generator(options.seed, "initialize", k),
+            dtype=options.dtype,
+            bias=not (inner and options.batch_norm),
+            max_norm=options.max_norm if inner else None,
+        )
+        layers.append(affine)
+        if inner:
+            layers += _placed(HIDDEN, k, options, Unit(n_out, rng, options.dtype, options.gamma))
+    return layers
+
+
+def _placed(place: str, k: int, options: NetworkOptions, unit: Unit) -> list[Layer]:
+    """The layers of one place, of the k-th hidden layer, in the order of the fields."""
+    layers: list[Layer] = []
+    for name, (_, about) in options_of(NetworkOptions).items():
+        if about.place == place and about.make is not None:
+            value = getattr(options, name)
+            own = value[k] if about.each else value
+            layers += [about.make(own, unit)] if own else []
+    return layers
+
+
+def _loss(options: NetworkOptions) -> Loss:
+    """The loss that the options ask for; raises ParameterError for an option it does not have."""
+    kind = pick(LOSSES, options.loss, "loss")
+    smoothing, weight = options.label_smoothing, options.class_weight
+    if kind is SoftmaxWithLoss:
+        return SoftmaxWithLoss(options.labels, label_smoothing=smoothing, class_weight=weight)
+    if smoothing or weight is not None:
+        name = "label_smoothing" if smoothing else "class_weight"
+        raise ParameterError(f"{name} is an option of the loss softmax, not of {options.loss}")
+    return kind(options.labels)
 
 
 def one_each(name: str, value: Any, n: int) -> list[Any]:
@@ -207,32 +201,6 @@ def one_each(name: str, value: Any, n: int) -> list[Any]:
             f"got {len(values)}: {value!r}"
         )
     return values
-
-
-def is_off(layer: Layer) -> bool:
-    """Whether it is a layer that disturbs training by an amount of 0."""
-    return (isinstance(layer, Dropout) and not layer.rate) or (
-        isinstance(layer, GaussianNoise) and not layer.std
-    )
-
-
-def make_loss(
-    name: str,
-    labels: str = "integer",
-    label_smoothing: float = 0.0,
-    class_weight: Sequence[float] | str | None = None,
-) -> Loss:
-    """The loss of that name, for targets as `labels` says; raises ParameterError."""
-    kind = pick(LOSSES, name, "loss")
-    if kind is SoftmaxWithLoss:
-        return SoftmaxWithLoss(labels, label_smoothing=label_smoothing, class_weight=class_weight)
-    for option, given in (
-        ("label_smoothing", bool(label_smoothing)),
-        ("class_weight", class_weight is not None),
-    ):
-        if given:
-            raise ParameterError(f"{option} is an option of the loss softmax, not of {name}")
-    return kind(labels)
 
 
 def layer_sizes(

@@ -34,8 +34,8 @@ class Network:
     "W2", "b2" of the next. Writing to one is writing to the other. `statistics` are what layers
     have measured instead of learnt, as "running_mean1", and `state_vector` is `vector` and these.
 
-    L2: the loss has weight_decay / 2 times the sum of all squared weights added to it, biases
-    spared, and the gradient has its derivative, weight_decay * W.
+    L2: the loss has l2 / 2 times the sum of all squared weights added to it, biases
+    spared, and the gradient has its derivative, l2 * W.
 
     Raises ParameterError for an option out of its range, ShapeError where layers do not fit.
     """
@@ -45,12 +45,12 @@ class Network:
         layers: Sequence[Layer],
         loss: Loss | None = None,
         *,
-        weight_decay: float = 0.0,
+        l2: float = 0.0,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         self.layers = tuple(layers)
         self.loss_layer = SoftmaxWithLoss() if loss is None else loss
-        self.weight_decay = check_not_negative("weight_decay", weight_decay)
+        self.l2 = check_not_negative("l2", l2)
         self.dtype = check_dtype(dtype)
         self.input_size, self.output_sizes = _sizes(self.layers)
         if isinstance(self.layers[-1], Dropout):
@@ -150,11 +150,11 @@ class Network:
         return correct / len(x)
 
     def penalty(self) -> float:
-        """weight_decay / 2 times the sum of all squared weights."""
-        if not self.weight_decay:
+        """l2 / 2 times the sum of all squared weights."""
+        if not self.l2:
             return 0.0
         w = self.vector[: self.n_weights]
-        return 0.5 * self.weight_decay * float(np.dot(w, w))
+        return 0.5 * self.l2 * float(np.dot(w, w))
 
     def summary(self) -> str:
         """A table of the layers: name, output shape, number of parameters, and their total."""
@@ -192,9 +192,9 @@ class Network:
         for layer in reversed(self.layers[self._lowest + 1 :]):
             dout = layer.backward(dout)
         self.layers[self._lowest].param_grads(dout)
-        if self.weight_decay:
+        if self.l2:
             weights = slice(self.n_weights)
-            self.gradient_vector[weights] += share * self.weight_decay * self.vector[weights]
+            self.gradient_vector[weights] += share * self.l2 * self.vector[weights]
 
     def set_rng(self, rng: np.random.Generator) -> None:
         """Let layers that draw random numbers in training take the next ones from `rng`."""

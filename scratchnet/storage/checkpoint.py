@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -134,13 +134,15 @@ def save_checkpoint(
 
 
 def restore_checkpoint(
-    path: str | Path,
+    path: "str | Path | Saved",
     trainer: Training,
     stopping: Stateful | None = None,
     *,
     override: bool = False,
 ) -> list[str]:
     """Put `trainer`, made with the same options and data, where the checkpoint left off.
+
+    `path` is that of the file, or what `Checkpoints.latest` has read.
 
     Returns a line for each thing that is not as it was: overridden settings, and versions and
     machine, which may change the last bits of results. Another kind of optimizer or schedule
@@ -149,7 +151,10 @@ def restore_checkpoint(
     Raises DataError where the file is missing, damaged or of another network, ParameterError where
     an option or the data are others than it was saved with, unless `override`.
     """
-    arrays, header = _read(path, (CHECKPOINT,))
+    if isinstance(path, Saved):
+        path, header, _, arrays = path
+    else:
+        arrays, header = _read(path, (CHECKPOINT,))
     try:
         before, now = header["settings"], trainer.settings()
         changed = _differences(before, now)
@@ -198,6 +203,16 @@ def state_digest(path: str | Path) -> str:
         raise _unfit(path, error) from error
 
 
+class Saved(NamedTuple):
+    """A checkpoint that was read."""
+
+    path: Path
+    header: dict[str, Any]
+    passed_over: list[str]
+    """Why later ones were passed over."""
+    arrays: dict[str, Array]
+
+
 class Checkpoints:
     """The checkpoints in the folder of a run: numbered by step the last KEPT, and the best.
 
@@ -236,20 +251,20 @@ class Checkpoints:
             with suppress(OSError):
                 other.unlink()
 
-    def latest(self) -> tuple[Path, dict[str, Any], list[str]]:
-        """The latest checkpoint that can be read, its header, and why later ones were passed over.
+    def latest(self) -> Saved:
+        """The latest checkpoint that can be read, and why later ones were passed over.
 
         Raises DataError where there is none; nothing is deleted.
         """
         reasons: list[str] = []
         for path in reversed(self.numbered()):
             try:
-                header = _read(path, (CHECKPOINT,))[1]
+                arrays, header = _read(path, (CHECKPOINT,))
             except DataError as error:
                 reasons.append(str(error))
             else:
                 back = f"going back to the one before, {path.name!r}"
-                return path, header, [f"{reason}; {back}" for reason in reasons]
+                return Saved(path, header, [f"{r}; {back}" for r in reasons], arrays)
         why = f": {reasons[0]}; nothing was deleted, start anew" if reasons else ""
         raise DataError(f"there is no checkpoint that can be read in {str(self.folder)!r}{why}")
 
@@ -376,6 +391,8 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
 def build_network(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:
     """The network that `config` describes, if `n_values`, what the file holds, can be enough."""
     options = dict(config)
+    if "weight_decay" in options:  # its name in files of version 0.1
+        options["l2"] = options.pop("weight_decay")
     kind = pick(NETWORKS, options.pop("kind"), "network")
     sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
     needed = count_weights(sizes)

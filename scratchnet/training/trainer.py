@@ -207,7 +207,7 @@ class Trainer:
                 **self.settings(),
                 "layers": [_options(layer) for layer in network.layers],
                 "loss": repr(network.loss_layer),
-                "weight_decay": network.weight_decay,
+                "l2": network.l2,
                 "dtype": network.dtype,
                 "starting weights": fingerprint(network.state_vector),
                 "version of NumPy": about["numpy"],

@@ -123,7 +123,7 @@ CALLS: list[tuple[int, Callable[[], object], type[ScratchnetError], str]] = [
     (48, lambda: AdaGrad(eps=0), ParameterError, "eps must be a finite number > 0, got 0"),
     (48, lambda: SGD(lr="fast"), ParameterError, "lr must be a finite number > 0, got 'fast'"),
     (48, lambda: SGD(True), ParameterError, "lr must be a finite number > 0, got True"),
-    (48, lambda: net(weight_decay=-1), ParameterError, "weight_decay must .*>= 0, got -1"),
+    (48, lambda: net(l2=-1), ParameterError, "l2 must .*>= 0, got -1"),
     (48, lambda: net(initializer=-0.1), ParameterError, "std must be .*>= 0, got -0.1"),
     (48, lambda: Trainer(net(), (GOOD, RIGHT), batch_size=0), ParameterError,
      "batch_size must be .* got 0"),

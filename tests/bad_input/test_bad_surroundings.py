@@ -63,7 +63,7 @@ def test_no_memory_is_one_line_with_what_to_do(monkeypatch, capsys):
     def refuse(*args: object, **options: object) -> None:
         np.empty(2**50, dtype=np.float64)
 
-    monkeypatch.setattr("scratchnet.cli.entry.load", refuse)
+    monkeypatch.setattr("scratchnet.cli.setup.load", refuse)
     assert run([]) == 2
     error = capsys.readouterr().err
     assert re.fullmatch(

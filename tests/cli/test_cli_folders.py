@@ -14,7 +14,7 @@ from command_line import FILES, ROOT, files_in, results, train, weights
 
 import scratchnet
 from scratchnet import cli, load
-from scratchnet.cli.arguments import make_parser
+from scratchnet.cli.parser import make_parser
 from scratchnet.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -36,7 +36,7 @@ def test_ctrl_c_is_one_line_exit_130_and_the_history_is_whole(bars):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.fullmatch(r"train\.py: interrupted after step \d+; go on with --resume new\n", err)
+    assert re.fullmatch(r"train\.py: interrupted after step \d+; resume with --resume new\n", err)
     rows = json.loads(Path("new/history.json").read_text(encoding="utf-8"))
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert len(rows) >= 3
@@ -58,7 +58,7 @@ def test_ctrl_c_is_one_line_exit_130_and_the_history_is_whole(bars):
 def test_the_line_of_an_interrupt_can_be_typed_again(out, shown, bars, monkeypatch, capsys):
     interrupt_at(monkeypatch, 5)
     assert cli.main(["--dataset", bars, f"--out={out}", "-q"]) == 130
-    line = f"train.py: interrupted after step 5; go on with --resume {shown}\n"
+    line = f"train.py: interrupted after step 5; resume with --resume {shown}\n"
     assert capsys.readouterr().err == line
     if "\n" not in out:
         (again,) = shlex.split(shown)
@@ -151,7 +151,7 @@ def test_ctrl_c_before_training_is_one_line_and_leaves_nothing(here, monkeypatch
     def interrupt(*args: object, **options: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("scratchnet.cli.entry.load", interrupt)
+    monkeypatch.setattr("scratchnet.cli.setup.load", interrupt)
     # A shell lets what it starts in the background ignore Ctrl-C, this test perhaps among it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -184,7 +184,7 @@ def test_a_request_to_end_is_143_for_the_shell_and_the_history_is_kept(bars):
     rest = process.stdout.read().splitlines()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert re.fullmatch(r"train\.py: interrupted after step \d+; go on with --resume new\n", err)
+    assert re.fullmatch(r"train\.py: interrupted after step \d+; resume with --resume new\n", err)
     with open("new/history.csv", newline="", encoding="utf-8") as file:
         rows = [int(row["epoch"]) for row in csv.DictReader(file)]
     assert rows == list(range(1, len(rows) + 1))
@@ -209,7 +209,7 @@ def test_what_goes_wrong_while_loading_is_a_line_too(error, code, line, monkeypa
     def fail(*args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("scratchnet.cli.entry.load", fail)
+    monkeypatch.setattr("scratchnet.cli.setup.load", fail)
     assert cli.main([]) == code
     err = capsys.readouterr().err
     interrupted = "train.py: interrupted\n" if code == 130 else ""
@@ -217,7 +217,7 @@ def test_what_goes_wrong_while_loading_is_a_line_too(error, code, line, monkeypa
 
 
 def test_a_bug_is_the_only_error_with_a_traceback_and_exit_1(monkeypatch):
-    monkeypatch.setattr("scratchnet.cli.entry.load", lambda *args, **options: 1 / 0)
+    monkeypatch.setattr("scratchnet.cli.setup.load", lambda *args, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main([])
 

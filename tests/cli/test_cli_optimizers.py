@@ -196,11 +196,20 @@ REFUSED = [
         ["--optimizer", "momentum", "--set", "momentum=abc"],
         "momentum must be a finite number >= 0 and < 1, got 'abc'",
     ),
-    (["--set", "beta1"], "argument --set: must be NAME=VALUE, as momentum=0.95, got 'beta1'"),
-    (["--set", "beta1="], "argument --set: must be NAME=VALUE, as momentum=0.95, got 'beta1='"),
-    (["--set", "=1"], "argument --set: must be NAME=VALUE, as momentum=0.95, got '=1'"),
-    (["--set", ""], "argument --set: must be NAME=VALUE, as momentum=0.95, got ''"),
-    (["--set", "beta1=0.8,"], "argument --set: must be NAME=VALUE, as momentum=0.95, got ''"),
+    (
+        ["--set", "beta1"],
+        "argument --set: must be NAME=VALUE, for example momentum=0.95, got 'beta1'",
+    ),
+    (
+        ["--set", "beta1="],
+        "argument --set: must be NAME=VALUE, for example momentum=0.95, got 'beta1='",
+    ),
+    (["--set", "=1"], "argument --set: must be NAME=VALUE, for example momentum=0.95, got '=1'"),
+    (["--set", ""], "argument --set: must be NAME=VALUE, for example momentum=0.95, got ''"),
+    (
+        ["--set", "beta1=0.8,"],
+        "argument --set: must be NAME=VALUE, for example momentum=0.95, got ''",
+    ),
     (["--set", "a=1", "--set", "b=2"], "--set must be given once, it came twice; remove one"),
     (["--optimizer", "adaam"], "argument --optimizer: unknown optimizer 'adaam'; did you mean"),
     (
@@ -218,8 +227,8 @@ REFUSED = [
     (["--weight-decay", "-1"], "argument --weight-decay: must be a finite number >= 0, got -1"),
     (["--clip-norm", "0"], "argument --clip-norm: must be a finite number > 0, got 0"),
     (["--clip-value", "x"], "argument --clip-value: must be a finite number > 0, got 'x'"),
-    (["--ema", "1"], "argument --ema: must be a number from 0 to below 1, got 1"),
-    (["--warmup", "1"], "argument --warmup: must be a number from 0 to below 1, got 1"),
+    (["--ema", "1"], "argument --ema: must be a finite number >= 0 and < 1, got 1"),
+    (["--warmup", "1"], "argument --warmup: must be a finite number >= 0 and < 1, got 1"),
     (["--schedule", "cosin"], "argument --schedule: unknown schedule 'cosin'; did you mean"),
     (["--schedule-set", "end=0.1"], "constant has no option 'end'; it has none"),
     (["--schedule", "linear", "--schedule-set", "to=0.1"], "linear has no option 'to'; it has end"),
@@ -281,7 +290,7 @@ def test_a_bad_option_in_a_toml_file_is_one_line_that_names_it(small, here, caps
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "--config 'run.toml'" in err
-    assert "--set: must be NAME=VALUE" in err
+    assert "set must be NAME=VALUE" in err
 
 
 # Optimizers that mean all samples

@@ -8,7 +8,7 @@ import pytest
 from command_line import results, train, weights
 
 from scratchnet import MultiLayerNet, Trainer, cli, environment, load
-from scratchnet.cli.arguments import program
+from scratchnet.cli.parser import program
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.storage.checkpoint import load_weights
 
@@ -63,7 +63,7 @@ def test_the_library_gives_the_weights_of_the_command_line_to_the_bit(optimizer,
     assert cli.main(["--dataset", bars, "--hidden", "12,9", *argv, "--epochs", "2", "-q"]) == 0
 
     dataset = load(bars)
-    network = MultiLayerNet(20, [12, 9], 4, weight_decay=0.001, seed=3, dtype=dtype)
+    network = MultiLayerNet(20, [12, 9], 4, l2=0.001, seed=3, dtype=dtype)
     train, validation = dataset.train.split(0.1, 3)
     trainer = Trainer(network, train, validation, optimizer=optimizer, seed=3)
     with environment.limit_threads(1):

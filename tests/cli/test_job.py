@@ -60,7 +60,7 @@ def stop_at(monkeypatch, step):
 
 def outcome(folder):
     """What must not depend on where a run was broken off: state, weights, results, history."""
-    latest, _, _ = Checkpoints(Path(folder)).latest()
+    latest, *_ = Checkpoints(Path(folder)).latest()
     with np.load(Path(folder) / "weights.npz") as members:
         weights = {name: members[name].tobytes() for name in members.files if name != "header"}
     rows = json.loads((Path(folder) / "history.json").read_text("utf-8"))
@@ -100,7 +100,7 @@ def test_the_line_of_an_interrupted_run_says_how_to_go_on(monkeypatch, capsys):
     stop_at(monkeypatch, 7)
     assert run("--out", "new") == 130
     error = capsys.readouterr().err
-    assert error == "train.py: interrupted after step 7; go on with --resume new\n"
+    assert error == "train.py: interrupted after step 7; resume with --resume new\n"
 
 
 def test_a_finished_run_says_so_and_is_left_alone(capsys):
@@ -146,9 +146,9 @@ def test_other_arguments_are_named_and_taken_only_with_override(monkeypatch, cap
     assert cli.main(argv) == 2
     error = capsys.readouterr().err
     for clash in (
-        "--optimizer: the run has 'adam', here is 'sgd'",
-        "--hidden: the run has [5], here is [7]",
-        "--seed: the run has 0, here is 3",
+        "--optimizer was 'adam', now 'sgd'",
+        "--hidden was [5], now [7]",
+        "--seed was 0, now 3",
         "or add --override",
     ):
         assert clash in error
@@ -190,11 +190,11 @@ def test_without_a_name_the_latest_run_is_gone_on_with(monkeypatch, capsys):
 @pytest.mark.parametrize("where", ["nofile", ""])
 def test_where_there_is_nothing_to_go_on_with_the_runs_are_listed(where, capsys):
     assert cli.main(["--resume", *([where] if where else [])]) == 3
-    assert "runs that can be gone on with: none" in capsys.readouterr().err
+    assert "no resumable runs in 'runs'" in capsys.readouterr().err
     assert run("--out", "runs/mine", "-q") == 0
     capsys.readouterr()
     assert cli.main(["--resume", "nofile"]) == 3
-    assert "runs that can be gone on with: runs/mine" in capsys.readouterr().err
+    assert "resumable runs: runs/mine" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_passed_over_aloud(monkeypatch, capsys):

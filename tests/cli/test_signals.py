@@ -63,5 +63,5 @@ def test_a_real_process_ends_after_its_step_and_says_how_to_go_on(number, tmp_pa
         process.send_signal(number)
         _, said = process.communicate(timeout=10)
     assert process.returncode == 128 + number
-    message = r"train.py: interrupted after step \d+; go on with --resume \S+run\n"
+    message = r"train.py: interrupted after step \d+; resume with --resume \S+run\n"
     assert re.fullmatch(message, said)

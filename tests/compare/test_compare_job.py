@@ -17,8 +17,8 @@ import pytest
 
 from scratchnet import Trainer, cli
 from scratchnet.cli import compare as compare_job
-from scratchnet.cli.arguments import command, parse
 from scratchnet.cli.interrupts import Interrupted
+from scratchnet.cli.parser import command, complete, parse
 from scratchnet.runs import ComparisonFolder
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(after, small, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(compare_job.Runner, "__call__", count)
         assert compare(small, *options) == 130
-    assert capsys.readouterr().err.endswith("interrupted; go on with --resume cmp\n")
+    assert capsys.readouterr().err.endswith("interrupted; resume with --resume cmp\n")
     trained = []
     monkeypatch.setattr(
         "scratchnet.training.Trainer.run",
@@ -156,9 +156,9 @@ def test_a_comparison_goes_on_as_it_began(small, capsys):
     assert compare(small, "--jobs", "1") == 0
     before = read("cmp/results.json")
     assert cli.main(["--resume", "cmp", "--epochs", "5"]) == 2
-    assert "--epochs: the run has 3, here is 5" in capsys.readouterr().err
+    assert "--epochs was 3, now 5" in capsys.readouterr().err
     assert cli.main(["--resume", "cmp", "--optimizer", "sgd"]) == 2
-    assert "--optimizer: the run has 'sgd momentum adam'" in capsys.readouterr().err
+    assert "--optimizer was 'sgd momentum adam'" in capsys.readouterr().err
     assert read("cmp/results.json") == before
 
 
@@ -208,7 +208,9 @@ def test_rates_that_agree_to_nine_digits_are_two(small):
 def test_a_comparison_cannot_be_gone_on_with_as_another_even_by_override(small, capsys):
     assert compare(small, "--jobs", "1") == 0
     assert cli.main(["--resume", "cmp", "--epochs", "9", "--override"]) == 2
-    assert "a comparison goes on as it began: --epochs" in capsys.readouterr().err
+    assert (
+        "these options differ from the saved comparison: --epochs was 3" in capsys.readouterr().err
+    )
 
 
 def test_the_page_of_a_full_batch_optimizer_has_a_command_that_runs(small):
@@ -233,7 +235,7 @@ def test_a_killed_process_of_a_comparison_is_one_line(small, monkeypatch, capsys
         capsys.readouterr()
         .err.splitlines()[-1]
         .startswith(
-            "train.py: a process was killed, perhaps for want of memory; go on with --resume cmp"
+            "train.py: a process was killed, perhaps for want of memory; resume with --resume cmp"
         )
     )
 
@@ -264,12 +266,15 @@ def test_a_dry_run_says_what_it_would_compare_and_writes_nothing(small, capsys):
         (["--patience", "3"], "--patience gives each trial another budget; leave it out"),
         (["--lr-grid", "auto", "--lr", "0.1"], "--lr-grid tries many rates, --lr one"),
         (["--lr-grid", "auto", "--val-split", "0"], "--lr-grid needs validation samples"),
-        (["--lr-grid", "1e-3,zero"], "must be auto or finite numbers > 0, got 'zero'"),
+        (
+            ["--lr-grid", "1e-3,zero"],
+            "must be auto or finite numbers > 0 with commas, got '1e-3,zero'",
+        ),
         (["--lr-grid", "1,0.1,1.0"], "--lr-grid: must hold each rate once, got '1,0.1,1.0'"),
         (["--seeds", "0"], "must be an integer >= 1, got '0'"),
-        (["--jobs", "none"], "must be an integer >= 1, got 'none'"),
+        (["--jobs", "0"], "must be an integer >= 1, got '0'"),
         (["--target", "0.9", "--val-split", "0"], "--target needs validation samples"),
-        (["--target", "1.5"], "must be a number above 0 to 1, got 1.5"),
+        (["--target", "1.5"], "must be a finite number > 0 and <= 1, got 1.5"),
         (["--set", "beta1=0.5"], "sgd has no option 'beta1'"),
     ],
 )
@@ -312,7 +317,7 @@ def test_a_signal_ends_the_processes_and_says_how_to_go_on(small):
     assert process.returncode == 143
     note, last = err.splitlines()
     assert note.endswith("for seconds to go by use --jobs 1")
-    assert last == "train.py: interrupted; go on with --resume cmp"
+    assert last == "train.py: interrupted; resume with --resume cmp"
 
 
 @pytest.mark.parametrize(
@@ -328,10 +333,10 @@ def test_a_signal_ends_the_processes_and_says_how_to_go_on(small):
     ],
 )
 def test_the_command_of_a_run_asks_for_the_same(argv):
-    asked = parse(argv)
+    asked = complete(parse(argv))
     text = command(asked)
     assert text.startswith("python train.py --dataset ")
-    again = parse(shlex.split(text)[2:])
+    again = complete(parse(shlex.split(text)[2:]))
     assert {k: v for k, v in vars(again).items() if k != "given"} == {
         k: v for k, v in vars(asked).items() if k != "given"
     }

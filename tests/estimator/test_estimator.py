@@ -315,7 +315,7 @@ def test_lbfgs_by_name_needs_no_rate():
 def test_6780_10477_the_penalty_does_not_depend_on_the_batch_size():
     for batch_size in (10, 100):
         fitted = classify(alpha=2.0, batch_size=batch_size).fit(X[:400], Y[:400])
-        assert fitted._network.weight_decay == 2.0 / 400
+        assert fitted._network.l2 == 2.0 / 400
 
 
 def test_15596_an_adaptive_rate_is_lowered_but_once_for_one_lucky_epoch():

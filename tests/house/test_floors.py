@@ -27,7 +27,7 @@ PACKAGE = Path(scratchnet.__file__).parent
 FLOORS = (
     ("errors", "environment", "tables"),
     ("checks", "parameters", "registry"),
-    ("functions", "initializers", "optimizers", "parallel", "randomness", "schedules"),
+    ("functions", "initializers", "options", "optimizers", "parallel", "randomness", "schedules"),
     ("data",),
     ("layers",),
     ("networks",),

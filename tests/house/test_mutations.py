@@ -364,8 +364,8 @@ MUTATIONS = [
     Mutation(
         "every rank adds the whole penalty",
         "networks/network.py",
-        "+= share * self.weight_decay",
-        "+= self.weight_decay",
+        "+= share * self.l2",
+        "+= self.l2",
         "test_parallel.py -k L2",
     ),
     Mutation(

@@ -83,7 +83,7 @@ def test_another_seed_takes_other_batches():
 
 def test_a_test_over_a_hair_of_rates_is_training_at_one_rate():
     train = {"seed": 3, "augment": make_augmentation((4, 4), shift=1)}
-    options = {"batch_norm": True, "dropout": [0.3], "noise": 0.2, "weight_decay": 0.01}
+    options = {"batch_norm": True, "dropout": [0.3], "noise": 0.2, "l2": 0.01}
     found = find(
         "momentum", net(**options), lowest=0.01, highest=0.01 * (1 + 1e-9), steps=50, **train
     )

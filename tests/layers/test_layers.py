@@ -188,7 +188,7 @@ def test_prelu_learns_a_slope_for_each_unit_or_one_for_all():
 
 
 def test_weight_decay_spares_the_slope_of_prelu():
-    network = MultiLayerNet(3, [4], 2, "prelu", weight_decay=1e6)
+    network = MultiLayerNet(3, [4], 2, "prelu", l2=1e6)
     plain = MultiLayerNet(3, [4], 2, "prelu")
     x, t = np.ones((2, 3)), np.array([0, 1])
     np.testing.assert_array_equal(network.gradient(x, t)["a1"], plain.gradient(x, t)["a1"])

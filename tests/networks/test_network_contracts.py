@@ -10,7 +10,7 @@ from scratchnet.layers import (
 )
 from scratchnet.optimizers import make_optimizer
 
-SMALL = pytest.mark.parametrize(("rows", "weight_decay"), [(1, 0.1), (3, 0.0)])
+SMALL = pytest.mark.parametrize(("rows", "l2"), [(1, 0.1), (3, 0.0)])
 
 
 def train_a_little(network, steps=10):
@@ -25,10 +25,8 @@ def train_a_little(network, steps=10):
 
 @SMALL
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_network_has_the_right_gradient_at_the_start_and_after_training(
-    activation, rows, weight_decay
-):
-    network = MultiLayerNet(6, [9, 7], 4, activation, weight_decay=weight_decay, seed=2)
+def test_a_network_has_the_right_gradient_at_the_start_and_after_training(activation, rows, l2):
+    network = MultiLayerNet(6, [9, 7], 4, activation, l2=l2, seed=2)
     x, t = inputs(rows, 6, "float64", seed=3), np.arange(rows) % 4
     assert check_gradients(network, x, t).status == "passed"
     assert check_gradients(train_a_little(network), x, t).status == "passed"
@@ -58,7 +56,7 @@ OPTIONS = {
         "standardize": "all",
         "label_smoothing": 0.1,
         "class_weight": "balanced",
-        "weight_decay": 0.01,
+        "l2": 0.01,
     },
 }
 

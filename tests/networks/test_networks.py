@@ -35,7 +35,7 @@ def test_predict_returns_a_copy():
 
 
 def test_loss_and_gradient_are_those_of_cross_entropy_with_l2_on_weights_only():
-    network = MultiLayerNet(6, [], 4, weight_decay=0.3, dtype="float64")
+    network = MultiLayerNet(6, [], 4, l2=0.3, dtype="float64")
     network.params["b1"] = [1, 2, 3, 4]
     W = network.params["W1"]
     logits = by_hand(network, X)
@@ -175,9 +175,9 @@ BAD_OPTIONS = [
     ({"activation": "tanhh"}, "unknown activation 'tanhh'; did you mean 'tanh'"),
     ({"activation": np.tanh}, "activation must be one of the names relu, .*got <ufunc"),
     ({"initializer": "glorot"}, "unknown initializer 'glorot'"),
-    ({"weight_decay": -1}, "weight_decay must be a finite number >= 0, got -1"),
-    ({"weight_decay": float("nan")}, "weight_decay must be a finite number >= 0, got nan"),
-    ({"weight_decay": "0"}, "weight_decay must be a finite number >= 0, got '0'"),
+    ({"l2": -1}, "l2 must be a finite number >= 0, got -1"),
+    ({"l2": float("nan")}, "l2 must be a finite number >= 0, got nan"),
+    ({"l2": "0"}, "l2 must be a finite number >= 0, got '0'"),
     ({"seed": -1}, "seed must be an integer >= 0, got -1"),
     ({"seed": 1.5}, "seed must be an integer >= 0, got 1.5"),
     ({"dtype": "float8"}, "dtype must be one of float32, float64, got 'float8'"),

@@ -188,7 +188,7 @@ def test_lbfgs_takes_no_more_iterations_than_it_is_given():
 def test_lbfgs_brings_a_convex_network_to_where_its_gradient_is_0():
     rng = np.random.default_rng(0)
     x, t = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
-    network = MultiLayerNet(4, [], 3, weight_decay=0.1, dtype="float64")
+    network = MultiLayerNet(4, [], 3, l2=0.1, dtype="float64")
     optimizer = LBFGS(iterations=100)
     for _ in range(3):
         network.gradient(x, t)

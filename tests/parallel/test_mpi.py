@@ -238,7 +238,7 @@ def test_a_signal_to_the_launcher_saves_and_says_once_how_to_go_on(number, tmp_p
     ours = [line for line in said.splitlines() if line.startswith("train.py")]
     assert len(ours) == 1
     assert re.fullmatch(
-        r"train.py: interrupted after step \d+; go on with --parallel mpi --resume \S+", ours[0]
+        r"train.py: interrupted after step \d+; resume with --parallel mpi --resume \S+", ours[0]
     )
     assert "Abort(" not in said
     # To the step where it was interrupted, and there is nothing more to do than a few epochs.

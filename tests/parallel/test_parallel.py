@@ -91,7 +91,7 @@ class Start:
 
 NETWORKS = {
     "plain": {},
-    "L2": {"weight_decay": 0.1},
+    "L2": {"l2": 0.1},
     "dropout": {"dropout": 0.4, "input_dropout": 0.1},
     "noise": {"noise": 0.3, "input_noise": 0.1},
     "batch norm": {"batch_norm": True},
@@ -301,7 +301,7 @@ DIFFERENT = {
     "augment": lambda r: {"augment": make_augmentation((6, 6), shift=1 + r)},
     "starting weights": lambda r: {"make": lambda: network(initializer=0.1 + r)},
     "layers": lambda r: {"make": lambda: network(hidden=[16 + r])},
-    "weight_decay": lambda r: {"make": lambda: network(weight_decay=0.1 * r)},
+    "l2": lambda r: {"make": lambda: network(l2=0.1 * r)},
     "batch_stats": lambda r: {"batch_stats": ["all", "rank"][r]},
 }
 

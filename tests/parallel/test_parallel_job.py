@@ -8,9 +8,9 @@ import pytest
 from threads_mpi import run_ranks
 
 from scratchnet.cli import entry as cli
-from scratchnet.cli.arguments import parse
 from scratchnet.cli.follow import leave
 from scratchnet.cli.interrupts import Interrupted
+from scratchnet.cli.parser import parse
 from scratchnet.errors import ScratchnetError
 from scratchnet.parallel import MPIGradients
 from scratchnet.storage.checkpoint import load_weights, state_digest
@@ -27,7 +27,7 @@ def desk(tmp_path, monkeypatch):
 def job(size, *words):
     """What the command line does on so many ranks."""
     argv = [*map(str, words), "--parallel", "mpi"]
-    return run_ranks(size, lambda comm: cli._go(parse(argv), argv, MPIGradients(comm)))
+    return run_ranks(size, lambda comm: cli.start(parse(argv), MPIGradients(comm)))
 
 
 def weights(folder):
@@ -98,7 +98,7 @@ def test_a_signal_to_any_rank_ends_all_after_the_same_step(small, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(MPIGradients, "largest", largest)
         with pytest.raises(
-            Interrupted, match=r"after step (18|19|20); go on with --parallel mpi --"
+            Interrupted, match=r"after step (18|19|20); resume with --parallel mpi --"
         ):
             job(2, *words, "--out", "cut")
     assert sorted(calls) == [0] * 20 + [1] * 20
@@ -129,7 +129,7 @@ def test_what_cannot_be_shared_is_refused_on_every_rank(small, words, message):
         if "--resume" not in words and "--out" not in words:
             argv += ["--out", "new"]
         try:
-            cli._go(parse(argv), argv, MPIGradients(comm))
+            cli.start(parse(argv), MPIGradients(comm))
         except ScratchnetError as error:
             raised.append(str(error))
 

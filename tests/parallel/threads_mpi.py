@@ -78,19 +78,19 @@ class ThreadComm:
 
 
 def run_ranks(size: int, work: Callable[[ThreadComm], Any]) -> list[Any]:
-    """What `work(comm)` returns on each of `size` ranks; raises what the first to fail raised."""
+    """What `work(comm)` returns on each of `size` ranks; raises what the lowest to fail raised."""
     room = _Room(size)
     results: list[Any] = [None] * size
-    failures: list[BaseException] = []
+    failures: dict[int, BaseException] = {}
 
     def run(rank: int) -> None:
         comm = ThreadComm(room, rank)
         try:
             results[rank] = work(comm)
-        except threading.BrokenBarrierError as error:
-            failures.append(error)
+        except threading.BrokenBarrierError as error:  # another rank failed, which says why
+            failures[rank + size] = error
         except BaseException as error:
-            failures.insert(0, error)
+            failures[rank] = error
             comm.fail()
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
@@ -99,7 +99,7 @@ def run_ranks(size: int, work: Callable[[ThreadComm], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     if failures:
-        raise failures[0]
+        raise failures[min(failures)]
     return results
 
 

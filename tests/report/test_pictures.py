@@ -30,7 +30,7 @@ def rows(path):
 
 def test_a_surface_is_drawn_without_any_data(capsys, monkeypatch):
     monkeypatch.setattr(
-        "scratchnet.cli.entry.load", lambda *_, **__: pytest.fail("no data are needed")
+        "scratchnet.cli.setup.load", lambda *_, **__: pytest.fail("no data are needed")
     )
     argv = ["--surface", "rosenbrock", "--optimizer", "sgd", "momentum", "adam"]
     assert cli.main([*argv, "--out", "new"]) == 0

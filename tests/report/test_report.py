@@ -136,7 +136,7 @@ def test_a_run_has_every_figure_and_one_without_validation_or_layers_those_it_ca
 def test_a_page_says_how_it_was_made(made):
     seen = words((made / "run/report.html").read_text(encoding="utf-8"))
     config = read(made / "run/config.json")
-    assert "python train.py --dataset digits --hidden 30,20 --batch-norm" in seen
+    assert "python train.py --dataset digits --hidden 30,20 --seed 0 --batch-norm" in seen
     assert config["data"]["sha256"] in seen
     assert config["environment"]["numpy"] in seen
     assert config["environment"]["blas"][0]["architecture"] in seen

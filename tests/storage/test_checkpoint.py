@@ -344,7 +344,7 @@ NEEDS_NEWER = (
         (lambda h: h | {"network": 3}, "describes no network"),
         (lambda h: h | {"network": h["network"] | {"kind": "os"}}, "unknown network 'os'"),
         (lambda h: h | {"network": h["network"] | {"activation": "exec"}}, "unknown activation"),
-        (lambda h: h | {"network": h["network"] | {"shell": "rm"}}, "unexpected keyword"),
+        (lambda h: h | {"network": h["network"] | {"shell": "rm"}}, "unknown option"),
         (lambda h: h | {"network": h["network"] | {"dtype": "float64"}}, "must hold W1 with shape"),
         (lambda h: h | {"network": h["network"] | {"hidden_sizes": [10**9]}}, "the file holds 35"),
         (
@@ -557,7 +557,7 @@ def test_the_last_two_checkpoints_are_kept_and_the_latest_good_one_is_found(tmp_
     assert names == ["checkpoint-00000009.npz", "checkpoint-00000012.npz"]
     newest = tmp_path / names[-1]
     newest.write_bytes(newest.read_bytes()[:-30])
-    path, header, reasons = kept.latest()
+    path, header, reasons, _ = kept.latest()
     assert path.name == names[0]
     assert header["trainer"]["steps"] == 9
     assert len(reasons) == 1

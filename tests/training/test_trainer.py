@@ -73,7 +73,7 @@ def test_b02_the_last_epoch_s_figures_are_those_of_the_final_weights():
 
 
 def test_b04_the_loss_is_that_of_the_passes_that_gave_the_gradients_weighted_by_batch_size():
-    trainer = Trainer(network(weight_decay=0.1), (X, T), optimizer="sgd", batch_size=10, seed=5)
+    trainer = Trainer(network(l2=0.1), (X, T), optimizer="sgd", batch_size=10, seed=5)
     reference = trainer.network.copy()
     paid, right = [], []
 

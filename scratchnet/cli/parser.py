@@ -1,0 +1,242 @@
+"""The arguments of the command line: a parser made from the options, and the command that asks."""
+
+import argparse
+import shlex
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from scratchnet import __version__
+from scratchnet.cli.config_file import read_config
+from scratchnet.cli.options import CALL, KNOWN, OWNERS, CommandLine
+from scratchnet.errors import ParameterError
+from scratchnet.options import Option, Switch, options_of
+from scratchnet.registry import nearest
+
+GROUPS = (
+    "data",
+    "network",
+    "optimizer",
+    "training",
+    "comparison, if there are several optimizers",
+    "instead of training",
+    "output",
+)
+EPILOG = """\
+examples: %(prog)s --optimizer adam
+          %(prog)s --dataset mnist --hidden 100,100 --epochs 5
+          %(prog)s --optimizer sgd momentum adam --seeds 5 --lr-grid auto
+          %(prog)s --surface rosenbrock --optimizer sgd momentum adam
+          RANKS
+exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged,
+             6 network, 130 Ctrl-C, 143 SIGTERM, 1 a bug
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, and that names the nearest known flag."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message as one line on stderr and exit with status 2."""
+        if message.endswith("expected one argument"):
+            message += "; one that begins with - is written --flag=-value"
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+    def parse(self, argv: Sequence[str] | None) -> dict[str, Any]:
+        """The values that were typed, by name."""
+        arguments, unknown = self.parse_known_args(argv)
+        if unknown:
+            flag, known = unknown[0].split("=")[0], list(self._option_string_actions)
+            longer = [name for name in known if len(flag) > 2 and name.startswith(flag)]
+            near = longer[0] if longer else nearest(flag, known)
+            hint = f"did you mean {near}?" if near else "--help lists those there are"
+            self.error(f"unknown argument {unknown[0]!r}; {hint}")
+        return vars(arguments)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help whose epilog keeps its lines, and whose words are never cut at a hyphen."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
+def _refuse_second(
+    parser: argparse.ArgumentParser, namespace: argparse.Namespace, dest: str, flag: str | None
+) -> None:
+    """Exit where the flag came before: which of the two was meant is not ours to guess."""
+    if hasattr(namespace, dest):
+        parser.error(f"{flag} must be given once, it came twice; remove one")
+
+
+class _Once(argparse.Action):
+    """Store the value, or the values, each of which may be several with commas."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        _refuse_second(parser, namespace, self.dest, option_string)
+        if self.nargs == "+":
+            values = [value for part in values for value in part]
+            if KNOWN[self.dest][1].each and len(values) == 1:
+                (values,) = values
+        setattr(namespace, self.dest, values)
+
+
+class _Switch(argparse.BooleanOptionalAction):
+    """--flag and --no-flag, so that either can overrule a file."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        _refuse_second(parser, namespace, self.dest, option_string)
+        super().__call__(parser, namespace, values, option_string)
+
+
+def make_parser(prog: str) -> Parser:
+    """The parser with every option, in groups; `prog` opens its errors."""
+    parser = Parser(
+        prog=prog,
+        description="Train a neural network on handwritten digits.",
+        epilog=EPILOG.replace("RANKS", " ".join(_launch(2))),
+        formatter_class=_Help,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.register("action", None, _Once)
+    groups = {title: parser.add_argument_group(title) for title in GROUPS}
+    added: set[str] = set()
+    for owner in OWNERS:
+        for name, (default, about) in options_of(owner).items():
+            if name in KNOWN and name not in added:
+                added.add(name)
+                title = about.group or _declared_in(owner, name).title
+                _add(groups[title], name, default, about)
+    parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
+    return parser
+
+
+def _declared_in(owner: Any, name: str) -> Any:
+    """The class that declares the option, `owner` or one that it is made from."""
+    return next(one for one in owner.__mro__ if name in vars(one).get("__annotations__", ()))
+
+
+def _add(group: Any, name: str, default: Any, about: Option) -> None:
+    """Add the flag of an option to its group."""
+    flags = [*([about.short] if about.short else []), flag_of(name)]
+    words = about.help.replace("%", "%%")
+    if isinstance(about.kind, Switch):
+        action = "store_true" if about.plain else _Switch
+        group.add_argument(*flags, dest=name, action=action, help=words, default=argparse.SUPPRESS)
+        return
+    more: dict[str, Any] = {}
+    if about.each or about.listed:
+        more = {"nargs": "+"}
+    if name == "resume":
+        more = {"nargs": "?", "const": True}
+    if default is not None and "(default:" not in words:
+        words += f" (default: {typed(default)})"
+    group.add_argument(
+        *flags, dest=name, type=_argument(about), metavar=about.metavar, help=words, **more
+    )
+
+
+def _argument(about: Option) -> Callable[[str], Any]:
+    """The option's reader as argparse wants it: what it refuses is an ArgumentTypeError."""
+
+    def read(text: str) -> Any:
+        try:
+            if about.each or about.listed:
+                return [about.kind.parse(part) for part in text.split(",")]
+            return about.kind.parse(text)
+        except ParameterError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def parse(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """What was typed, on the command line or else in --config, by the options' names.
+
+    Exits with status 2, after one line on stderr, where one of the values cannot be used.
+    """
+    parser = make_parser(program())
+    given = parser.parse(argv)
+    if "config" in given:
+        try:
+            given = {**read_config(given["config"]), **given}
+        except ParameterError as error:
+            parser.error(f"--config {given['config']!r}: {error}")
+    return given
+
+
+def complete(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> CommandLine:
+    """The options: `given`, else those `stored` by an earlier run, else the defaults.
+
+    Raises ParameterError for options that exclude each other.
+    """
+    defaults = {
+        name: [default] if about.listed and not isinstance(default, list) else default
+        for name, (default, about) in KNOWN.items()
+    }
+    kept = {name: value for name, value in (stored or {}).items() if name in KNOWN}
+    return CommandLine(**{**defaults, **kept, **given}, given=frozenset(given))
+
+
+def command(options: CommandLine, ranks: int = 1) -> str:
+    """The command that asks for the same run: data, optimizer, seed, and what is no default."""
+    usual = complete({})
+    words = _launch(ranks)
+    for name in KNOWN:
+        about, value = KNOWN[name][1], getattr(options, name)
+        if name in CALL or (value == getattr(usual, name) and not about.shown):
+            continue
+        if isinstance(about.kind, Switch):
+            words.append(flag_of(name) if value else flag_of(f"no_{name}"))
+            continue
+        values = value if (about.each or about.listed) and isinstance(value, list) else [value]
+        texts = [typed(one) for one in values]
+        flag = flag_of(name)
+        words += [f"{flag}={texts[0]}", *texts[1:]] if texts[0][:1] == "-" else [flag, *texts]
+    return shlex.join(words)
+
+
+def flag_of(name: str) -> str:
+    """The flag of an option."""
+    return f"--{name.replace('_', '-')}"
+
+
+def typed(value: Any) -> str:
+    """A value as one would type it: 100,50 or momentum=0.95,milestones=0.5:0.75 or none."""
+    if value is None or (not isinstance(value, str) and value in ([], {})):
+        return "none"
+    if isinstance(value, Mapping):
+        return ",".join(
+            f"{name}={':'.join(map(str, v)) if isinstance(v, list) else v}"
+            for name, v in value.items()
+        )
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _launch(ranks: int) -> list[str]:
+    """The first words of a command."""
+    script = program() == "train.py"
+    if ranks == 1:
+        return ["python", "train.py"] if script else [program()]
+    started = ["python", "-m", "mpi4py", "train.py"] if script else [program()]
+    return ["mpiexec", "-n", str(ranks), *started, "--parallel", "mpi"]
+
+
+def program() -> str:
+    """What the user called: train.py, or scratchnet where it was installed."""
+    name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1]
+    return "scratchnet" if name in {"", "-c", "__main__.py"} else name
