@@ -62,7 +62,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> network = MLPClassifier(max_iter=50, dropout=0.2, random_state=0)
+    >>> network = MLPClassifier(max_iter=300, early_stopping=True, random_state=0)
     >>> network.fit(X / 16, y).score(X / 16, y) > 0.98
     True
     """

@@ -28,6 +28,7 @@ SECONDS = 5
 
 pytest.importorskip("mpi4py")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed"),
     pytest.mark.xdist_group("mpi"),  # one after the other: each takes all processors
 ]

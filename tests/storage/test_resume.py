@@ -13,6 +13,8 @@ from scratchnet.errors import OutputError
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.storage.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.slow
+
 STRESS = Path(__file__).parents[2] / "stress"
 sys.path.append(str(STRESS))
 resume = importlib.import_module("resume")

@@ -166,6 +166,7 @@ def test_the_caller_s_arrays_are_never_written_to():
     np.testing.assert_array_equal(t, T)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a04_a10_every_named_optimizer_learns_digits_by_backpropagation(name):
     train, test = load("digits")
