@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import check_above_zero, check_integer
-from scratchnet.data import Augmentation
 from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer, make_optimizer
 from scratchnet.storage.atomic import write_text
 from scratchnet.training import Data
+from scratchnet.training.trainer import TRAINER
 from scratchnet.training.trials import make_trial
 
 BELOW, ABOVE = 1e-3, 1e4
@@ -103,12 +103,6 @@ def find_lr(
     lowest: float | None = None,
     highest: float | None = None,
     steps: int | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    threads: int | None = 1,
-    shuffle: bool = True,
-    augment: Augmentation | None = None,
-    remeasure: int = 0,
     **options: Any,
 ) -> RangeTest:
     """The learning-rate range test: training in which the rate grows from step to step.
@@ -119,9 +113,8 @@ def find_lr(
     by default those of `plan_rates`.
 
     A copy of `network` is trained by a copy of `optimizer`, from where both are: they stay as they
-    are. `options` are the optimizer's; the rest is as in a Trainer with the same `batch_size`,
-    `seed`, `threads`, `shuffle` and `augment`, whose first batches these are; where they are used
-    up the next epoch begins. The same arguments give the same bits.
+    are. `options` are those of a Trainer, whose first batches these are, and the optimizer's; after
+    the last batch the next epoch begins. The same arguments give the same bits.
 
     It is a place to start from, for training that is not much longer than such tests are: what only
     diverges after many steps it cannot see. So for lars and lamb, whose steps grow with the
@@ -137,6 +130,10 @@ def find_lr(
     where the rate grows in a straight line and is read off by eye; growth by a factor, smoothing
     and the early end are those of the library fastai.
     """
+    training = {name: options.pop(name) for name in TRAINER if name in options}
+    for name in ("lr", "schedule"):
+        if name in training:
+            raise ParameterError(f"find_lr chooses the rate of every step; leave {name} out")
     chosen = make_optimizer(optimizer, **options)
     rates = plan_rates(chosen, lowest, highest, steps)
     window = _window(rates)
@@ -157,13 +154,8 @@ def find_lr(
         None,
         chosen,
         rates[0],
-        batch_size=batch_size,
-        seed=seed,
-        threads=threads,
-        shuffle=shuffle,
-        augment=augment,
-        remeasure=remeasure,
         on_step=record,
+        **training,
     )
     try:
         list(trainer.run(-(-len(rates) // len(trainer.batches))))

@@ -102,7 +102,7 @@ class TwoLayerNet(MultiLayerNet):
 
 
 for _kind in (MultiLayerNet, TwoLayerNet):
-    show_options(_kind, NetworkOptions, positional=POSITIONAL)
+    show_options(_kind, options_of(NetworkOptions), POSITIONAL)
 
 
 def _named(positional: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import check_integer
-from scratchnet.data import Augmentation, Batches
+from scratchnet.data import Batches
 from scratchnet.environment import limit_threads
 from scratchnet.errors import ParameterError
 from scratchnet.networks import Network, hint_at_scale
-from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.optimizers import make_optimizer
+from scratchnet.options import options_of, show_options
 from scratchnet.parallel.ranks import Parallel
 from scratchnet.randomness import generator
-from scratchnet.schedules import Plateau, Schedule, make_schedule
+from scratchnet.schedules import Plateau, make_schedule
 from scratchnet.training.border import Data, check_data, choose_batch_size
 from scratchnet.training.divergence import check_result, check_step
 from scratchnet.training.epoch import Epoch
 from scratchnet.training.evaluation import evaluate, remeasure
+from scratchnet.training.options import TrainingOptions
 from scratchnet.training.sharing import (
     Alone,
     Batch,
@@ -35,6 +37,8 @@ from scratchnet.training.stopping import EarlyStopping
 from scratchnet.training.threads import choose_threads
 
 OnStep = Callable[[int, float], object]
+TRAINER = tuple(options_of(TrainingOptions))
+"""The options of a Trainer; all others are the optimizer's."""
 
 
 class Trainer:
@@ -68,19 +72,12 @@ class Trainer:
         train: Data,
         validation: Data | None = None,
         *,
-        optimizer: str | Optimizer = "adam",
-        lr: float | None = None,
-        schedule: str | Schedule = "constant",
-        batch_size: int | None = None,
-        seed: int = 0,
-        threads: int | str | None = "auto",
-        shuffle: bool = True,
-        augment: Augmentation | None = None,
-        remeasure: int = 0,
         on_step: OnStep | None = None,
         parallel: Parallel | None = None,
         **options: Any,
     ) -> None:
+        own = {name: options.pop(name) for name in TRAINER if name in options}
+        given = TrainingOptions(**own)
         self.network = network
         self.train = check_data(network, "train", train)
         if self.train.scale == 1.0:
@@ -89,20 +86,16 @@ class Trainer:
         self.validation = None
         if validation is not None:
             self.validation = check_data(network, "validation", validation)
-        self.optimizer = make_optimizer(optimizer, lr, **options)
+        self.optimizer = make_optimizer(given.optimizer, given.lr, **options)
         self.lr = self.optimizer.lr  # the base rate; the optimizer's own is that of the step
         self._optimizer_config = self.optimizer.config()
-        self.schedule = make_schedule(schedule)
+        self.schedule = make_schedule(given.schedule)
         if isinstance(self.schedule, Plateau) and self.validation is None:
             raise ParameterError("the schedule plateau needs validation samples, there are none")
-        batch_size = choose_batch_size(batch_size, self.optimizer, len(self.train))
+        batch_size = choose_batch_size(given.batch_size, self.optimizer, len(self.train))
         self.batches = Batches(self.train, batch_size, network.dtype)
-        self.seed = check_integer("seed", seed, 0)
-        self.shuffle = shuffle
-        self.augment = augment
-        self.remeasure = check_integer("remeasure", remeasure, 0)
-        if self.remeasure == 1:
-            raise ParameterError("remeasure must be 0, or 2 samples or more, which have a variance")
+        self.seed, self.shuffle = given.seed, given.shuffle
+        self.augment, self.remeasure = given.augment, given.remeasure
         self.on_step = on_step
         self.epochs = 0  # completed
         self.steps = 0
@@ -111,7 +104,7 @@ class Trainer:
         self._draws = any(layer.rng is not None for layer in network.layers)
         self.parallel = Alone() if parallel is None or parallel.size == 1 else parallel
         rows = min(batch_size, len(self.train))
-        self.threads = choose_threads(threads, network, rows, self.ranks)
+        self.threads = choose_threads(given.threads, network, rows, self.ranks)
         if self.ranks > 1:
             check_start(self.parallel, network, rows, self.settings())
 
@@ -280,3 +273,6 @@ class Trainer:
     def batch_stats(self) -> str:
         """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
         return self.parallel.batch_stats if measures(self.network) else "all"
+
+
+show_options(Trainer, options_of(TrainingOptions))
