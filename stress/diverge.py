@@ -62,14 +62,14 @@ def inject(where: Path, site: str, value: float, at: int, kind: int) -> str | No
     path = where / f"run-{site}-{value}-{at}-{kind}"
     visit = TheTrainer.step
 
-    def step(self: Trainer, x: Any, t: Any, w: Any = None) -> tuple[float, int]:
+    def step(self: Trainer, batch: Batch) -> tuple[float, int]:
         if self.steps + 1 != at:
-            return visit(self, x, t, w)
+            return visit(self, batch)
         if site == "input":
-            x = np.full_like(x, value)
+            batch = batch._replace(x=np.full_like(batch.x, value))
         trap = poison(self, site, value)
         try:
-            return visit(self, x, t, w)
+            return visit(self, batch)
         finally:
             trap()
 

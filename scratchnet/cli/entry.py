@@ -13,9 +13,8 @@ import numpy as np
 from scratchnet import environment
 from scratchnet.cli.advice import advise, advise_before
 from scratchnet.cli.compare import run_comparison
-from scratchnet.cli.exits import EXIT_CODES, drop_output, exit_code, prepare_streams, tell
+from scratchnet.cli.exits import EXIT_CODES, drop_output, exit_code, leave, prepare_streams, tell
 from scratchnet.cli.find_rates import find_rates
-from scratchnet.cli.follow import leave
 from scratchnet.cli.interrupts import Interrupted
 from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import complete, flag_of, parse

@@ -26,7 +26,7 @@ from command_line import (
 
 from scratchnet import Trainer, cli
 from scratchnet.storage.checkpoint import Checkpoints, load_weights
-from scratchnet.training.evaluation import evaluate
+from scratchnet.training import trainer
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -117,13 +117,16 @@ def test_going_on_keeps_every_argument_and_writes_down_what_is_other(bars, monke
 
 def test_results_of_an_earlier_end_are_not_taken_for_those_of_a_later_one(bars, monkeypatch):
     assert cli.main(["--dataset", bars, "--epochs", "2", "--out", "new", "-q"]) == 0
+    evaluate = trainer.evaluate
 
-    def interrupt(*args: Any) -> tuple[float, float]:
+    def interrupt(
+        *arguments: Any,
+    ) -> tuple[float, float]:  # in the epoch that comes next, the third
         os.kill(os.getpid(), signal.SIGINT)
-        return evaluate(*args)
+        return evaluate(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("scratchnet.training.trainer.evaluate", interrupt)  # after epoch 3
+        patch.setattr(trainer, "evaluate", interrupt)
         assert cli.main(["--resume", "new", "--epochs", "4", "-q"]) == 130
     latest = Checkpoints(Path("new")).latest()[1]
     assert (results("new")["epochs"], latest["trainer"]["epochs"]) == (2, 3)

@@ -258,7 +258,7 @@ def test_a_loss_that_only_shoots_up_and_comes_back_gives_none(optimizer, lowest)
 def test_a_range_that_ends_while_the_loss_falls_says_so():
     found = find(lowest=1e-5, highest=0.3)
     assert found.suggestion is not None
-    assert "still fell at the last rate: choose a higher highest" in str(found)
+    assert "still fell at the last rate: raise `highest`" in str(found)
     assert "still fell" not in str(find())
 
 
