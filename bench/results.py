@@ -284,9 +284,9 @@ def _page(store: Store) -> str:
         "Written by `make results` (`bench/results.py`) from `docs/measurements/results.json`; "
         "every row is `python train.py --config recipes/NAME.toml --seed S` for the seeds 0, 1, 2, "
         "..., in a process of its own on one BLAS thread. Accuracies are of the 10,000 test images "
-        "at the last epoch, in per cent: mean ± standard deviation over seeds. The test images have "
-        "no part in training; no epoch is chosen by them. Seconds are those of the whole process, "
-        "from the shell, median over seeds; where two ran at a time, one on each core.",
+        "at the last epoch, in per cent: mean ± standard deviation over seeds. The test images "
+        "have no part in training; no epoch is chosen by them. Seconds are those of the whole "
+        "process, from the shell, median over seeds; where two ran at a time, one on each core.",
         _machines(store),
         "## Records",
         _records(store),
