@@ -16,6 +16,7 @@ from scratchnet.checks import check_above_zero, check_integer
 from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.options import show_options
 from scratchnet.storage.atomic import write_text
 from scratchnet.training import Data
 from scratchnet.training.trainer import TRAINER
@@ -35,6 +36,8 @@ CHANCE = 6.0
 """A fall counts if it is above this times the spread of a smoothed loss; less may be chance."""
 ROUNDING = 1e-6
 """A fall below this share of the loss is no more than rounding in float32."""
+DECIDED = ("optimizer", "lr", "schedule")
+"""Options of the Trainer that the range test decides, or has as an argument of its own."""
 COLUMNS, ROWS = 60, 10
 
 
@@ -134,7 +137,7 @@ def find_lr(
     are those of the library fastai.
     """
     training = {name: options.pop(name) for name in TRAINER if name in options}
-    for name in ("lr", "schedule"):
+    for name in DECIDED:
         if name in training:
             raise ParameterError(f"find_lr chooses the rate of every step; leave {name} out")
     chosen = make_optimizer(optimizer, **options)
@@ -174,6 +177,9 @@ def find_lr(
             ) from error
     made = rates[: len(losses)]
     return RangeTest(made, tuple(losses), tuple(smoothed), _suggest(made, losses, smoothed, window))
+
+
+show_options(find_lr, {name: TRAINER[name] for name in TRAINER if name not in DECIDED})
 
 
 def plan_rates(

@@ -37,7 +37,7 @@ from scratchnet.training.stopping import EarlyStopping
 from scratchnet.training.threads import choose_threads
 
 OnStep = Callable[[int, float], object]
-TRAINER = tuple(options_of(TrainingOptions))
+TRAINER = options_of(TrainingOptions)
 """The options of a Trainer; all others are the optimizer's."""
 
 
@@ -275,4 +275,4 @@ class Trainer:
         return self.parallel.batch_stats if measures(self.network) else "all"
 
 
-show_options(Trainer, options_of(TrainingOptions))
+show_options(Trainer, TRAINER)
