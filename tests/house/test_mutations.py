@@ -139,15 +139,15 @@ MUTATIONS = [
     Mutation(
         "weight decay reaches biases",
         "optimizers/optimizer.py",
-        "return [...] if is_weight(name) else []",
-        "return [...]",
+        "return w.size if w.ndim > 1 else 0",
+        "return w.size",
         "test_optimizer_contracts.py -k spares_vectors",
     ),
     Mutation(
         "a network's biases decay with its weights",
-        "parameters.py",
-        "            if is_weight(name)\n        ]",
-        "        ]",
+        "optimizers/optimizer.py",
+        "for array in params.values() if array.ndim > 1)",
+        "for array in params.values())",
         "test_optimizer_contracts.py -k equals_the_vector",
     ),
     Mutation(

@@ -23,8 +23,8 @@ class Scale(Layer):
     def __init__(self, scale, vector, n=3, dtype="float32"):
         super().__init__({vector: (n,), scale: (1, n)}, dtype)
         self.scale, self.vector = scale, vector
-        self.params[scale] = np.linspace(0.6, 0.8, n)[np.newaxis]
-        self.params[vector] = np.linspace(0.1, 0.3, n)
+        self.params[scale] = np.full((1, n), 0.7)
+        self.params[vector] = np.full(n, 0.1)
 
     def forward(self, x, *, train=False):
         self.x = x
