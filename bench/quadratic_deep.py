@@ -169,7 +169,7 @@ def orders(seed: int, reshuffle: bool) -> Iterator[np.ndarray]:
 def run(problem: Problem, name: str, optimizer: Optimizer, seed: int, reshuffle: bool) -> Result:
     """Train for 100 epochs; losses are those of the weights that the optimizer evaluates with."""
     params = _params(name)
-    theta = max(params.values(), key=np.size)
+    theta = params["theta"]
     met, train, test = None, math.inf, math.inf
     means = np.empty(0)
     with np.errstate(all="ignore"):  # too high a rate overflows, which the losses show
@@ -179,8 +179,7 @@ def run(problem: Problem, name: str, optimizer: Optimizer, seed: int, reshuffle:
             for mean in means:
                 g = problem.Q @ (theta.ravel() - mean)
                 # What stands beside theta is 0, and so is its gradient.
-                grads = {key: g.reshape(w.shape) if w is theta else w for key, w in params.items()}
-                optimizer.update(params, grads)
+                optimizer.update(params, {**params, "theta": g.reshape(theta.shape)})
             train, test = _evaluate(problem, optimizer, params)
             if not test < LOST:
                 return Result(name, optimizer.lr, seed, reshuffle, math.inf, math.inf, met)
@@ -193,7 +192,7 @@ def _params(name: str) -> dict[str, np.ndarray]:
     if name != "muon":
         return {"theta": np.ones(DIMENSIONS)}
     edge = np.zeros((1, 1))
-    return {"W1": edge, "W2": np.ones((10, 10)), "W3": edge.copy()}
+    return {"before": edge, "theta": np.ones((10, 10)), "after": edge.copy()}
 
 
 def _evaluate(
@@ -201,7 +200,7 @@ def _evaluate(
 ) -> tuple[float, float]:
     """Training and test loss."""
     optimizer.to_evaluation(dict(params))
-    theta = max(params.values(), key=np.size).ravel()
+    theta = params["theta"].ravel()
     losses = problem.train.loss(theta), problem.test.loss(theta)
     optimizer.to_training(dict(params))
     return losses

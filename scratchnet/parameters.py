@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,6 @@ from scratchnet.errors import ShapeError
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
-
-
-def is_weight(name: str) -> bool:
-    """Whether the parameter called `name` is a weight: whether its name begins with W or w.
-
-    So "W1", "Wx" and "weight" are weights, whatever their shape, and "b1", "gamma1" and "scale" are
-    not. Weight decay shrinks weights alone, and a penalty counts them alone. The name decides, not
-    the shape, because a scale for each channel (C, 1, 1) is no weight and a vector can be one; and
-    not the layer, because a plain dict of arrays knows no layers.
-
-    >>> [name for name in ("W1", "b1", "W2", "gamma2") if is_weight(name)]
-    ['W1', 'W2']
-    """
-    return name[:1] in ("W", "w")
 
 
 class Arrays(Mapping[str, Array]):
@@ -68,15 +53,6 @@ class Arrays(Mapping[str, Array]):
         """
         return Arrays({new: self._views[old] for new, old in names.items()}, vector)
 
-    def weights(self) -> list[slice]:
-        """Where in `vector` each weight lies, for arrays that lie there in the order of names."""
-        stops = accumulate(view.size for view in self._views.values())
-        return [
-            slice(stop - view.size, stop)
-            for (name, view), stop in zip(self._views.items(), stops, strict=True)
-            if is_weight(name)
-        ]
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
@@ -86,6 +62,16 @@ class Arrays(Mapping[str, Array]):
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name}: {view.shape}" for name, view in self._views.items())
         return f"Arrays({shapes})"
+
+
+def is_weight(shape: Shape) -> bool:
+    """Whether parameters of this shape are weights, which decay shrinks and penalties count.
+
+    Weights have two dimensions or more; a bias, a scale or a shift (n,) is none. This holds for a
+    network's vector, whose weights come first, and for a plain dict of arrays, which has nothing
+    but shapes to go by.
+    """
+    return len(shape) > 1
 
 
 def allocate(shapes: Mapping[str, Shape], dtype: npt.DTypeLike) -> tuple[Array, Arrays]:

@@ -8,16 +8,16 @@ its results are written into memory that is kept from one step to the next.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.errors import CallOrderError, ParameterError, ShapeError
+from scratchnet.errors import CallOrderError, ShapeError
 from scratchnet.parallel import Part
-from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
+from scratchnet.parameters import Array, Arrays, Shape, allocate
 
 T = TypeVar("T")
 
@@ -28,8 +28,7 @@ class Layer(ABC):
     """y = f(x; params) for a batch x (N, n_in), and the derivatives of a loss through it.
 
     A subclass writes `forward`, `input_grad`, and, when it has parameters, `param_grads`, and
-    remembers in `forward` what these need. It never writes into its arguments. Parameters whose
-    names begin with W or w are weights, which weight decay shrinks.
+    remembers in `forward` what these need. It never writes into its arguments.
     """
 
     measures: ClassVar[bool] = False
@@ -50,7 +49,6 @@ class Layer(ABC):
         dtype: npt.DTypeLike = "float32",
         statistics: Mapping[str, Shape] = NO_SHAPES,
     ) -> None:
-        self._check_decays(shapes)
         self.shapes: Mapping[str, Shape] = dict(shapes)
         self.statistic_shapes: Mapping[str, Shape] = dict(statistics)
         _, self.params = allocate(shapes, dtype)
@@ -141,17 +139,6 @@ class Layer(ABC):
         ):
             kept = self._kept[name] = np.empty(shape, dtype)
         return kept if len(kept) == shape[0] else kept[: shape[0]]
-
-    def _check_decays(self, names: Iterable[str]) -> None:
-        """Refuse `decays`, which named the weights in version 0.1, where names say otherwise."""
-        stated: tuple[str, ...] | None = getattr(self, "decays", None)
-        for name in names:
-            if stated is not None and (name in stated) != is_weight(name):
-                raise ParameterError(
-                    f"weights are the parameters whose name begins with W, but "
-                    f"{type(self).__name__}.decays is {stated!r} and has a parameter {name!r}; "
-                    "rename the parameter and remove decays"
-                )
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the kept buffers: what a copy or a pickle of the layer needs."""

@@ -81,7 +81,7 @@ class Network:
             counts.update(of_layer.keys())
             names.append({own: f"{own}{counts[own]}" for own in of_layer})
             for own, shape in layer.shapes.items():
-                (weights if is_weight(own) else others)[names[-1][own]] = shape
+                (weights if is_weight(shape) else others)[names[-1][own]] = shape
             for own, shape in layer.statistic_shapes.items():
                 statistics[names[-1][own]] = shape
         learnt = weights | others

@@ -29,7 +29,7 @@ class LARS(Optimizer):
     decays_itself = True
 
     def rule(self, w: Array, g: Array, v: Array) -> None:
-        d = g + self.weight_decay * w if is_weight(self.name) else g
+        d = g + self.weight_decay * w if is_weight(w.shape) else g
         v *= self.momentum
         v -= (self.lr * trust_ratio(w, d, self.trust)) * d
         w += v
@@ -56,7 +56,7 @@ class LAMB(Adam):
         v *= self.beta2
         v += (1 - self.beta2) * g * g
         d = (m / (1 - self.beta1**t)) / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
-        if is_weight(self.name):
+        if is_weight(w.shape):
             d += self.weight_decay * w
         w -= (self.lr * trust_ratio(w, d)) * d
 
@@ -118,9 +118,9 @@ class Muon(Adam):
     m <- momentum m + (1 - momentum) g;  d = momentum m + (1 - momentum) g;
     w <- w - lr sqrt(max(1, n_out / n_in)) f(d);  f begins with x = d / (|d| + 1e-7);
     x <- a x + (b A + c A^2) x, with A = x x^T, five times;  a, b, c = 3.4445, -4.7750, 2.0315.
-    Hidden are the weight matrices but the first and the last, so that a network with one hidden
-    layer has none; all else is left to Adam at lr adam_share, eps outside of its root. Use it for
-    deep networks of wide layers. Jordan et al. 2024.
+    Hidden are the matrices but the first and the last, so that a network with one hidden layer has
+    none; all else is left to Adam at lr adam_share, eps outside of its root. Use it for deep
+    networks of wide layers. Jordan et al. 2024.
     """
 
     lr: float = hyper(0.02, above=0)
@@ -136,8 +136,8 @@ class Muon(Adam):
         super().update(params, grads, again)
 
     def hidden_matrices(self, params: Params) -> list[str]:
-        """The names of the weights that are matrices, but the first and the last."""
-        return [name for name, w in params.items() if is_weight(name) and w.ndim == 2][1:-1]
+        """The names of the matrices but the first and the last."""
+        return [name for name, w in params.items() if w.ndim == 2][1:-1]
 
     def rule(self, w: Array, g: Array, m: Array, v: Array) -> None:
         if self.name not in self.hidden:

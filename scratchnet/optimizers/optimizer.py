@@ -6,9 +6,8 @@ so that a rule need not know whether it sees a piece of a network's vector or an
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import Field, dataclass, field, fields
-from types import EllipsisType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,9 +33,9 @@ class Optimizer(ABC):
     """Changes parameters in place; its fields are the hyper-parameters, the learning rate first.
 
     Three of them every optimizer has, by keyword. `weight_decay` shrinks weights by lr times it at
-    each step, apart from the gradient (Loshchilov and Hutter 2017): the parameters whose name
-    begins with W or w, which spares biases. `clip_norm` scales all gradients together so that their
-    norm is at most that; `clip_value` limits each value to +- that.
+    each step, apart from the gradient (Loshchilov and Hutter 2017), sparing biases: see
+    `parameters.is_weight`. `clip_norm` scales all gradients together so that their norm is at most
+    that; `clip_value` limits each value to +- that.
 
     Raises ParameterError for a value out of its range.
     """
@@ -89,8 +88,11 @@ class Optimizer(ABC):
             memory = self._memory_of(name, w)
             self.before_rule(self.numbers.setdefault(name, {}))
             if self.weight_decay and not self.decays_itself:
-                for where in _weights_in(params, name, w):
-                    self.decay_weights(*(array[where] for array in (w, *memory)))
+                n = _weights_in(params, w)
+                if n:
+                    self.decay_weights(
+                        *(array if n == w.size else array[:n] for array in (w, *memory))
+                    )
             for block in [(w, g, *memory)] if self.whole else blocks(w, g, *memory):
                 self.rule(block[0], self._clipped(block[1], scale), *block[2:])
 
@@ -238,8 +240,8 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
         yield tuple(array[start : start + BLOCK] for array in flat)
 
 
-def _weights_in(params: Params, name: str, w: Array) -> Sequence[slice | EllipsisType]:
-    """Where the weights are in `w`, which is called `name` or is the vector behind `params`."""
-    if isinstance(params, Arrays) and w is params.vector:
-        return params.weights()
-    return [...] if is_weight(name) else []
+def _weights_in(params: Params, w: Array) -> int:
+    """How many values of `w`, from its first on, are weights."""
+    if w is getattr(params, "vector", None):  # weights come first in a network's vector
+        return sum(array.size for array in params.values() if is_weight(array.shape))
+    return w.size if is_weight(w.shape) else 0

@@ -57,7 +57,7 @@ def test_the_representation_names_the_shapes():
     assert repr(Arrays({"b": np.ones(2)})) == "Arrays(b: (2,))"
 
 
-def test_weights_come_before_biases_so_that_the_penalty_is_one_slice():
+def test_weights_come_before_biases_so_that_decay_is_one_slice():
     network = MultiLayerNet(3, [4, 5], 2)
     assert list(network.params) == ["W1", "W2", "W3", "b1", "b2", "b3"]
     assert network.n_weights == 3 * 4 + 4 * 5 + 5 * 2
