@@ -62,6 +62,7 @@ def inspect_predictions(network: Network, samples: Samples, classes: int) -> dic
 def _predict(network: Network, samples: Samples) -> tuple[Array, Array]:
     """The class with the largest output for each sample (N,), and how sure that was (N,)."""
     classes, sure = [], []
+    network = network.for_thread()
     for x, _ in Batches(samples, EVALUATION_ROWS, network.dtype).in_order():
         y = network.logits(x)
         classes.append(y.argmax(axis=1))

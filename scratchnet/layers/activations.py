@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scratchnet.checks import check_integer, check_not_negative
 from scratchnet.errors import ParameterError
 from scratchnet.layers.layer import Layer, remembered
-from scratchnet.parameters import Array, Arrays
+from scratchnet.parameters import Array
 
 
 class Identity(Layer):
@@ -284,12 +284,8 @@ class SiLU(Layer):
     def __init__(self) -> None:
         super().__init__()
         self.sigmoid = Sigmoid()
+        self.children = (self.sigmoid,)
         self.x: Array | None = None
-
-    def adopt(self, params: Arrays, grads: Arrays, statistics: Arrays) -> None:
-        """Keep buffers from here on, those of the sigmoid within too."""
-        super().adopt(params, grads, statistics)
-        self.sigmoid.adopt(params, grads, statistics)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x s(x), the shape and dtype of x."""
@@ -348,13 +344,8 @@ class Mish(Layer):
     def __init__(self) -> None:
         super().__init__()
         self.softplus, self.tanh = Softplus(), Tanh()
+        self.children = (self.softplus, self.tanh)
         self.x: Array | None = None
-
-    def adopt(self, params: Arrays, grads: Arrays, statistics: Arrays) -> None:
-        """Keep buffers from here on, those of the two functions within too."""
-        super().adopt(params, grads, statistics)
-        for layer in (self.softplus, self.tanh):
-            layer.adopt(params, grads, statistics)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x tanh(log(1 + exp(x))), the shape and dtype of x."""

@@ -8,9 +8,10 @@ its results are written into memory that is kept from one step to the next.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import signature
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar, final
+from typing import Any, ClassVar, Self, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,9 @@ class Layer(ABC):
 
     n_in: int | None = None
     """How many values a row of x must have; None where any number will do."""
+
+    children: tuple[Layer, ...] = ()
+    """The layers that this one is made of, which its own passes call."""
 
     rng: np.random.Generator | None = None
     """Where a layer that draws random numbers in training takes them from; None in all others."""
@@ -122,6 +126,33 @@ class Layer(ABC):
     def keep_apart(self, *, train: bool) -> None:
         """Write into memory of its own from now on, in training or in evaluation."""
         self._kept = self._apart.setdefault(train, {})
+        for child in self.children:
+            child.keep_apart(train=train)
+
+    def share(self, memory: Iterator[dict[str, Array]]) -> Self:
+        """A copy that evaluates with the same parameters, and keeps its results in `memory`.
+
+        `memory` gives a place for this layer and one for each of its children.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._kept = next(memory)
+        other._apart, other.part = {False: other._kept}, None
+        copies = {id(child): child.share(memory) for child in self.children}
+        for name, value in other.__dict__.items() if copies else ():
+            if isinstance(value, Layer):
+                other.__dict__[name] = copies.get(id(value), value)
+            elif isinstance(value, list | tuple):
+                other.__dict__[name] = type(value)(copies.get(id(one), one) for one in value)
+        return other
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make a layer like this one, as JSON can hold them.
+
+        By default those of the constructor that the layer has as attributes of the same name.
+        """
+        names = [n for n in signature(type(self)).parameters if n not in ("rng", "dtype")]
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def keep(self, name: str, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Memory to write a result into: kept between steps in a network, fresh outside of one.
@@ -153,3 +184,10 @@ def remembered(value: T | None) -> T:
     if value is None:
         raise CallOrderError("backward needs a forward pass before it; call forward(x) first")
     return value
+
+
+def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """Every layer, each followed by the layers that it is made of."""
+    for layer in layers:
+        yield layer
+        yield from walk(layer.children)

@@ -48,7 +48,7 @@ class BatchNorm(Layer):
             dtype,
             {"running_mean": (n,), "running_var": (n,), "batches": (1,)},
         )
-        self.n_in = n
+        self.n = self.n_in = n
         self.momentum = check_share("momentum", momentum)
         self.eps = check_above_zero("eps", eps)
         self.scale = scale
@@ -59,18 +59,18 @@ class BatchNorm(Layer):
         self.inverse: Array | None = None  # 1 / sqrt(var + eps) (n,)
         self.sums: tuple[Array, Array] | None = None  # of dout, and of dout (x - mean), (n,) each
         self.own_batch = True  # whether mean and var are those of the batch itself
-        self.n = 0  # rows that they are of
+        self.rows = 0  # that they are of
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n); in training, of more than one row, with the statistics of x itself."""
-        self.n = len(x) if self._all_reduce is None else remembered(self.part).total
-        self.own_batch = train and self.n > 1
+        self.rows = len(x) if self._all_reduce is None else remembered(self.part).total
+        self.own_batch = train and self.rows > 1
         centred = self.keep("centred", x.shape, x.dtype)
         if self.own_batch:
-            mean = self._over_ranks(column_sums(x)) / self.n
+            mean = self._over_ranks(column_sums(x)) / self.rows
             np.subtract(x, mean, out=centred)
-            var = self._over_ranks(column_sums(centred, centred)) / self.n
-            self._follow(mean, var * (self.n / (self.n - 1)))
+            var = self._over_ranks(column_sums(centred, centred)) / self.rows
+            self._follow(mean, var * (self.rows / (self.rows - 1)))
         else:
             mean, var = self.statistics["running_mean"], self.statistics["running_var"]
             np.subtract(x, mean, out=centred)
@@ -124,9 +124,9 @@ class BatchNorm(Layer):
         if not self.own_batch:
             return np.multiply(dout, self._slope(), out=dx)
         of_dout, with_centred = (self._over_ranks(sums) for sums in remembered(self.sums))
-        np.multiply(centred, with_centred * inverse**2 / self.n, out=dx)
+        np.multiply(centred, with_centred * inverse**2 / self.rows, out=dx)
         np.subtract(dout, dx, out=dx)  # dout - xhat dgamma / N
-        np.subtract(dx, of_dout / self.n, out=dx)  # ... - dbeta / N
+        np.subtract(dx, of_dout / self.rows, out=dx)  # ... - dbeta / N
         return np.multiply(dx, self._slope(), out=dx)
 
     def proves_nothing(self, n_rows: int) -> str | None:
@@ -160,7 +160,7 @@ class LayerNorm(Layer):
     ) -> None:
         n = check_integer("n", n, 1)
         super().__init__(({"gamma": (n,)} if scale else {}) | {"beta": (n,)}, dtype)
-        self.n_in = n
+        self.n = self.n_in = n
         self.eps = check_above_zero("eps", eps)
         self.scale = scale
         if scale:
@@ -215,7 +215,7 @@ class Standardize(Layer):
         n = check_integer("n", n, 1)
         constants = {"input_mean": (n,), "input_std": (n,), "input_rows": (1,)}
         super().__init__(dtype=dtype, statistics=constants)
-        self.n_in = n
+        self.n = self.n_in = n
         self.over = check_word("standardize", over, STANDARDIZATIONS)
         self.statistics["input_std"] = np.ones(n)
 

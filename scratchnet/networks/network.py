@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from threading import get_ident, local
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +22,7 @@ from scratchnet.layers import (
     Loss,
     SoftmaxWithLoss,
 )
+from scratchnet.layers.layer import walk
 from scratchnet.parallel import Part
 from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
 
@@ -31,8 +34,9 @@ class Network:
 
     `vector` and `gradient_vector` are flat: all parameters, all derivatives, weights before biases.
     `params` and `grads` are the same memory by name: "W1", "b1" of the first layer that has such,
-    "W2", "b2" of the next. Writing to one is writing to the other. `statistics` are what layers
-    have measured instead of learnt, as "running_mean1", and `state_vector` is `vector` and these.
+    "W2", "b2" of the next. The number counts the layers with a weight W: gamma3 and beta3 normalize
+    what W3 gives. Writing to one is writing to the other. `statistics` are what layers have
+    measured instead of learnt, as "running_mean1", and `state_vector` is `vector` and these.
 
     L2: the loss has l2 / 2 times the sum of all squared weights added to it, biases
     spared, and the gradient has its derivative, l2 * W.
@@ -62,28 +66,28 @@ class Network:
                 "make up for; put it before the last Affine",
                 stacklevel=2,
             )
-        drawing = [layer.rng for layer in self.layers if layer.rng is not None]
+            # Below the first layer with parameters nobody needs dL/dx: it is never computed.
+        self._lowest = next(
+            i for i, layer in enumerate(self.layers) if any(one.shapes for one in walk([layer]))
+        )
+        self._adopt()
+        drawing = [layer.rng for layer in self._every if layer.rng is not None]
         if drawing:  # one after the other from one stream, or layers with one seed would agree
             self.set_rng(drawing[0])
-        # Below the first layer that has parameters nobody needs dL/dx: it is never computed.
-        self._lowest = next(i for i, layer in enumerate(self.layers) if layer.shapes)
-        self._adopt()
 
     def _adopt(self) -> None:
         """Allocate the two vectors and move every layer's parameters into its pieces of them."""
-        counts: Counter[str] = Counter()
-        names: list[dict[str, str]] = []  # for each layer, the network's name of each of its own
+        self._owner, self._memory = get_ident(), local()
+        self._every = tuple(walk(self.layers))
+        names = name_parameters(self._every)
         weights: dict[str, Shape] = {}
         others: dict[str, Shape] = {}
         statistics: dict[str, Shape] = {}
-        for layer in self.layers:
-            of_layer = {**layer.shapes, **layer.statistic_shapes}
-            counts.update(of_layer.keys())
-            names.append({own: f"{own}{counts[own]}" for own in of_layer})
+        for layer, of_network in zip(self._every, names, strict=True):
             for own, shape in layer.shapes.items():
-                (weights if is_weight(shape) else others)[names[-1][own]] = shape
+                (weights if is_weight(shape) else others)[of_network[own]] = shape
             for own, shape in layer.statistic_shapes.items():
-                statistics[names[-1][own]] = shape
+                statistics[of_network[own]] = shape
         learnt = weights | others
         self.state_vector, everything = allocate(learnt | statistics, self.dtype)
         self.gradient_vector, self.grads = allocate(learnt, self.dtype)
@@ -91,7 +95,7 @@ class Network:
         self.params = everything.select({name: name for name in learnt}, self.vector)
         self.statistics = everything.select({name: name for name in statistics})
         self.n_weights = sum(math.prod(shape) for shape in weights.values())
-        for layer, of_network in zip(self.layers, names, strict=True):
+        for layer, of_network in zip(self._every, names, strict=True):
             learns = {own: of_network[own] for own in layer.shapes}
             measures = {own: of_network[own] for own in layer.statistic_shapes}
             layer.adopt(
@@ -99,6 +103,24 @@ class Network:
                 self.grads.select(learns),
                 self.statistics.select(measures),
             )
+
+    def for_thread(self) -> Self:
+        """The network as the calling thread may evaluate it while other threads do, too.
+
+        In the thread that made it, it is the network itself. Other threads get a copy that shares
+        all parameters and keeps results in memory of that thread.
+        """
+        if get_ident() == self._owner:
+            return self
+        kept = self._memory.__dict__.setdefault("kept", [])
+        kept += [{} for _ in self._every[len(kept) :]]
+        places = iter(kept)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.layers = tuple(layer.share(places) for layer in self.layers)
+        other.loss_layer = copy.copy(self.loss_layer)
+        other._owner, other._every = get_ident(), tuple(walk(other.layers))
+        return other
 
     # What a caller uses: inputs are checked, and no kept memory leaves except params and grads.
 
@@ -109,8 +131,9 @@ class Network:
         """
         x = self.check_inputs(x)
         y = np.empty((len(x), self.output_sizes[-1]), self.dtype)
+        network = self.for_thread()
         for rows in _slices(len(x), batch_size):
-            y[rows] = self.logits(x[rows])
+            y[rows] = network.logits(x[rows])
         return y
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
@@ -119,7 +142,7 @@ class Network:
         In evaluation: without dropout and noise, with running statistics. Raises ShapeError or
         DtypeError, naming row and value, where x or t do not fit.
         """
-        return self.forward(*self.check_batch(x, t)) + self.penalty()
+        return self.for_thread().forward(*self.check_batch(x, t)) + self.penalty()
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Arrays:
         """The derivatives of the loss by name: `grads`, which the next call overwrites.
@@ -146,10 +169,10 @@ class Network:
     ) -> float:
         """The share of all N rows whose largest logit is at the label, for every batch size."""
         x, t = self.check_batch(x, t)
-        correct = 0
+        correct, network = 0, self.for_thread()
         for rows in _slices(len(x), batch_size):
-            self.forward(x[rows], t[rows])
-            correct += self.loss_layer.count_correct()
+            network.forward(x[rows], t[rows])
+            correct += network.loss_layer.count_correct()
         return correct / len(x)
 
     def penalty(self) -> float:
@@ -163,7 +186,8 @@ class Network:
         """A table of the layers: name, output shape, number of parameters, and their total."""
         rows = [("Layer", "Output shape", "Parameters")]
         for k, (layer, n_out) in enumerate(zip(self.layers, self.output_sizes, strict=True), 1):
-            count = sum(math.prod(shape) for shape in layer.shapes.values())
+            shapes = [shape for one in walk([layer]) for shape in one.shapes.values()]
+            count = sum(map(math.prod, shapes))
             rows.append((f"{k} {layer!r}", f"(N, {n_out})", f"{count:,}"))
         wide = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
@@ -210,18 +234,18 @@ class Network:
 
     def set_rng(self, rng: np.random.Generator) -> None:
         """Let layers that draw random numbers in training take the next ones from `rng`."""
-        for layer in self.layers:
+        for layer in self._every:
             if layer.rng is not None:
                 layer.rng = rng
 
     def take_part(self, part: Part | None) -> None:
         """Tell the layers which rows of a batch come next, where ranks share it; None for all."""
-        for layer in self.layers:
+        for layer in self._every:
             layer.part = part
 
     def observe(self, x: Array, t: Array, scale: float = 1.0, weights: Array | None = None) -> None:
         """Let layers and loss see all training samples, x * scale (N, D) with labels t, once."""
-        for layer in self.layers:
+        for layer in self._every:
             layer.observe(x, scale, weights)
         self.loss_layer.observe(t, self.output_sizes[-1])
 
@@ -231,7 +255,7 @@ class Network:
         No layer disturbs what passes through it, as one does in training: so the statistics are
         those that evaluation meets.
         """
-        for layer in self.layers:
+        for layer in self._every:
             layer.forget()
         for x in batches:
             for layer in self.layers:
@@ -239,7 +263,7 @@ class Network:
 
     def constrain(self) -> None:
         """Put parameters back into the set they must lie in, as below a max-norm."""
-        for layer in self.layers:
+        for layer in self._every:
             layer.constrain()
 
     # The border: what may come in, and copies.
@@ -289,6 +313,10 @@ class Network:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self.copy()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle needs: no memory of threads."""
+        return {**self.__dict__, "_memory": None}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickle: the layers bring their values, the two vectors are made anew."""
         self.__dict__.update(state)
@@ -314,6 +342,36 @@ def read_old_name(options: Mapping[str, Any]) -> dict[str, Any]:
         stacklevel=3,
     )
     return {("l2" if name == "weight_decay" else name): value for name, value in options.items()}
+
+
+def name_parameters(layers: Sequence[Layer]) -> list[dict[str, str]]:
+    """For each layer the network's names of its parameters and statistics.
+
+    A name ends in the number of layers with a weight W up to there, this one included; if another
+    layer has taken the name already, in the next free number.
+    """
+    taken: set[str] = set()
+    found = []
+    count = 0
+    for layer in layers:
+        count += "W" in layer.shapes
+        of_layer = {}
+        for own in (*layer.shapes, *layer.statistic_shapes):
+            number = next(n for n in itertools.count(count) if f"{own}{n}" not in taken)
+            of_layer[own] = f"{own}{number}"
+            taken.add(of_layer[own])
+        found.append(of_layer)
+    return found
+
+
+def old_names(layers: Sequence[Layer]) -> dict[str, str]:
+    """The names of version 0.1, which counted each name by itself, by the names of today."""
+    counts: Counter[str] = Counter()
+    found = {}
+    for names in name_parameters(layers):
+        counts.update(names.keys())
+        found.update({new: f"{own}{counts[own]}" for own, new in names.items()})
+    return found
 
 
 def hint_at_scale(x: Array) -> None:

@@ -22,6 +22,7 @@ from scratchnet.errors import (
     ScratchnetError,
 )
 from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_weights, layer_sizes
+from scratchnet.networks.network import old_names
 from scratchnet.optimizers import Optimizer
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
@@ -164,6 +165,8 @@ def restore_checkpoint(
                 "or override"
             )
         state = unpack(header["trainer"], arrays)
+        names = names_before(_weights(arrays), trainer.network)
+        state["optimizer"] = _rename(state["optimizer"], names)
         environment_before = {"ranks": 1, **header["environment"]}
         measures = environment_before.pop("batch_stats", "all"), environment_before["ranks"]
         notes = [f"settings overridden: {text}" for text in changed]
@@ -357,10 +360,25 @@ def _network_config(network: Network) -> dict[str, Any]:
     return {"layers": [repr(layer) for layer in network.layers], "dtype": network.dtype}
 
 
+def names_before(weights: Mapping[str, Array], network: Network) -> dict[str, str]:
+    """The names of today by those of version 0.1, if the arrays have these; else nothing."""
+    before = {old: new for new, old in old_names(network.layers).items()}
+    return before if set(before) == set(weights) != set(before.values()) else {}
+
+
+def _rename(value: Any, names: Mapping[str, str]) -> Any:
+    """The plain data with these keys renamed, at every depth."""
+    if not (names and isinstance(value, dict)):
+        return value
+    return {names.get(key, key): _rename(each, names) for key, each in value.items()}
+
+
 def place_weights(path: str, weights: Mapping[str, Array], network: Network) -> None:
     """Copy `weights` into the network; raises DataError naming all that does not fit."""
     faults = []
     own = _arrays(network)
+    old = names_before(weights, network)
+    weights = {old.get(name, name): array for name, array in weights.items()}
     for name, array in own.items():
         found = weights.get(name)
         if found is None or found.shape != array.shape or found.dtype != array.dtype:

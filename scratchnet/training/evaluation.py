@@ -9,6 +9,7 @@ from scratchnet.parallel.ranks import Parallel
 
 def evaluate(network: Network, samples: Samples, ranks: Parallel) -> tuple[float, float]:
     """Mean loss, without the penalty, and accuracy; each of `ranks` takes some of the batches."""
+    network = network.for_thread()
     sums = np.zeros(2)  # of the losses, and of the correct rows
     batches = Batches(samples, EVALUATION_ROWS, network.dtype)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -125,7 +125,7 @@ def test_without_scale_there_is_no_gamma_and_all_else_is_the_same():
 def test_statistics_are_no_parameters_but_part_of_the_network_s_state():
     network = MultiLayerNet(5, [6, 4], 3, batch_norm=True)
     # The inner layers have no bias: in front of a mean that is subtracted it has no effect.
-    assert " ".join(network.params) == "W1 W2 W3 gamma1 beta1 gamma2 beta2 b1"
+    assert " ".join(network.params) == "W1 W2 W3 gamma1 beta1 gamma2 beta2 b3"
     assert list(network.statistics)[:3] == ["running_mean1", "running_var1", "batches1"]
     size = sum(array.size for array in network.statistics.values())
     assert network.state_vector.size == network.vector.size + size
