@@ -37,7 +37,11 @@ from scratchnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimi
 from scratchnet.parallel import MPIGradients
 from scratchnet.training import Epoch, Trainer
 
-LATER = {"EarlyStopping": "scratchnet.training", "find_lr": "scratchnet.inspection.lr_finder"}
+LATER = {
+    "EarlyStopping": "scratchnet.training",
+    "find_lr": "scratchnet.inspection.lr_finder",
+    "load_network": "scratchnet.networks.weights",
+}
 """Public names that are imported when they are used, and where they are from."""
 
 __all__ = [
@@ -84,6 +88,7 @@ __all__ = [
     "check_gradients",
     "find_lr",
     "load",
+    "load_network",
     "make_augmentation",
 ]
 

@@ -25,7 +25,7 @@ from scratchnet import cli
 from scratchnet.errors import OutputError
 from scratchnet.storage import archive
 from scratchnet.storage import atomic as files
-from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training.checkpoint import Checkpoints
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS, errno.EFBIG)
 

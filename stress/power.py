@@ -23,7 +23,7 @@ from resume import Case, finish
 
 from scratchnet.errors import DataError
 from scratchnet.storage import atomic as files
-from scratchnet.storage.checkpoint import Checkpoints, save_weights
+from scratchnet.training.checkpoint import Checkpoints, save_weights
 
 BEST = "checkpoint-best.npz"
 

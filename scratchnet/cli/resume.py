@@ -9,7 +9,7 @@ from scratchnet.cli.options import CALL, KNOWN, CommandLine
 from scratchnet.cli.parser import complete, flag_of
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
-from scratchnet.storage.checkpoint import Checkpoints, Saved, check_checkpoint
+from scratchnet.training.checkpoint import Checkpoints, Saved, check_checkpoint
 
 
 class Resumed(NamedTuple):

@@ -18,14 +18,14 @@ from scratchnet.inspection import inspect_layers, inspect_predictions
 from scratchnet.parallel import Alone
 from scratchnet.report.run import run_page
 from scratchnet.runs import RunFolder
-from scratchnet.storage.checkpoint import (
+from scratchnet.training import EarlyStopping, Epoch
+from scratchnet.training.checkpoint import (
     Checkpoints,
     Saved,
     load_weights,
     restore_checkpoint,
     save_weights,
 )
-from scratchnet.training import EarlyStopping, Epoch
 from scratchnet.training.curves import LossCurve
 
 SECONDS_BETWEEN_SAVES = 1.0

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from scratchnet.errors import DataError
+from scratchnet.networks.weights import build_network, place_weights
 from scratchnet.storage.archive import read_archive, write_archive
-from scratchnet.storage.checkpoint import build_network, place_weights
 
 FORMAT = "scratchnet estimator"
 NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with"})

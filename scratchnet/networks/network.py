@@ -8,6 +8,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from threading import get_ident, local
 from typing import Any, Self
 
@@ -202,6 +203,27 @@ class Network:
     @weight_decay.setter
     def weight_decay(self, value: float) -> None:
         self.l2 = read_old_name({"weight_decay": value})["l2"]
+
+    def config(self) -> dict[str, Any]:
+        """What makes a network like this one, as JSON can hold it."""
+        from scratchnet.networks.saving import describe
+
+        return {
+            "kind": "layers",
+            "layers": describe(self.layers),
+            "loss": describe(self.loss_layer),
+            "l2": self.l2,
+            "dtype": self.dtype,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to a file that `load_network` reads.
+
+        Raises OutputError if it cannot be written, DivergenceError if a value is not finite.
+        """
+        from scratchnet.networks.saving import save_network
+
+        save_network(self, path)
 
     # What the Trainer uses: arrays that were checked once, results in kept memory.
 

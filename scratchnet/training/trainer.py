@@ -229,7 +229,7 @@ class Trainer:
         Of several ranks the first writes. Raises OutputError if the file cannot be written,
         DivergenceError if a value is not finite.
         """
-        from scratchnet.storage.checkpoint import save_checkpoint
+        from scratchnet.training.checkpoint import save_checkpoint
 
         if self.parallel.rank == 0:
             with limit_threads(self.threads):  # which the checkpoint notes down
@@ -245,7 +245,7 @@ class Trainer:
         the file is damaged or of another network, ParameterError if options or data differ and
         `override` is not set. For example, `trainer.run(20 - trainer.epochs)` then ends at 20.
         """
-        from scratchnet.storage.checkpoint import restore_checkpoint
+        from scratchnet.training.checkpoint import restore_checkpoint
 
         with limit_threads(self.threads):
             notes = restore_checkpoint(path, self, stopping, override=override)

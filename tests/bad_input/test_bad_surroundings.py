@@ -33,8 +33,8 @@ from scratchnet import (
     Trainer,
 )
 from scratchnet.cli.interrupts import SIGNALS
-from scratchnet.storage.checkpoint import Checkpoints
 from scratchnet.training import trainer
+from scratchnet.training.checkpoint import Checkpoints
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])

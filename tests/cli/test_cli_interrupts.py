@@ -24,8 +24,8 @@ from command_line import (
 )
 
 from scratchnet import Trainer, cli
-from scratchnet.storage.checkpoint import Checkpoints, load_weights
 from scratchnet.training import trainer
+from scratchnet.training.checkpoint import Checkpoints, load_weights
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -18,7 +18,7 @@ from scratchnet.cli import train as job
 from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.data import load
 from scratchnet.runs import RunFolder
-from scratchnet.storage.checkpoint import Checkpoints, load_weights, state_digest
+from scratchnet.training.checkpoint import Checkpoints, load_weights, state_digest
 
 ROOT = Path(__file__).parents[2]
 BASE = ["--dataset", "./set.npz", "--batch-size", "10", "--epochs", "4", "--hidden", "5"]

@@ -8,7 +8,7 @@ import pytest
 from scratchnet import Affine, MultiLayerNet, Network, ReLU, Samples, Trainer
 from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.layers import BatchNorm, LayerNorm, Standardize
-from scratchnet.storage.checkpoint import load_weights, save_weights
+from scratchnet.training.checkpoint import load_weights, save_weights
 
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(40, 5))
 

@@ -15,7 +15,7 @@ from scratchnet import Adam, MultiLayerNet, Trainer, TwoLayerNet, __version__, e
 from scratchnet.errors import DataError, DivergenceError, OutputError, ParameterError
 from scratchnet.optimizers import EMA
 from scratchnet.storage.archive import read_archive, write_archive
-from scratchnet.storage.checkpoint import (
+from scratchnet.training.checkpoint import (
     Checkpoints,
     load_weights,
     restore_checkpoint,

@@ -11,7 +11,7 @@ import pytest
 from scratchnet import cli
 from scratchnet.errors import OutputError
 from scratchnet.optimizers import OPTIMIZERS
-from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.slow
 

@@ -1,8 +1,4 @@
-"""Weights and checkpoints on disk: what rebuilds a network, and what goes on with its training.
-
-Both are files of `scratchnet.storage.archive`. The parameters stand in them by name, so a
-learner reads them with `np.load(path)["W1"]`.
-"""
+"""Checkpoints: all that training continues from, in files of `scratchnet.storage.archive`."""
 
 import os
 import re
@@ -11,9 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
-from scratchnet import __version__, environment
+from scratchnet import environment
 from scratchnet.errors import (
     DataError,
     DivergenceError,
@@ -21,13 +15,26 @@ from scratchnet.errors import (
     ParameterError,
     ScratchnetError,
 )
-from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_weights, layer_sizes
-from scratchnet.networks.network import old_names
+from scratchnet.networks import Network
+from scratchnet.networks.saving import CHECKPOINT, arrays_of, mark, not_finite
+from scratchnet.networks.saving import save_network as save_weights
+from scratchnet.networks.weights import load_network as load_weights
+from scratchnet.networks.weights import names_before, place_weights, read_file, weights_in
 from scratchnet.optimizers import Optimizer
 from scratchnet.parameters import Array
-from scratchnet.registry import pick
 from scratchnet.schedules import Schedule
 from scratchnet.storage.archive import digest, pack, read_archive, unpack, write_archive
+
+__all__ = [
+    "Checkpoints",
+    "Saved",
+    "check_checkpoint",
+    "load_weights",
+    "restore_checkpoint",
+    "save_checkpoint",
+    "save_weights",
+    "state_digest",
+]
 
 
 class Stateful(Protocol):
@@ -68,39 +75,9 @@ class Training(Protocol):
         """Go on from what `state` gave."""
 
 
-WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
-VERSION = 1
 KEPT = 2  # numbered checkpoints of a run; the best one is kept apart
 NUMBERED = re.compile(r"checkpoint-(\d{8,})\.npz")
 STRAY = re.compile(r"\..+\.tmp\.\d+\.[0-9a-f]+")
-
-
-def save_weights(network: MultiLayerNet, path: str | Path) -> None:
-    """Write the parameters by name, and what rebuilds the network; atomic.
-
-    Raises OutputError where it cannot be written, DivergenceError where a value is not finite.
-    """
-    arrays = _arrays(network)
-    faulty = _not_finite(arrays)
-    if faulty is not None:
-        raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
-    write_archive(path, arrays, {**_mark(WEIGHTS), "network": network.config()})
-
-
-def load_weights(path: str | Path) -> MultiLayerNet:
-    """The network whose weights are in a file of `save_weights`, or in a checkpoint.
-
-    Nothing in the file is ever run as code. Raises DataError where the file is missing, damaged or
-    something else.
-    """
-    arrays, header = _read(path, (WEIGHTS, CHECKPOINT))
-    weights = _weights(arrays)
-    try:
-        network = build_network(header["network"], sum(array.size for array in weights.values()))
-    except (KeyError, TypeError, ValueError, AttributeError, ScratchnetError) as error:
-        raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
-    place_weights(str(path), weights, network)
-    return network
 
 
 def save_checkpoint(
@@ -114,10 +91,10 @@ def save_checkpoint(
     Raises OutputError where it cannot be written, and DivergenceError, with the file that was there
     left as it is, where a value is not finite.
     """
-    arrays = _arrays(trainer.network)
+    arrays = arrays_of(trainer.network)
     header = {
-        **_mark(CHECKPOINT),
-        "network": _network_config(trainer.network),
+        **mark(CHECKPOINT),
+        "network": trainer.network.config(),
         "settings": trainer.settings(),
         "environment": {**_environment(trainer), "batch_stats": trainer.batch_stats},
         "run": dict(run or {}),
@@ -125,7 +102,7 @@ def save_checkpoint(
         "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
         "times": [epoch.seconds for epoch in trainer.history],
     }
-    faulty = _not_finite(arrays)
+    faulty = not_finite(arrays)
     if faulty is not None:
         raise DivergenceError(
             f"training diverged by step {trainer.steps}: {faulty} is not finite, and was not "
@@ -155,7 +132,7 @@ def restore_checkpoint(
     if isinstance(path, Saved):
         path, header, _, arrays = path
     else:
-        arrays, header = _read(path, (CHECKPOINT,))
+        arrays, header = read_file(path, (CHECKPOINT,))
     try:
         before, now = header["settings"], trainer.settings()
         changed = _differences(before, now)
@@ -165,7 +142,7 @@ def restore_checkpoint(
                 "or override"
             )
         state = unpack(header["trainer"], arrays)
-        names = names_before(_weights(arrays), trainer.network)
+        names = names_before(weights_in(arrays), trainer.network)
         state["optimizer"] = _rename(state["optimizer"], names)
         environment_before = {"ranks": 1, **header["environment"]}
         measures = environment_before.pop("batch_stats", "all"), environment_before["ranks"]
@@ -186,7 +163,7 @@ def restore_checkpoint(
                 "batch normalization now measures other rows than before, which makes this another "
                 "network"
             )
-        place_weights(str(path), _weights(arrays), trainer.network)
+        place_weights(str(path), weights_in(arrays), trainer.network)
         trainer.restore(state, header["times"])
         if stopping is not None and header["stopping"] is not None:
             stopping.restore(unpack(header["stopping"], arrays))
@@ -199,7 +176,7 @@ def restore_checkpoint(
 
 def state_digest(path: str | Path) -> str:
     """SHA-256 (hex) of what a checkpoint says of training: all but wall times and environment."""
-    arrays, header = _read(path, (CHECKPOINT,))
+    arrays, header = read_file(path, (CHECKPOINT,))
     try:
         return digest(arrays, {key: header[key] for key in ("network", "settings", "trainer")})
     except KeyError as error:
@@ -262,7 +239,7 @@ class Checkpoints:
         reasons: list[str] = []
         for path in reversed(self.numbered()):
             try:
-                arrays, header = _read(path, (CHECKPOINT,))
+                arrays, header = read_file(path, (CHECKPOINT,))
             except DataError as error:
                 reasons.append(str(error))
             else:
@@ -292,38 +269,12 @@ class Checkpoints:
 
 def check_checkpoint(path: str | Path) -> None:
     """Raise DataError unless the file is a checkpoint that can be read."""
-    _read(path, (CHECKPOINT,))
+    read_file(path, (CHECKPOINT,))
 
 
 def _environment(trainer: Training) -> dict[str, Any]:
     """What the last bits of results depend on."""
     return {**environment.describe(), "ranks": trainer.ranks}
-
-
-def _mark(kind: str) -> dict[str, Any]:
-    """How the header of a file begins: what it is, and who wrote it."""
-    return {"format": kind, "version": VERSION, "scratchnet": __version__}
-
-
-def _read(path: str | Path, formats: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Arrays and header of one of our files of these formats, in the version that we know."""
-    arrays, header = read_archive(path)
-    kind, version = header.get("format"), header.get("version")
-    if kind not in formats:
-        hint = "; it has weights, but nothing to go on from" if kind == WEIGHTS else ""
-        raise DataError(
-            f"{str(path)!r} must be a file of {' or '.join(formats)}, its header says "
-            f"{kind!r}{hint}"
-        )
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
-        raise DataError(
-            f"{str(path)!r} has version {version!r} of its format, this scratchnet {__version__} "
-            f"reads up to version {VERSION}; it needs scratchnet >= {header.get('scratchnet')}"
-        )
-    faulty = _not_finite(arrays)
-    if faulty is not None:
-        raise DataError(f"{str(path)!r} holds {faulty} with values that are not finite")
-    return arrays, header
 
 
 def _unfit(path: str | Path, error: Exception) -> DataError:
@@ -332,38 +283,10 @@ def _unfit(path: str | Path, error: Exception) -> DataError:
     return DataError(f"{str(path)!r} has a header that {what}; take another copy")
 
 
-def _not_finite(arrays: Mapping[str, Array]) -> str | None:
-    """The name of the first array that holds NaN or an infinity."""
-    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
-
-
-def _arrays(network: Network) -> dict[str, Array]:
-    """All that changes in the network in training: parameters, and what its layers measure."""
-    return {**network.params, **network.statistics}
-
-
-def _weights(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays of the network: what else a checkpoint holds has a dot in its name."""
-    return {name: array for name, array in arrays.items() if "." not in name}
-
-
 def _kinds(config: Mapping[str, Any]) -> list[Any]:
     """Which optimizer or schedule a configuration is of, and which are within it."""
     within = [_kinds(value) for value in config.values() if isinstance(value, dict)]
     return [config.get("class"), config.get("name"), *within]
-
-
-def _network_config(network: Network) -> dict[str, Any]:
-    """What rebuilds the network, or for one made of a list of layers what it is made of."""
-    if isinstance(network, MultiLayerNet):
-        return network.config()
-    return {"layers": [repr(layer) for layer in network.layers], "dtype": network.dtype}
-
-
-def names_before(weights: Mapping[str, Array], network: Network) -> dict[str, str]:
-    """The names of today by those of version 0.1, if the arrays have these; else nothing."""
-    before = {old: new for new, old in old_names(network.layers).items()}
-    return before if set(before) == set(weights) != set(before.values()) else {}
 
 
 def _rename(value: Any, names: Mapping[str, str]) -> Any:
@@ -371,28 +294,6 @@ def _rename(value: Any, names: Mapping[str, str]) -> Any:
     if not (names and isinstance(value, dict)):
         return value
     return {names.get(key, key): _rename(each, names) for key, each in value.items()}
-
-
-def place_weights(path: str, weights: Mapping[str, Array], network: Network) -> None:
-    """Copy `weights` into the network; raises DataError naming all that does not fit."""
-    faults = []
-    own = _arrays(network)
-    old = names_before(weights, network)
-    weights = {old.get(name, name): array for name, array in weights.items()}
-    for name, array in own.items():
-        found = weights.get(name)
-        if found is None or found.shape != array.shape or found.dtype != array.dtype:
-            came = "nothing" if found is None else f"{found.shape} {found.dtype}"
-            faults.append(
-                f"must hold {name} with shape and dtype {array.shape} {array.dtype}, got {came}"
-            )
-    extra = [name for name in weights if name not in own]
-    if extra:
-        faults.append(f"holds {', '.join(extra)}, which the network does not have")
-    if faults:
-        raise DataError(f"{path!r} {'; '.join(faults)}; make the network that it was saved from")
-    for name, array in own.items():
-        array[...] = weights[name]
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:
@@ -404,18 +305,3 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
             for text in _differences(before.get(key), now.get(key), f"{name} {key}".strip())
         ]
     return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
-
-
-def build_network(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:
-    """The network that `config` describes, if `n_values`, what the file holds, can be enough."""
-    options = dict(config)
-    if "weight_decay" in options:  # its name in files of version 0.1
-        options["l2"] = options.pop("weight_decay")
-    kind = pick(NETWORKS, options.pop("kind"), "network")
-    sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
-    needed = count_weights(sizes)
-    if needed > n_values:  # before anything of that size is allocated
-        raise DataError(
-            f"{'-'.join(map(str, sizes))} has {needed} weights, the file holds {n_values} values"
-        )
-    return kind(**options)

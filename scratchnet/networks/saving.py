@@ -1,0 +1,56 @@
+"""A network written to a file: its parameters by name, and what makes it again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchnet import __version__
+from scratchnet.errors import DivergenceError
+from scratchnet.layers import Layer, Loss
+from scratchnet.parameters import Array
+from scratchnet.storage.archive import write_archive
+
+WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
+VERSION = 1
+
+
+def save_network(network: Any, path: str | Path) -> None:
+    """Write the network, atomically: its parameters by name, and what makes it again.
+
+    Raises OutputError if it cannot be written, DivergenceError if a value is not finite.
+    """
+    arrays = arrays_of(network)
+    faulty = not_finite(arrays)
+    if faulty is not None:
+        raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
+    write_archive(path, arrays, {**mark(WEIGHTS), "network": network.config()})
+
+
+def describe(value: Any) -> Any:
+    """A layer or a loss as the name of its class and its arguments, or plain data as it is."""
+    if isinstance(value, Layer | Loss):
+        options = {name: describe(one) for name, one in value.config().items()}
+        plain = {name: one for name, one in options.items() if one is not NotImplemented}
+        return {"class": type(value).__name__, **plain}
+    if isinstance(value, list | tuple):
+        return [describe(one) for one in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, str | bool | int | float) else NotImplemented
+
+
+def arrays_of(network: Any) -> dict[str, Array]:
+    """All that changes in the network in training: parameters, and what its layers measure."""
+    return {**network.params, **network.statistics}
+
+
+def not_finite(arrays: Mapping[str, Array]) -> str | None:
+    """The name of the first array that holds NaN or an infinity."""
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+
+
+def mark(kind: str) -> dict[str, Any]:
+    """How the header of a file begins: what it is, and who wrote it."""
+    return {"format": kind, "version": VERSION, "scratchnet": __version__}

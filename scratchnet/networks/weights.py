@@ -1,0 +1,148 @@
+"""Networks on disk: any network written to a file, and made again from it.
+
+The parameters stand in the file by name, so a learner reads them with `np.load(path)["W1"]`. What
+the network is made of stands in the header, as plain data. Nothing in a file is run as code.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from scratchnet import __version__, layers
+from scratchnet.errors import DataError, ScratchnetError
+from scratchnet.layers import Layer, Loss
+from scratchnet.networks.multi_layer import NETWORKS, count_weights, layer_sizes
+from scratchnet.networks.network import Network, old_names
+from scratchnet.networks.saving import CHECKPOINT, VERSION, WEIGHTS, arrays_of, not_finite
+from scratchnet.parameters import Array
+from scratchnet.registry import pick
+from scratchnet.storage.archive import read_archive
+
+CLASSES: Mapping[str, type[Any]] = {
+    name: value
+    for name, value in vars(layers).items()
+    if isinstance(value, type) and issubclass(value, Layer | Loss)
+}
+"""The layers and losses that a file may name."""
+
+
+def load_network(path: str | Path, classes: Iterable[type[Any]] = ()) -> Any:
+    """The network in a file of `Network.save`, or in a checkpoint.
+
+    `classes` are layers and losses of your own that it is made of. Raises DataError if the file is
+    missing, damaged or something else, and, naming it, for a class that is not known.
+
+    >>> from scratchnet import TwoLayerNet, load_network
+    >>> TwoLayerNet(64, 100, 10).save("net.npz")  # doctest: +SKIP
+    >>> load_network("net.npz").predict(x)  # doctest: +SKIP
+    """
+    arrays, header = read_file(path, (WEIGHTS, CHECKPOINT))
+    weights = weights_in(arrays)
+    known = {**CLASSES, **{kind.__name__: kind for kind in classes}}
+    size = sum(array.size for array in weights.values())
+    try:
+        network = build_network(header["network"], size, known)
+    except (
+        *(LookupError, TypeError, ValueError, AttributeError, RecursionError),
+        ScratchnetError,
+    ) as error:
+        raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
+    place_weights(str(path), weights, network)
+    return network
+
+
+def build_network(
+    config: Mapping[str, Any], n_values: int, classes: Mapping[str, type[Any]] = CLASSES
+) -> Network:
+    """The network that `config` describes, if `n_values`, what the file holds, can be enough."""
+    options = dict(config)
+    if "weight_decay" in options:  # its name in files of version 0.1
+        options["l2"] = options.pop("weight_decay")
+    if options.get("kind") == "layers":
+        options.pop("kind")
+        made, loss = (_build(options.pop(name), n_values, classes) for name in ("layers", "loss"))
+        return Network(made, loss, **options)
+    kind = pick(NETWORKS, options.pop("kind"), "network")
+    sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
+    needed = count_weights(sizes)
+    if needed > n_values:  # before anything of that size is allocated
+        raise DataError(
+            f"{'-'.join(map(str, sizes))} has {needed} weights, the file holds {n_values} values"
+        )
+    return kind(**options)
+
+
+def _build(value: Any, n_values: int, classes: Mapping[str, type[Any]]) -> Any:
+    """What `describe` was given; raises DataError for an unknown class, or one far too large."""
+    if isinstance(value, list):
+        return [_build(one, n_values, classes) for one in value]
+    if not isinstance(value, dict):
+        return value
+    options = {name: _build(one, n_values, classes) for name, one in value.items()}
+    name = options.pop("class")
+    if name not in classes:
+        raise DataError(
+            f"the network has a layer of the class {name!r}, which is not known here; give it to "
+            f"load_network(path, classes=[{name}])"
+        )
+    sizes = [one for one in options.values() if type(one) is int and one > 1]
+    if math.prod(sizes) > max(n_values, 1):  # before anything of that size is allocated
+        raise DataError(f"{name} with {options} is larger than the {n_values} values of the file")
+    return classes[name](**options)
+
+
+def place_weights(path: str, weights: Mapping[str, Array], network: Network) -> None:
+    """Copy `weights` into the network; raises DataError naming all that does not fit."""
+    faults = []
+    own = arrays_of(network)
+    old = names_before(weights, network)
+    weights = {old.get(name, name): array for name, array in weights.items()}
+    for name, array in own.items():
+        found = weights.get(name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            came = "nothing" if found is None else f"{found.shape} {found.dtype}"
+            faults.append(
+                f"must hold {name} with shape and dtype {array.shape} {array.dtype}, got {came}"
+            )
+    extra = [name for name in weights if name not in own]
+    if extra:
+        faults.append(f"holds {', '.join(extra)}, which the network does not have")
+    if faults:
+        raise DataError(f"{path!r} {'; '.join(faults)}; make the network that it was saved from")
+    for name, array in own.items():
+        array[...] = weights[name]
+
+
+def names_before(weights: Mapping[str, Array], network: Network) -> dict[str, str]:
+    """The names of today by those of version 0.1, if the arrays have these; else nothing."""
+    before = {old: new for new, old in old_names(network.layers).items()}
+    return before if set(before) == set(weights) != set(before.values()) else {}
+
+
+def weights_in(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of the network: what else a checkpoint holds has a dot in its name."""
+    return {name: array for name, array in arrays.items() if "." not in name}
+
+
+def read_file(
+    path: str | Path, formats: tuple[str, ...]
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and header of one of our files of these formats, in the version that we know."""
+    arrays, header = read_archive(path)
+    kind, version = header.get("format"), header.get("version")
+    if kind not in formats:
+        hint = "; it has weights, but nothing to go on from" if kind == WEIGHTS else ""
+        raise DataError(
+            f"{str(path)!r} must be a file of {' or '.join(formats)}, its header says "
+            f"{kind!r}{hint}"
+        )
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise DataError(
+            f"{str(path)!r} has version {version!r} of its format, this scratchnet {__version__} "
+            f"reads up to version {VERSION}; it needs scratchnet >= {header.get('scratchnet')}"
+        )
+    faulty = not_finite(arrays)
+    if faulty is not None:
+        raise DataError(f"{str(path)!r} holds {faulty} with values that are not finite")
+    return arrays, header
