@@ -28,6 +28,7 @@ from lib.report import machine, machine_lines, parser, table, write_json
 from scratchnet import MultiLayerNet, Samples, Trainer, load
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.randomness import generator, permutation
+from scratchnet.training import Batch
 
 HIDDEN = (100, 100, 100, 100)
 BATCH_SIZE = 128
@@ -109,7 +110,7 @@ def _run(
     optimizer = OPTIMIZERS[name]()  # its default rate: 0.01, Adam 0.001
     trainer = Trainer(network, train, optimizer=optimizer, batch_size=BATCH_SIZE, seed=seed)
     indices = itertools.islice(DRAWS[options.draws](trainer, name), options.steps)
-    losses = [trainer.step(*trainer.batches.gather(index)) for index in indices]
+    losses = [trainer.step(Batch(*trainer.batches.gather(index)))[0] for index in indices]
     _, accuracy = trainer.evaluate(test)
     return Result(name, seed, statistics.fmean(losses[-LAST:]), accuracy)
 

@@ -29,6 +29,7 @@ from scratchnet import Dataset, MultiLayerNet, Trainer, load
 from scratchnet.environment import limit_threads
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.randomness import permutation
+from scratchnet.training import Batch
 
 HIDDEN = 100
 BATCH_SIZE = 10
@@ -135,8 +136,8 @@ def _time_of_a_step(name: str, batch_size: int | None, dataset: Dataset) -> tupl
     times = 3 if len(batches) == 1 else 1
     trainer.network.gradient(*batches[0])  # makes the memory that the network keeps
     start = time.perf_counter()
-    for x, t in times * batches:
-        trainer.step(x, t)
+    for batch in times * batches:
+        trainer.step(Batch(*batch))
     seconds = (time.perf_counter() - start) / (times * len(batches))
     return trainer.batches.batch_size, 1e6 * seconds
 

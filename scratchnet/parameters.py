@@ -64,6 +64,16 @@ class Arrays(Mapping[str, Array]):
         return f"Arrays({shapes})"
 
 
+def is_weight(shape: Shape) -> bool:
+    """Whether parameters of this shape are weights, which decay shrinks and penalties count.
+
+    Weights have two dimensions or more; a bias, a scale or a shift (n,) is none. This holds for a
+    network's vector, whose weights come first, and for a plain dict of arrays, which has nothing
+    but shapes to go by.
+    """
+    return len(shape) > 1
+
+
 def allocate(shapes: Mapping[str, Shape], dtype: npt.DTypeLike) -> tuple[Array, Arrays]:
     """One vector of zeros, and its views by name: `shapes` in their order, each C-contiguous."""
     vector = np.zeros(sum(math.prod(shape) for shape in shapes.values()), dtype)
@@ -73,3 +83,8 @@ def allocate(shapes: Mapping[str, Shape], dtype: npt.DTypeLike) -> tuple[Array, 
         views[name] = vector[start:stop].reshape(shape)
         start = stop
     return vector, Arrays(views, vector)
+
+
+def first_not_finite(arrays: Mapping[str, Array]) -> str | None:
+    """The name of the first array that holds NaN or an infinity; None if all values are finite."""
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)

@@ -22,7 +22,8 @@ import worker
 from figures import Figure, folder, run, shout
 
 from scratchnet import Adam, MultiLayerNet, Samples, Trainer, cli
-from scratchnet.training.trainer import Trainer as TheTrainer
+from scratchnet.training import Batch
+from scratchnet.training import Trainer as TheTrainer
 
 VALUES = (math.nan, math.inf, -math.inf)
 SITES = ("input", "activation", "gradient", "weight", "memory")
@@ -61,14 +62,14 @@ def inject(where: Path, site: str, value: float, at: int, kind: int) -> str | No
     path = where / f"run-{site}-{value}-{at}-{kind}"
     visit = TheTrainer.step
 
-    def step(self: Trainer, x: Any, t: Any, w: Any = None) -> tuple[float, int]:
+    def step(self: Trainer, batch: Batch) -> tuple[float, int]:
         if self.steps + 1 != at:
-            return visit(self, x, t, w)
+            return visit(self, batch)
         if site == "input":
-            x = np.full_like(x, value)
+            batch = batch._replace(x=np.full_like(batch.x, value))
         trap = poison(self, site, value)
         try:
-            return visit(self, x, t, w)
+            return visit(self, batch)
         finally:
             trap()
 
@@ -104,9 +105,9 @@ def cost(n_in: int, hidden: list[int], n_out: int) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     x, t = rng.random((1000, n_in)).astype(np.float32), rng.integers(0, n_out, 1000)
     trainer = Trainer(MultiLayerNet(n_in, hidden, n_out), Samples(x, t), optimizer=Adam())
-    batch, labels = trainer.batches.gather(np.arange(100))
+    batch = Batch(*trainer.batches.gather(np.arange(100)))
     g = trainer.network.gradient_vector
-    step = min(timeit.repeat(lambda: trainer.step(batch, labels), number=5, repeat=40)) / 5
+    step = min(timeit.repeat(lambda: trainer.step(batch), number=5, repeat=40)) / 5
     return step, min(timeit.repeat(lambda: math.isfinite(np.dot(g, g)), number=20, repeat=40)) / 20
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from scratchnet import MultiLayerNet, Trainer, load
-from scratchnet.parallel import MPIGradients, Part, launched
-from scratchnet.parameters import Array
+from scratchnet.parallel import MPIGradients, launched
+from scratchnet.training import Batch
 
 STEPS = 20
 """Steps of an epoch; the first epoch is not counted."""
@@ -59,17 +59,15 @@ def step(comm: Any, job: dict[str, Any]) -> float:
 class Overlapping(Trainer):
     """Sums the gradient of each layer's weights while those of the layers below are computed."""
 
-    def _loss_and_gradient(
-        self, x: Array, t: Array, w: Array | None, part: Part | None
-    ) -> tuple[float, int]:
+    def _forward_backward(self, batch: Batch) -> tuple[float, int]:
+        part = batch.part
         assert part is not None
         assert isinstance(self.parallel, MPIGradients)
         from mpi4py import MPI
 
         comm, network = self.parallel.comm, self.network
-        self._renew_noise()
         network.take_part(part)
-        loss = network.forward(x, t, w, train=True)
+        loss = network.forward(batch.x, batch.t, batch.w, train=True)
         sums = np.array([part.share * loss, network.loss_layer.count_correct()])
         requests = [comm.Iallreduce(MPI.IN_PLACE, sums)]
         dout = network.loss_layer.backward(part.share)

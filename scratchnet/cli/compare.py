@@ -15,6 +15,7 @@ from scratchnet.cli.folder import OpenFolder, describe_asked, open_folder, shell
 from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import command, flag_of
+from scratchnet.cli.resume import Resumed
 from scratchnet.cli.screen import Silent
 from scratchnet.cli.setup import Setup
 from scratchnet.cli.train import Job
@@ -234,14 +235,14 @@ class Runner:
             Silent(common.epochs),
         )
         job = Job(setup)
-        folder = None
         if out.is_dir() and Checkpoints(out).numbered():
-            folder = RunFolder.reopen(out)
-            job.restore(Checkpoints(out).latest())
-        elif out.is_dir():
-            shutil.rmtree(out)
+            job.resume(Resumed(RunFolder.reopen(out), Checkpoints(out).latest()))
+        else:
+            shutil.rmtree(out, ignore_errors=True)
+            job.begin()
         with suppress(DivergenceError):
-            job.run(folder)
+            job.run()
+        assert job.folder is not None
         found = job.folder.read_results()
         history = tuple(trainer.history)
         curve = tuple((row["step"], row["loss"]) for row in job.folder.steps.read())

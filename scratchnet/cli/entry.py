@@ -13,9 +13,8 @@ import numpy as np
 from scratchnet import environment
 from scratchnet.cli.advice import advise, advise_before
 from scratchnet.cli.compare import run_comparison
-from scratchnet.cli.exits import EXIT_CODES, drop_output, exit_code, prepare_streams, tell
+from scratchnet.cli.exits import EXIT_CODES, drop_output, exit_code, leave, prepare_streams, tell
 from scratchnet.cli.find_rates import find_rates
-from scratchnet.cli.follow import leave
 from scratchnet.cli.interrupts import Interrupted
 from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import complete, flag_of, parse
@@ -99,7 +98,7 @@ def _check_equal(parallel: MPIGradients, given: Mapping[str, Any]) -> None:
     if parallel.rank > 0:
         warnings.simplefilter("ignore")  # rank 0 warns of the same
     own = ("data_dir", "config")  # places, that may be others on other machines
-    parallel.agree({flag_of(name): v for name, v in given.items() if name not in own})
+    parallel.check_equal({flag_of(name): v for name, v in given.items() if name not in own})
 
 
 def start(given: Mapping[str, Any], parallel: MPIGradients | None = None) -> None:
@@ -118,7 +117,7 @@ def start(given: Mapping[str, Any], parallel: MPIGradients | None = None) -> Non
         resumed, options = reopen(given)
         return options
 
-    options = options_of_run() if parallel is None else parallel.from_first(options_of_run)
+    options = options_of_run() if parallel is None else parallel.broadcast(options_of_run)
     if parallel is not None and parallel.rank > 0:
         screen: Screen = Silent(options.epochs)
     else:

@@ -3,10 +3,10 @@
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from scratchnet.cli.interrupts import Interrupted
+from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.cli.parser import program
 from scratchnet.errors import (
     DataError,
@@ -16,6 +16,7 @@ from scratchnet.errors import (
     ParameterError,
     ScratchnetError,
 )
+from scratchnet.parallel import MPIGradients
 
 EXIT_CODES: Mapping[type[BaseException], int] = {
     ParameterError: 2,
@@ -87,3 +88,18 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def leave(parallel: MPIGradients, code: int, hurry: bool, tell: Callable[[], None]) -> None:
+    """End the ranks together; in a `hurry` end all of them, if the others do not come.
+
+    `tell` says why on stderr. Rank 0 has spoken already, for all that fail alike.
+    """
+    with Interrupts().watch():  # or a signal would end rank 0, while it writes, with the others
+        together = parallel.all_leave(hurry)
+    if not together:
+        if parallel.rank > 0:
+            tell()
+        parallel.abort(code)
+    if code:
+        parallel.finalize()

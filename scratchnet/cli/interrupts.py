@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from scratchnet.errors import ScratchnetError
-from scratchnet.parallel import MPIGradients
+from scratchnet.parallel import Alone, MPIGradients
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,18 +28,16 @@ class Interrupted(ScratchnetError):
 class Interrupts:
     """Notes the first signal; `check` raises at the next step. A second one ends at once.
 
-    With `parallel` all ranks check together, and a signal to one of them is one to all.
+    All `ranks` check together, and a signal to one of them is a signal to all.
     """
 
-    def __init__(self, parallel: MPIGradients | None = None) -> None:
-        self.parallel = parallel
+    def __init__(self, ranks: MPIGradients | Alone | None = None) -> None:
+        self.ranks = ranks or Alone()
         self.number: int | None = None
 
     def check(self) -> None:
         """Raise Interrupted if a signal has come."""
-        number = self.number or 0
-        if self.parallel is not None:
-            number = self.parallel.largest(number)
+        number = self.ranks.largest(self.number or 0)
         if number:
             raise Interrupted(number)
 

@@ -1,4 +1,8 @@
-"""One training run of the command line: train, save, stop when asked, go on, and sum up."""
+"""One training run of the command line: train, save, stop when asked, resume, and sum up.
+
+Every rank runs the same loop. Rank 0 has a folder and a screen; the others have a silent screen and
+no folder.
+"""
 
 import time
 from collections.abc import Mapping
@@ -6,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from scratchnet.cli.folder import describe_asked, shell_path, stem, write_report
-from scratchnet.cli.follow import share_state
 from scratchnet.cli.interrupts import Interrupted, Interrupts
-from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import command
 from scratchnet.cli.resume import Resumed
 from scratchnet.cli.setup import Setup
 from scratchnet.inspection import inspect_layers, inspect_predictions
+from scratchnet.parallel import Alone
 from scratchnet.report.run import run_page
 from scratchnet.runs import RunFolder
 from scratchnet.storage.checkpoint import (
@@ -22,7 +25,7 @@ from scratchnet.storage.checkpoint import (
     restore_checkpoint,
     save_weights,
 )
-from scratchnet.training import EarlyStopping, Epoch, Trainer
+from scratchnet.training import EarlyStopping, Epoch
 from scratchnet.training.curves import LossCurve
 
 SECONDS_BETWEEN_SAVES = 1.0
@@ -30,8 +33,33 @@ SAMPLES_FOR_LAYERS = 500
 """How many training samples the layers are looked at with after each epoch."""
 
 
+def train(setup: Setup, resumed: Resumed | None) -> None:
+    """The main job: train, evaluate, write; raises ScratchnetError.
+
+    `resumed` is None for a new run, and on all ranks but the first.
+    """
+    job = Job(setup)
+    if setup.options.resume is not None:
+        job.resume(resumed)
+    setup.screen.header(setup.dataset, setup.trainer, setup.network, [setup.trainer.optimizer])
+    if resumed is not None:
+        setup.screen.going_on(str(resumed.folder.path), setup.trainer)
+    if setup.options.dry_run:
+        setup.screen.plan()
+        return
+    if setup.options.resume is None:
+        job.begin()
+    job.run()
+
+
 class Job:
-    """The training that was asked for, in a folder from which it can be resumed at any moment."""
+    """The training that was asked for, which can be resumed at any moment from its folder."""
+
+    folder: RunFolder | None = None
+    """Where this rank writes; None on all ranks but the first."""
+    path: Path
+    """The path of that folder, on every rank."""
+    resumed = False
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -41,87 +69,88 @@ class Job:
         self.network = setup.network
         self.trainer = setup.trainer
         self.screen = setup.screen
-        self.parallel = setup.parallel
-        self.interrupts = Interrupts(setup.parallel)
+        self.ranks = setup.parallel or Alone()
+        self.interrupts = Interrupts(self.ranks)
         self.curve = LossCurve(setup.trainer)
-        self.stopping = make_stopping(setup)
+        self.stopping: EarlyStopping | None = None  # keeps the best weights, may stop early
+        if setup.trainer.validation is not None:
+            self.stopping = EarlyStopping(
+                setup.network, setup.options.patience, setup.options.monitor
+            )
         self.seconds_before = 0.0
         self.started = self.saved = time.perf_counter()
-        self.best_saved = 0  # also where a run is resumed: it may have ended before saving it
+        self.best_saved = 0  # also in a resumed run: it may have ended before saving it
 
-    def restore(self, saved: Saved) -> None:
-        """Put everything where the checkpoint left off; says what differs."""
+    # The beginning: every rank is told what the first one found, or raises what it raised.
+
+    def begin(self) -> None:
+        """Make a new folder."""
+        self.path = self.ranks.broadcast(self._make_folder)
+
+    def _make_folder(self) -> Path:
+        self.folder = RunFolder(self.options.out, f"{stem(self.dataset.name)}-{self.optimizer}")
+        return self.folder.path
+
+    def resume(self, resumed: Resumed | None) -> None:
+        """Continue where the checkpoint of the run left off, in its folder."""
+
+        def restore() -> tuple[Any, ...]:
+            assert resumed is not None  # on the first rank, which alone calls this
+            assert isinstance(resumed.folder, RunFolder)
+            assert resumed.checkpoint is not None
+            self.folder = resumed.folder
+            self._restore(resumed.checkpoint)
+            stopping = None if self.stopping is None else self.stopping.state()
+            times = [epoch.seconds for epoch in self.trainer.history]
+            return (
+                self.folder.path,
+                self.network.state_vector,
+                self.trainer.state(),
+                times,
+                stopping,
+            )
+
+        self.resumed = True
+        self.path, weights, state, times, stopping = self.ranks.broadcast(restore)
+        if self.ranks.rank > 0:
+            self.network.state_vector[:] = weights
+            self.trainer.restore(state, times)
+            if self.stopping is not None:
+                self.stopping.restore(stopping)
+
+    def _restore(self, saved: Saved) -> None:
+        """Put everything where the checkpoint left off, and say what differs."""
         override = self.options.override
         notes = restore_checkpoint(saved, self.trainer, self.stopping, override=override)
         self.seconds_before = saved.header["run"]["seconds"]
         for text in (*saved.passed_over, *notes):
             self.screen.note(text)
 
-    def run(self, folder: RunFolder | None) -> None:
-        """Train to the end in `folder`, or in a new one; raises ScratchnetError."""
-        new = folder is None
-        if folder is None:
-            folder = self._begin_folder()
-        self.folder, self.checkpoints = folder, Checkpoints(folder.path)
-        if not new:
-            self.checkpoints.clear_strays()
-        if self._is_over() and self._has_results(folder):
-            flag = "--epochs" if self.trainer.epochs >= self.options.epochs else "--patience"
-            if not (folder.path / "report.html").exists():
-                self._write_report(folder)
-            self.screen.finished(str(folder.path), folder.read_results(), flag)
-            folder.close()
-            return
+    # The loop.
+
+    def run(self) -> None:
+        """Train to the end and sum up, after `begin` or `resume`."""
         try:
-            if not new:
-                folder.rewrite_history(self.trainer.history, self.trainer.steps)
-            folder.write_config(
-                describe_asked(
-                    self.options,
-                    {self.optimizer: self.trainer.optimizer},
-                    self.dataset,
-                    self.network,
-                    self.trainer.ranks,
-                )
-            )
+            if self.folder is not None and self.resumed:
+                Checkpoints(self.folder.path).clear_strays()
+            if self._is_finished():
+                return
+            self._start_files()
             with self.interrupts.watch():
                 self._save()  # a place that cannot be written to is found now, not after training
                 self._train()
-                results = self._sum_up()
-                shown = self._write_report(folder)
+                told = self._sum_up()
         finally:
-            folder.close()
-        self.screen.result(results, str(shown))
-
-    def _write_report(self, folder: RunFolder) -> Path:
-        """Write the page of the run, if it is to be; returns what there is to look at."""
-
-        def page() -> str:
-            network = load_weights(folder.path / "weights.npz")
-            asked_for = command(self.options, self.trainer.ranks)
-            return run_page(folder, network, self.dataset, asked_for)
-
-        later = f", then --resume {shell_path(folder.path)} writes it"
-        return write_report(folder, page, self.options, self.screen, later)
-
-    def _begin_folder(self) -> RunFolder:
-        """A new folder; where there is none to be had all ranks raise why."""
-        if self.parallel is None:
-            return self._new_folder()
-        made: list[RunFolder] = []
-        self.parallel.from_first(lambda: made.append(self._new_folder()))
-        return made[0]
-
-    def _new_folder(self) -> RunFolder:
-        return RunFolder(self.options.out, f"{stem(self.dataset.name)}-{self.optimizer}")
-
-    def _has_results(self, folder: RunFolder) -> bool:
-        """Whether the results are those of where training is, and not of an earlier end."""
-        found, trainer = folder.read_results(), self.trainer
-        return (found.get("epochs"), found.get("steps")) == (trainer.epochs, trainer.steps)
+            if self.folder is not None:
+                self.folder.close()
+        if told is not None:
+            self.screen.result(*told)
 
     def _is_over(self) -> bool:
-        return is_over(self.options, self.trainer, self.stopping)
+        """Whether training has ended, by the number of epochs or by early stopping."""
+        done = self.trainer.epochs
+        stopped = self.stopping is not None and done > 0 and self.stopping.is_over(done)
+        return stopped or done >= self.options.epochs
 
     def _train(self) -> None:
         """The epochs that are left, saved as they go; what was done is kept however it ends."""
@@ -141,13 +170,14 @@ class Job:
             raise Interrupted(
                 number,
                 f"interrupted after step {self.trainer.steps}; resume with "
-                f"{'--parallel mpi ' * (self.parallel is not None)}--resume "
-                f"{shell_path(self.folder.path)}",
+                f"{'--parallel mpi ' * (self.setup.parallel is not None)}--resume "
+                f"{shell_path(self.path)}",
             ) from None
         finally:
             self.trainer.on_step = None
-            self.folder.steps.add(self.curve.take())
-            self.folder.write_history()
+            if self.folder is not None:
+                self.folder.steps.add(self.curve.take())
+                self.folder.write_history()
 
     def _after_step(self, step: int, loss: float) -> None:
         self.curve.add(step, loss)
@@ -158,8 +188,9 @@ class Job:
         self.interrupts.check()
 
     def _after_epoch(self, epoch: Epoch) -> None:
-        samples = self.trainer.train.first(min(SAMPLES_FOR_LAYERS, len(self.trainer.train)))
-        self.folder.add_epoch(epoch, inspect_layers(self.network, samples))
+        if self.folder is not None:
+            samples = self.trainer.train.first(min(SAMPLES_FOR_LAYERS, len(self.trainer.train)))
+            self.folder.add_epoch(epoch, inspect_layers(self.network, samples))
         self.screen.epoch(epoch)
         if self.stopping is not None:
             self.stopping.should_stop(epoch)
@@ -168,41 +199,92 @@ class Job:
             self._save()
         self.interrupts.check()
 
+    # The folder, which the first rank alone has.
+
+    def _is_finished(self) -> bool:
+        """Whether nothing is left to do; says so, and which option gives more to do.
+
+        The results there may be those of an earlier end: then there is something to do.
+        """
+        folder, trainer = self.folder, self.trainer
+        if folder is None or not self._is_over():
+            return False
+        results = folder.read_results()
+        if (results.get("epochs"), results.get("steps")) != (trainer.epochs, trainer.steps):
+            return False
+        if not (folder.path / "report.html").exists():
+            self._write_report(folder)
+        flag = "--epochs" if trainer.epochs >= self.options.epochs else "--patience"
+        self.screen.finished(str(folder.path), results, flag)
+        return True
+
+    def _start_files(self) -> None:
+        """Let the tables end where training is, and write `config.json`."""
+        if self.folder is None:
+            return
+        if self.resumed:
+            self.folder.rewrite_history(self.trainer.history, self.trainer.steps)
+        optimizers = {self.optimizer: self.trainer.optimizer}
+        self.folder.write_config(
+            describe_asked(self.options, optimizers, self.dataset, self.network, self.trainer.ranks)
+        )
+
     def _save(self) -> None:
-        """Save where training is, and the best weights where there are better ones than saved."""
-        self.folder.steps.add(self.curve.take())
+        """Save where training is, and the best weights if they are better than those saved."""
+        points = self.curve.take()
+        if self.folder is None:
+            return
+        checkpoints = Checkpoints(self.folder.path)
+        self.folder.steps.add(points)
         run = {"arguments": self.options.asked(), "seconds": self._seconds()}
-        self.checkpoints.save(self.trainer, self.stopping, run)
+        checkpoints.save(self.trainer, self.stopping, run)
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
             best = self.network.copy()
             best.state_vector[:] = self.stopping.weights
-            save_weights(best, self.checkpoints.best)
+            save_weights(best, checkpoints.best)
             self.best_saved = self.stopping.best_epoch
         self.saved = time.perf_counter()
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
 
-    def _sum_up(self) -> dict[str, Any]:
-        """Weights and results on disk, of the best epoch where --patience asked for it."""
+    def _sum_up(self) -> tuple[dict[str, Any], str] | None:
+        """Write weights, results and page; returns the results, and the file to look at.
+
+        With --patience the weights are those of the best epoch.
+        """
+        if self.folder is None:
+            return None
         seconds = self._seconds()
         kept = self.folder.rows[-1]
         if self.stopping is not None and self.options.patience is not None:
             self.stopping.restore_best()
             kept = self.folder.rows[self.stopping.best_epoch - 1]
-        results = self._results(kept, seconds)
+        results = self._results(kept, seconds, sum(row["seconds"] for row in self.folder.rows))
         save_weights(self.network, self.folder.path / "weights.npz")
         self.folder.write_results(results)
-        return results
+        return results, str(self._write_report(self.folder))
 
-    def _results(self, kept: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """What the run came to with the weights of the epoch `kept`.
+    def _write_report(self, folder: RunFolder) -> Path:
+        """Write the page of the run, if there is to be one; returns the file to look at."""
 
-        The test samples are looked at here, once, and nowhere else.
+        def page() -> str:
+            network = load_weights(folder.path / "weights.npz")
+            asked_for = command(self.options, self.trainer.ranks)
+            return run_page(folder, network, self.dataset, asked_for)
+
+        later = f", then --resume {shell_path(folder.path)} writes it"
+        return write_report(folder, page, self.options, self.screen, later)
+
+    def _results(
+        self, kept: Mapping[str, Any], seconds: float, training_seconds: float
+    ) -> dict[str, Any]:
+        """The results with the weights of the epoch `kept`.
+
+        The test samples are used here, once, and nowhere else.
         """
         trainer = self.trainer
         test_loss, test_accuracy = trainer.evaluate(self.dataset.test)
-        training_seconds = sum(row["seconds"] for row in self.folder.rows)
         return {
             "dataset": self.dataset.name,
             "optimizer": self.optimizer,
@@ -221,67 +303,3 @@ class Job:
             "seed": self.options.seed,
             "test": inspect_predictions(self.network, self.dataset.test, self.dataset.classes),
         }
-
-
-def make_stopping(setup: Setup) -> EarlyStopping | None:
-    """What keeps the best weights, and stops early if asked to; None without validation samples."""
-    if setup.trainer.validation is None:
-        return None
-    return EarlyStopping(setup.network, setup.options.patience, setup.options.monitor)
-
-
-def is_over(options: CommandLine, trainer: Trainer, stopping: EarlyStopping | None) -> bool:
-    """Whether training has come to its end, by the number of epochs or for want of a better one."""
-    done = trainer.epochs
-    stopped = stopping is not None and done > 0 and stopping.is_over(done)
-    return stopped or done >= options.epochs
-
-
-def follow(setup: Setup) -> None:
-    """What all ranks but the first do of a run: the same steps, until the same end.
-
-    Whether to stop is decided in the same places as in `Job`, which rank 0 runs. Raises what
-    it does: Interrupted on a signal to any of the ranks, DivergenceError.
-    """
-    options, trainer, parallel = setup.options, setup.trainer, setup.parallel
-    assert parallel is not None
-    stopping = make_stopping(setup)
-    if options.resume is not None:
-        share_state(parallel, trainer, stopping)
-    elif not options.dry_run:
-        parallel.from_first(lambda: None)  # rank 0 makes the folder
-    interrupts = Interrupts(parallel)
-    trainer.on_step = lambda step, loss: interrupts.check()
-    if options.dry_run:
-        return
-    with interrupts.watch():
-        if not is_over(options, trainer, stopping):
-            for epoch in trainer.run(options.epochs - trainer.epochs):
-                if stopping is not None:
-                    stopping.should_stop(epoch)
-                interrupts.check()
-                if is_over(options, trainer, stopping):
-                    break
-
-
-def train(setup: Setup, resumed: Resumed | None) -> None:
-    """The main job: train, evaluate, write; on other ranks than the first, train along."""
-    if setup.parallel is not None and setup.parallel.rank > 0:
-        follow(setup)
-        return
-    job = Job(setup)
-    saved = None if resumed is None else resumed.checkpoint
-    if saved is not None and setup.parallel is not None:
-        share_state(setup.parallel, setup.trainer, job.stopping, lambda: job.restore(saved))
-    elif saved is not None:
-        job.restore(saved)
-    setup.screen.header(setup.dataset, setup.trainer, setup.network, [setup.trainer.optimizer])
-    folder = None
-    if resumed is not None:
-        assert isinstance(resumed.folder, RunFolder)
-        folder = resumed.folder
-        setup.screen.going_on(str(folder.path), setup.trainer)
-    if setup.options.dry_run:
-        setup.screen.plan()
-    else:
-        job.run(folder)

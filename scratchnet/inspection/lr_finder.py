@@ -1,12 +1,11 @@
 """The learning-rate finder: trains a copy while the rate grows, and sees where the loss falls.
 
-One short test instead of a grid of runs. How a rate is read off the curve was chosen by what
-validation accuracy is lost against the best rate of such a grid.
+It is one short test instead of a grid of runs. The rule that reads a rate off the curve was chosen
+by the validation accuracy that it loses against the best rate of such a grid.
 """
 
 import math
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import check_above_zero, check_integer
-from scratchnet.data import Augmentation
 from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.options import show_options
 from scratchnet.storage.atomic import write_text
-from scratchnet.training import Data, Trainer
+from scratchnet.training import Data
+from scratchnet.training.trainer import TRAINER
+from scratchnet.training.trials import make_trial
 
 BELOW, ABOVE = 1e-3, 1e4
 """By default the rate grows from that times the optimizer's own rate to this times it."""
@@ -28,19 +29,21 @@ PER_TENFOLD = 30
 FEWEST = 20
 """Steps that a test must have; the first half of so many must not diverge."""
 SHARE = 0.7
-"""The suggestion is where the loss has come down by this share of its fall."""
+"""The suggestion is where this share of the fall of the loss is done."""
 BEYOND = 3.0
-"""The test ends where the loss is above its lowest value by that times this value, or its fall."""
+"""The test ends if the loss exceeds its lowest value by this times that value, or its fall."""
 CHANCE = 6.0
-"""A fall counts if it is above that times what a smoothed loss varies by; less may be chance."""
+"""A fall counts if it is above this times the spread of a smoothed loss; less may be chance."""
 ROUNDING = 1e-6
 """A fall below this share of the loss is no more than rounding in float32."""
+DECIDED = ("optimizer", "lr", "schedule")
+"""Options of the Trainer that the range test decides, or has as an argument of its own."""
 COLUMNS, ROWS = 60, 10
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What `find_lr` came to, as plain data; printed, it is the suggestion and the curve."""
+    """The result of `find_lr`, as plain data; printed, it is the suggestion and the curve."""
 
     rates: tuple[float, ...]
     """The rate of each step made."""
@@ -52,23 +55,23 @@ class RangeTest:
     beta = 1 - 1 / window, the window being the steps in which the rate doubles, or so.
     """
     suggestion: float | None
-    """A rate to train with; None where the loss never fell by more than may be chance."""
+    """A rate to train with; None if the loss never fell by more than may be chance."""
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a row for each step: rate, loss, smoothed. Raises OutputError where it cannot."""
+        """Write a row for each step: rate, loss, smoothed. Raises OutputError if it cannot."""
         rows = zip(self.rates, self.losses, self.smoothed, strict=True)
         write_text(path, "rate,loss,smoothed\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
 
     def __str__(self) -> str:
-        said = "no suggestion: the loss never fell by more than it differs between batches;\n"
-        said += (
-            "choose a lower lowest where it moves at once, a higher highest where it is level,\n"
+        said = (
+            "no suggestion: the loss never fell by more than it differs between batches;\n"
+            "lower `lowest` if the loss moves at once, raise `highest` if it stays flat,\n"
+            "take more steps or a larger batch_size if it only flickers"
         )
-        said += "more steps or a larger batch_size where it only flickers"
         if self.suggestion is not None:
             said = f"suggested lr {self.suggestion:.3g}"
             if self.smoothed[-1] == min(self.smoothed):
-                said += "\nthe loss still fell at the last rate: choose a higher highest"
+                said += "\nthe loss still fell at the last rate: raise `highest`"
         return f"{said}\n\n{self._curve()}"
 
     def _curve(self) -> str:
@@ -103,40 +106,41 @@ def find_lr(
     lowest: float | None = None,
     highest: float | None = None,
     steps: int | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    threads: int | None = 1,
-    shuffle: bool = True,
-    augment: Augmentation | None = None,
     **options: Any,
 ) -> RangeTest:
     """The learning-rate range test: training in which the rate grows from step to step.
 
     lr_k = lowest (highest / lowest)^(k / (steps - 1)), k = 0, 1, ... The suggestion is the first
-    rate at which the smoothed loss has come down by 0.7 of its fall to the lowest value. The test
-    ends early where the loss is not finite, or far above that. `lowest`, `highest` and `steps` are
-    by default those of `plan_rates`.
+    rate at which 0.7 of the fall of the smoothed loss to its lowest value is done. The test ends
+    early if the loss is not finite, or far above its lowest value.
 
-    A copy of `network` is trained by a copy of `optimizer`, from where both are: they stay as they
-    are. `options` are the optimizer's; the rest is as in a Trainer with the same `batch_size`,
-    `seed`, `threads`, `shuffle` and `augment`, whose first batches these are; where they are used
-    up the next epoch begins. The same arguments give the same bits.
+    optimizer: a name or an Optimizer.
+    lowest, highest, steps: rates above 0 and a number from 20; by default those of `plan_rates`.
+    options: those of a Trainer, whose first batches these are, epoch after epoch, and the
+        optimizer's.
 
-    It is a place to start from, for training that is not much longer than such tests are: what only
-    diverges after many steps it cannot see. So for lars and lamb, whose steps grow with the
-    weights, take a tenth of the suggestion.
+    Copies of `network` and `optimizer` are trained, from where both are; they stay as they are. The
+    same arguments give the same bits.
+
+    The suggestion is a place to start from, for training that is not much longer than the test. The
+    test cannot see what diverges only after many steps: for lars and lamb, whose steps grow with
+    the weights, take a tenth of the suggestion.
 
     >>> found = find_lr(network, train, "adam")
     >>> print(found)
     >>> trainer = Trainer(network, train, optimizer="adam", lr=found.suggestion)
 
-    Raises ParameterError for an option out of its range, an optimizer that means all samples at
-    once, and where training diverges within 10 steps; DivergenceError where the loss is not finite
-    before the first; besides what the Trainer raises. Smith 2015 (arXiv:1506.01186), section 3.3,
-    where the rate grows in a straight line and is read off by eye; growth by a factor, smoothing
-    and the early end are those of the library fastai.
+    Raises ParameterError for an option out of its range, for an optimizer that needs all samples at
+    once, and if training diverges within 10 steps; DivergenceError if the loss is not finite before
+    the first step; and what the Trainer raises. Smith 2015 (arXiv:1506.01186), section 3.3, where
+    the rate grows linearly and is read off by eye. Growth by a factor, smoothing and the early end
+    are those of the library fastai.
     """
-    chosen = deepcopy(make_optimizer(optimizer, **options))
+    training = {name: options.pop(name) for name in TRAINER if name in options}
+    for name in DECIDED:
+        if name in training:
+            raise ParameterError(f"find_lr chooses the rate of every step; leave {name} out")
+    chosen = make_optimizer(optimizer, **options)
     rates = plan_rates(chosen, lowest, highest, steps)
     window = _window(rates)
     losses: list[float] = []
@@ -150,18 +154,15 @@ def find_lr(
             raise _Over
         trainer.lr = rates[step]
 
-    trainer = Trainer(
+    trainer = make_trial(
         network.copy(),
         train,
-        optimizer=chosen,
-        batch_size=batch_size,
-        seed=seed,
-        threads=threads,
-        shuffle=shuffle,
-        augment=augment,
+        None,
+        chosen,
+        rates[0],
         on_step=record,
+        **training,
     )
-    trainer.lr = rates[0]
     try:
         list(trainer.run(-(-len(rates) // len(trainer.batches))))
     except _Over:
@@ -171,11 +172,14 @@ def find_lr(
             raise
         if len(losses) < FEWEST // 2:
             raise ParameterError(
-                f"lowest must be a rate that training stands for {FEWEST // 2} steps, with "
-                f"{rates[0]:.3g} it diverged at step {len(losses) + 1}; choose a lower one"
+                f"lowest must be a rate at which training survives {FEWEST // 2} steps, with "
+                f"{rates[0]:.3g} it diverged at step {len(losses) + 1}; lower it"
             ) from error
     made = rates[: len(losses)]
     return RangeTest(made, tuple(losses), tuple(smoothed), _suggest(made, losses, smoothed, window))
+
+
+show_options(find_lr, {name: TRAINER[name] for name in TRAINER if name not in DECIDED})
 
 
 def plan_rates(

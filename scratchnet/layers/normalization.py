@@ -63,7 +63,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n); in training, of more than one row, with the statistics of x itself."""
-        self.n = len(x) if self._add_up is None else remembered(self.part).total
+        self.n = len(x) if self._all_reduce is None else remembered(self.part).total
         self.own_batch = train and self.n > 1
         centred = self.keep("centred", x.shape, x.dtype)
         if self.own_batch:
@@ -80,14 +80,14 @@ class BatchNorm(Layer):
         return np.add(y, self.params["beta"], out=y)
 
     @property
-    def _add_up(self) -> Callable[[Array], object] | None:
+    def _all_reduce(self) -> Callable[[Array], object] | None:
         """What adds sums up over ranks, where they share a batch and measure all of it."""
-        return None if self.part is None else self.part.add_up
+        return None if self.part is None else self.part.all_reduce
 
     def _over_ranks(self, sums: Array) -> Array:
         """Sums over the rows of all ranks, given those over the rows here."""
-        if self._add_up is not None:
-            self._add_up(sums)
+        if self._all_reduce is not None:
+            self._all_reduce(sums)
         return sums
 
     def _follow(self, mean: Array, var: Array) -> None:

@@ -2,15 +2,15 @@
 
 from scratchnet.parallel.mpi import (
     MPIGradients,
-    fingerprint,
     launched,
     launched_here,
     mpi_world,
 )
-from scratchnet.parallel.ranks import BATCH_STATS, Parallel, Part
+from scratchnet.parallel.ranks import BATCH_STATS, Alone, Parallel, Part, fingerprint
 
 __all__ = [
     "BATCH_STATS",
+    "Alone",
     "MPIGradients",
     "Parallel",
     "Part",

@@ -5,18 +5,15 @@ import os
 import sys
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from scratchnet.checks import check_word
 from scratchnet.errors import ParameterError, ScratchnetError
-from scratchnet.parallel.ranks import BATCH_STATS, Part
+from scratchnet.parallel.ranks import BATCH_STATS, Part, T
 from scratchnet.parameters import Array
-
-T = TypeVar("T")
 
 PATIENCE = 2.0
 """Seconds that a rank which fails waits for the others to fail too, before it ends them."""
@@ -54,17 +51,17 @@ class MPIGradients:
         self._mpi: Any = next(module for module in modules if hasattr(module, "IN_PLACE"))
         self._parts: dict[int, Part] = {}
         self._leaving = comm.Dup()  # apart, so that it fits whatever the others are in
-        self.agree({"batch_stats": batch_stats})
+        self.check_equal({"batch_stats": batch_stats})
 
     def part(self, n: int) -> Part:
         """Rows n r / size to n (r + 1) / size: no rank has two more than another."""
         if n not in self._parts:
             start, stop = (n * r // self.size for r in (self.rank, self.rank + 1))
-            whole = self.add_up if self.batch_stats == "all" else None
+            whole = self.all_reduce if self.batch_stats == "all" else None
             self._parts[n] = Part(start, stop, n, whole)
         return self._parts[n]
 
-    def add_up(self, array: Array) -> None:
+    def all_reduce(self, array: Array) -> None:
         """One Allreduce, in place; `array` must be contiguous."""
         self.comm.Allreduce(self._mpi.IN_PLACE, array)
 
@@ -74,7 +71,7 @@ class MPIGradients:
         self.comm.Allreduce(self._mpi.IN_PLACE, found, op=self._mpi.MAX)
         return int(found[0])
 
-    def agree(self, values: Mapping[str, Any]) -> None:
+    def check_equal(self, values: Mapping[str, Any]) -> None:
         """Compare with rank 0; the error names what differs, and one rank where it does."""
         everyone = self.comm.allgather({name: _plain(value) for name, value in values.items()})
         for rank, theirs in enumerate(everyone):
@@ -86,7 +83,7 @@ class MPIGradients:
                         "start all of them with the same arguments, code, data and libraries"
                     )
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What `make()` gives on rank 0, or raises there, on every rank; the others do not call it.
 
         Only a ScratchnetError is handed on; of anything else rank 0 dies, and all with it.
@@ -189,11 +186,6 @@ def launched_here() -> int:
         if os.environ.get(name, "").isdecimal():
             return int(os.environ[name])
     return 1
-
-
-def fingerprint(array: Array) -> str:
-    """A few digits that are equal for equal arrays, and hardly ever for others."""
-    return f"fingerprint {zlib.crc32(array.data):08x}"
 
 
 def _plain(value: Any) -> str:

@@ -24,7 +24,7 @@ from scratchnet import (
 from scratchnet.errors import DataError, DtypeError, ParameterError, ScratchnetError, ShapeError
 from scratchnet.layers import Affine
 from scratchnet.optimizers import Momentum
-from scratchnet.training.trainer import EarlyStopping
+from scratchnet.training import EarlyStopping
 
 RNG = np.random.default_rng(3)
 
@@ -129,11 +129,11 @@ CALLS: list[tuple[int, Callable[[], object], type[ScratchnetError], str]] = [
      "batch_size must be .* got 0"),
     (48, lambda: Trainer(net(), (GOOD, RIGHT), batch_size=2.5), ParameterError,
      "batch_size must be .* got 2.5"),
-    (48, lambda: Trainer(net(), (GOOD, RIGHT), lr=0), ParameterError, "lr must .*> 0, got 0"),
-    (48, lambda: Trainer(net(), (GOOD, RIGHT), threads=0), ParameterError, "threads .*>= 1, got 0"),
+    (48, lambda: Trainer(net(), (GOOD, RIGHT), lr=0), ParameterError, "lr must .*> 0.*, got 0"),
+    (48, lambda: Trainer(net(), (GOOD, RIGHT), threads=0), ParameterError, "threads .*None, got 0"),
     (48, lambda: Trainer(net(), (GOOD, RIGHT)).run(0), ParameterError, "epochs .*>= 1, got 0"),
     (48, lambda: Trainer(net(), (GOOD, RIGHT)).run(1.5), ParameterError, "epochs .*>= 1, got 1.5"),
-    (48, lambda: EarlyStopping(net(), 0), ParameterError, "patience must be .*>= 1, got 0"),
+    (48, lambda: EarlyStopping(net(), 0), ParameterError, "patience must be .*>= 1 or None, got 0"),
     (48, lambda: Samples(GOOD, RIGHT, scale=0), ParameterError, "scale must be .*above 0, got 0"),
     (49, lambda: net(seed=-1), ParameterError, "seed must be an integer >= 0, got -1"),
     (49, lambda: net(seed="a"), ParameterError, "seed must be an integer >= 0, got 'a'"),

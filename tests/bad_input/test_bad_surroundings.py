@@ -34,6 +34,7 @@ from scratchnet import (
 )
 from scratchnet.cli.interrupts import SIGNALS
 from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training import trainer
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
@@ -233,7 +234,7 @@ def test_a_file_system_without_rename_or_fsync_is_named(call, number, desk, monk
 def test_only_the_command_line_has_signal_handlers_and_only_while_it_trains(monkeypatch):
     before = [signal.getsignal(number) for number in SIGNALS]
     seen = []
-    monkeypatch.setattr(Trainer, "evaluate", lambda *_: seen.append(handlers()) or (1.0, 0.5))
+    monkeypatch.setattr(trainer, "evaluate", lambda *_: seen.append(handlers()) or (1.0, 0.5))
 
     def handlers() -> list[Any]:
         return [signal.getsignal(number) for number in SIGNALS]

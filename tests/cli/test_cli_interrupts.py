@@ -25,6 +25,7 @@ from command_line import (
 
 from scratchnet import Trainer, cli
 from scratchnet.storage.checkpoint import Checkpoints, load_weights
+from scratchnet.training import trainer
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -115,15 +116,16 @@ def test_going_on_keeps_every_argument_and_writes_down_what_is_other(bars, monke
 
 def test_results_of_an_earlier_end_are_not_taken_for_those_of_a_later_one(bars, monkeypatch):
     assert cli.main(["--dataset", bars, "--epochs", "2", "--out", "new", "-q"]) == 0
-    evaluate = Trainer.evaluate
+    evaluate = trainer.evaluate
 
-    def interrupt(self: Trainer, samples: Any) -> tuple[float, float]:
-        if self.epochs == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return evaluate(self, samples)
+    def interrupt(
+        *arguments: Any,
+    ) -> tuple[float, float]:  # in the epoch that comes next, the third
+        os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "evaluate", interrupt)
+        patch.setattr(trainer, "evaluate", interrupt)
         assert cli.main(["--resume", "new", "--epochs", "4", "-q"]) == 130
     latest = Checkpoints(Path("new")).latest()[1]
     assert (results("new")["epochs"], latest["trainer"]["epochs"]) == (2, 3)

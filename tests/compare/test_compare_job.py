@@ -132,10 +132,10 @@ def test_a_run_that_was_broken_off_in_an_epoch_goes_on_in_it(small, monkeypatch)
     assert compare(small, "--jobs", "1", out="whole") == 0
     step = Trainer.step
 
-    def end(self, x, t, w=None):
+    def end(self, batch):
         if self.steps == 3 and type(self.optimizer).__name__ == "Momentum":
             raise KeyboardInterrupt
-        return step(self, x, t, w)
+        return step(self, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", end)

@@ -12,6 +12,7 @@ from scratchnet import MultiLayerNet, Samples, Trainer
 from scratchnet.layers import activations, affine, losses
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
 from scratchnet.optimizers.optimizer import BLOCK
+from scratchnet.training import Batch
 
 SIZES = (784, 100, 10)
 BATCH = 128
@@ -29,8 +30,7 @@ def make(optimizer="adam", **options):
 def steps(trainer, n):
     """Steps as the Trainer makes them, from gathering to update."""
     for k in range(n):
-        x, t = trainer.batches.gather(np.arange(k, k + BATCH))
-        trainer.step(x, t)
+        trainer.step(Batch(*trainer.batches.gather(np.arange(k, k + BATCH))))
 
 
 def traced():

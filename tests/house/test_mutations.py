@@ -259,7 +259,7 @@ MUTATIONS = [
         "standardize looks at the samples held out",
         "training/trainer.py",
         "network.observe(self.train.x, self.train.t, self.train.scale, self.train.weights)",
-        'seen = _fit(network, "seen", validation or train)\n'
+        'seen = check_data(network, "seen", validation or train)\n'
         "        network.observe(seen.x, seen.t, seen.scale)",
         "test_normalization.py -k standard_scaler",
     ),
@@ -287,8 +287,8 @@ MUTATIONS = [
     Mutation(
         "a second look draws other masks",
         "training/trainer.py",
-        "self._renew_noise()\n        if part is None",
-        "if part is None",
+        "kept = measured.copy()",
+        "kept, self._draws = measured.copy(), False",
         "test_regularization.py -k second_look",
     ),
     Mutation(
@@ -301,13 +301,13 @@ MUTATIONS = [
     Mutation(
         "masks depend on all that was drawn before, which no checkpoint holds",
         "training/trainer.py",
-        'self.network.set_rng(generator(self.seed, "noise", self.steps))',
+        'network.set_rng(generator(self.seed, "noise", self.steps))',
         "pass",
         "test_regularization.py -k broken_off",
     ),
     Mutation(
         "early stopping brings back the weights without their statistics",
-        "training/trainer.py",
+        "training/stopping.py",
         "self.network.state_vector[:] = self.weights",
         "self.network.vector[:] = self.weights[: self.network.vector.size]",
         "test_regularization.py -k early_stopping",
@@ -350,13 +350,13 @@ MUTATIONS = [
     Mutation(
         "ranks add up gradients without their share of the batch",
         "training/trainer.py",
-        "network.backward(part.share)",
+        "network.backward(batch.share)",
         "network.backward()",
         "test_parallel.py -k with_every_layer_and_loss",
     ),
     Mutation(
         "ranks add up losses without their share of the batch",
-        "training/trainer.py",
+        "training/sharing.py",
         "part.share * loss",
         "loss",
         "test_parallel.py -k with_every_layer_and_loss",
@@ -378,7 +378,7 @@ MUTATIONS = [
     Mutation(
         "batch norm on ranks sums up its own rows",
         "layers/normalization.py",
-        "self._add_up(sums)",
+        "self._all_reduce(sums)",
         "sums",
         "test_parallel.py -k batch",
     ),
@@ -391,9 +391,9 @@ MUTATIONS = [
     ),
     Mutation(
         "ranks validate on the same samples",
-        "training/trainer.py",
-        "batches.in_order(rank, ranks)",
-        "batches.in_order(0, ranks)",
+        "training/evaluation.py",
+        "batches.in_order(ranks.rank, ranks.size)",
+        "batches.in_order(0, ranks.size)",
         "test_parallel.py -k plateau",
     ),
     Mutation(

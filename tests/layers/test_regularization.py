@@ -6,7 +6,7 @@ import pytest
 from scratchnet import Adam, Affine, MultiLayerNet, Network, ReLU, Trainer
 from scratchnet.errors import ParameterError
 from scratchnet.layers import Dropout, GaussianNoise
-from scratchnet.training.trainer import EarlyStopping
+from scratchnet.training import EarlyStopping
 
 ONES = np.ones((200, 500), "float32")
 X = np.random.default_rng(0).normal(size=(53, 6)).astype("float32")

@@ -14,7 +14,7 @@ from scratchnet.layers import Affine, BatchNorm, Dropout, PReLU
 from scratchnet.networks import Network
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
 from scratchnet.parallel import MPIGradients, Part
-from scratchnet.training.trainer import EarlyStopping
+from scratchnet.training import EarlyStopping
 
 RANKS = (2, 3, 4)
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}
@@ -402,8 +402,8 @@ def test_an_error_on_rank_0_is_raised_on_all():
             raise OutputError("cannot write")
 
         with pytest.raises(OutputError, match="cannot write"):
-            MPIGradients(comm).from_first(make)
-        return MPIGradients(comm).from_first(lambda: {"of rank": comm.Get_rank()})
+            MPIGradients(comm).broadcast(make)
+        return MPIGradients(comm).broadcast(lambda: {"of rank": comm.Get_rank()})
 
     assert run_ranks(3, work) == [{"of rank": 0}] * 3
 
@@ -534,4 +534,4 @@ def test_no_rows_give_no_gradient(layer):
 
 
 def test_values_that_json_does_not_know_can_be_agreed_on():
-    run_ranks(2, lambda comm: MPIGradients(comm).agree({"object": json}))
+    run_ranks(2, lambda comm: MPIGradients(comm).check_equal({"object": json}))

@@ -8,7 +8,7 @@ import pytest
 from threads_mpi import run_ranks
 
 from scratchnet.cli import entry as cli
-from scratchnet.cli.follow import leave
+from scratchnet.cli.exits import leave
 from scratchnet.cli.interrupts import Interrupted
 from scratchnet.cli.parser import parse
 from scratchnet.errors import ScratchnetError

@@ -14,7 +14,7 @@ import pytest
 
 from scratchnet.errors import OutputError
 from scratchnet.runs import COLUMNS, RunFolder, as_row, check_free, to_json
-from scratchnet.training.trainer import Epoch
+from scratchnet.training import Epoch
 
 FIRST = Epoch(1, 10, 0.5, 0.25, 0.0, 0.1 + 0.2, 0.75, 1e-3, 1000.0, 0.1)
 SECOND = Epoch(2, 20, 1 / 3, 0.5, 0.0, None, None, 2e-3, 500.0, 0.1)

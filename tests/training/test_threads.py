@@ -5,7 +5,7 @@ import pytest
 
 from scratchnet import MultiLayerNet, Samples, Trainer, cli
 from scratchnet.errors import ParameterError
-from scratchnet.training.trainer import suggest_threads
+from scratchnet.training.threads import suggest_threads
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from scratchnet.training.trainer import suggest_threads
 def test_the_number_of_threads_goes_by_the_largest_product(
     sizes, batch, processors, threads, monkeypatch
 ):
-    monkeypatch.setattr("scratchnet.training.trainer.processors", lambda: processors)
+    monkeypatch.setattr("scratchnet.training.threads.processors", lambda: processors)
     network = MultiLayerNet(sizes[0], list(sizes[1:-1]), sizes[-1])
     assert suggest_threads(network, batch) == threads
     samples = Samples(np.zeros((300, sizes[0])), np.zeros(300, int))
@@ -38,9 +38,9 @@ def test_other_numbers_of_threads_are_refused(threads):
 
 
 def test_a_resumed_run_has_the_threads_it_began_with(small, here, monkeypatch, capsys):
-    monkeypatch.setattr("scratchnet.training.trainer.suggest_threads", lambda *_: 2)
+    monkeypatch.setattr("scratchnet.training.threads.suggest_threads", lambda *_: 2)
     assert cli.main(["--dataset", small, "--epochs", "1", "--out", "new", "--no-report"]) == 0
     assert "2 threads" in capsys.readouterr().out
-    monkeypatch.setattr("scratchnet.training.trainer.suggest_threads", lambda *_: 1)
+    monkeypatch.setattr("scratchnet.training.threads.suggest_threads", lambda *_: 1)
     assert cli.main(["--resume", "new", "--epochs", "2"]) == 0
     assert "2 threads" in capsys.readouterr().out

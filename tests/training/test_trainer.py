@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scratchnet import SGD, Adam, MultiLayerNet, Samples, Trainer, load
 from scratchnet.errors import DivergenceError, DtypeError, ParameterError, ShapeError
 from scratchnet.optimizers import OPTIMIZERS
-from scratchnet.training.trainer import EarlyStopping
+from scratchnet.training import EarlyStopping
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(53, 6)).astype("float32")
@@ -22,9 +22,9 @@ def network(**options):
 class Recorder(Trainer):
     """A Trainer that remembers which rows each batch held."""
 
-    def step(self, x, t, w=None):
-        self.seen.append([int(v) for v in x[:, 0]])
-        return super().step(x, t, w)
+    def step(self, batch):
+        self.seen.append([int(v) for v in batch.x[:, 0]])
+        return super().step(batch)
 
 
 def numbered(n):
@@ -78,10 +78,11 @@ def test_b04_the_loss_is_that_of_the_passes_that_gave_the_gradients_weighted_by_
     paid, right = [], []
 
     class Watched(Trainer):
-        def step(self, x, t, w=None):
+        def step(self, batch):
+            x, t = batch.x, batch.t
             paid.append((reference.loss(x, t) - reference.penalty(), len(t)))
             right.append(reference.accuracy(x, t) * len(t))
-            loss = super().step(x, t, w)
+            loss = super().step(batch)
             reference.vector[:] = self.network.vector
             return loss
 
@@ -261,7 +262,7 @@ def test_early_stopping_needs_validation_and_a_patience():
     trainer = Trainer(network(), (X, T))
     with pytest.raises(ParameterError, match="needs validation samples"):
         EarlyStopping(trainer.network, 1).should_stop(next(trainer.run(1)))
-    with pytest.raises(ParameterError, match="patience must be an integer >= 1, got 0"):
+    with pytest.raises(ParameterError, match="patience must be an integer >= 1 or None, got 0"):
         EarlyStopping(trainer.network, 0)
 
 

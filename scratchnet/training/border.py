@@ -1,0 +1,36 @@
+"""What the Trainer is given: data that must fit the network, a batch size that fits the rule."""
+
+import numpy.typing as npt
+
+from scratchnet.checks import check_integer
+from scratchnet.data import Samples
+from scratchnet.errors import ParameterError, ShapeError
+from scratchnet.networks import Network
+from scratchnet.optimizers import Optimizer
+
+Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
+BATCH_SIZE = 100
+
+
+def check_data(network: Network, name: str, data: Data) -> Samples:
+    """`data` as Samples; raises ShapeError unless their shape and labels fit the network."""
+    samples = data if isinstance(data, Samples) else Samples(*data)
+    n_in, n_out = network.input_size, network.output_sizes[-1]
+    if samples.x.shape[1] != n_in:
+        raise ShapeError(
+            f"{name} must have the {n_in} columns that the network takes, got {samples.x.shape[1]}"
+        )
+    network.loss_layer.check_targets(samples.t, len(samples), n_out)
+    return samples
+
+
+def choose_batch_size(given: int | None, optimizer: Optimizer, n: int) -> int:
+    """The batch size: by default 100, or n for an optimizer that needs all n samples."""
+    if not optimizer.full_batch:
+        return BATCH_SIZE if given is None else given
+    if given is not None and check_integer("batch_size", given, 1) < n:
+        raise ParameterError(
+            f"{type(optimizer).__name__} means the gradient of all samples: batch_size must be at "
+            f"least {n}, got {given}; leave it out"
+        )
+    return n
