@@ -14,6 +14,9 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 train: $(VENV)/.train
 	$(BIN)/python train.py $(TRAIN_ARGS)
 
+# Bytecode is kept, or every worker and process of the tests would compile all anew.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 # A minute or two: lint, types, and the tests that are not marked slow, which cover 95 % by themselves.
 test: check
 	$(PYTEST) -m "not slow" --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)

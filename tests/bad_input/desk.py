@@ -103,6 +103,7 @@ def require_answer_of_a_process(row: Row, desk: Path) -> None:
 
 
 BEGIN = ["--dataset", "./set", "--hidden", "5", "--batch-size", "100", "--save-every", "3", "-q"]
+BEGIN += ["--no-report"]
 """A run of two steps an epoch: after three epochs it has checkpoints of step 3 and of step 6."""
 
 

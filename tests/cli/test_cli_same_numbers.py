@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("here")
 
 
 RUN = ["--hidden", "12,9", "--optimizer", "momentum", "--epochs", "3", "--batch-size", "48"]
+RUN += ["--no-report"]
 
 
 @pytest.fixture
@@ -60,6 +61,7 @@ def test_surroundings_do_not_change_a_bit(name, bars, here, reference):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_library_gives_the_weights_of_the_command_line_to_the_bit(optimizer, dtype, bars):
     argv = ["--optimizer", optimizer, "--dtype", dtype, "--seed", "3", "--l2", "0.001"]
+    argv += ["--no-report"]
     assert cli.main(["--dataset", bars, "--hidden", "12,9", *argv, "--epochs", "2", "-q"]) == 0
 
     dataset = load(bars)

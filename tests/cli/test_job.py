@@ -21,7 +21,8 @@ from scratchnet.runs import RunFolder
 from scratchnet.training.checkpoint import Checkpoints, load_weights, state_digest
 
 ROOT = Path(__file__).parents[2]
-BASE = ["--dataset", "./set.npz", "--batch-size", "10", "--epochs", "4", "--hidden", "5"]
+WITH_PAGE = ["--dataset", "./set.npz", "--batch-size", "10", "--epochs", "4", "--hidden", "5"]
+BASE = [*WITH_PAGE, "--no-report"]
 STEPS = 16  # of the whole run: 40 training samples are left of 50
 
 
@@ -104,15 +105,17 @@ def test_the_line_of_an_interrupted_run_says_how_to_go_on(monkeypatch, capsys):
 
 
 def test_a_finished_run_says_so_and_is_left_alone(capsys):
-    assert run("--out", "new") == 0
+    assert cli.main([*WITH_PAGE, "--out", "new"]) == 0
     before = outcome("new")
+    page = Path("new/report.html").stat().st_mtime_ns
     assert cli.main(["--resume", "new"]) == 0
     assert "new is finished: epoch 4 of 4; raise --epochs to go on" in capsys.readouterr().out
     assert outcome("new") == before
+    assert Path("new/report.html").stat().st_mtime_ns == page
 
 
 def test_a_finished_run_that_was_killed_at_its_page_is_tidied_and_gets_it():
-    run("--out", "new")
+    assert cli.main([*WITH_PAGE, "--out", "new"]) == 0
     Path("new/report.html").unlink()
     Path("new/.report.html.tmp.1.d2f894e6").write_text("half", encoding="utf-8")
     assert cli.main(["--resume", "new"]) == 0

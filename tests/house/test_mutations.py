@@ -139,14 +139,14 @@ MUTATIONS = [
     Mutation(
         "weight decay reaches biases",
         "optimizers/optimizer.py",
-        "return w.size if w.ndim > 1 else 0",
+        "return w.size if is_weight(w.shape) else 0",
         "return w.size",
         "test_optimizer_contracts.py -k spares_vectors",
     ),
     Mutation(
         "a network's biases decay with its weights",
         "optimizers/optimizer.py",
-        "for array in params.values() if array.ndim > 1)",
+        "for array in params.values() if is_weight(array.shape))",
         "for array in params.values())",
         "test_optimizer_contracts.py -k equals_the_vector",
     ),

@@ -26,7 +26,7 @@ def train_a_little(network, steps=10):
 @SMALL
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_network_has_the_right_gradient_at_the_start_and_after_training(activation, rows, l2):
-    network = MultiLayerNet(6, [9, 7], 4, activation, l2=l2, seed=2)
+    network = MultiLayerNet(6, [5, 4], 4, activation, l2=l2, seed=2)
     x, t = inputs(rows, 6, "float64", seed=3), np.arange(rows) % 4
     assert check_gradients(network, x, t).status == "passed"
     assert check_gradients(train_a_little(network), x, t).status == "passed"
@@ -64,7 +64,7 @@ OPTIONS = {
 @MODES
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_network_with_every_option_has_the_right_gradient(options, train):
-    network = MultiLayerNet(6, [9, 7], 4, **{"activation": "tanh", "seed": 2, **options})
+    network = MultiLayerNet(6, [5, 4], 4, **{"activation": "tanh", "seed": 2, **options})
     x, t = inputs(8, 6, "float64", seed=3), np.arange(8) % 4
     report = check_gradients(train_a_little(network), x, t, train=train)
     assert report.status == "passed"
