@@ -25,12 +25,8 @@ from resume import Case, finish
 from scratchnet.data import idx
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.storage.archive import digest, read_archive
-from scratchnet.storage.checkpoint import (
-    load_weights,
-    restore_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from scratchnet.storage.checkpoint import load_weights, save_weights
+from scratchnet.training.resuming import restore_checkpoint, save_checkpoint
 
 LENGTHS = (0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 BYTES = (0, 1, 0x7F, 0x80, 0xFF, 0x1F, 0x8B, 0x50)

@@ -22,11 +22,11 @@ from scratchnet.storage.checkpoint import (
     Checkpoints,
     Saved,
     load_weights,
-    restore_checkpoint,
     save_weights,
 )
 from scratchnet.training import EarlyStopping, Epoch
 from scratchnet.training.curves import LossCurve
+from scratchnet.training.resuming import checkpoint_of, restore_checkpoint
 
 SECONDS_BETWEEN_SAVES = 1.0
 SAMPLES_FOR_LAYERS = 500
@@ -237,7 +237,7 @@ class Job:
         checkpoints = Checkpoints(self.folder.path)
         self.folder.steps.add(points)
         run = {"arguments": self.options.asked(), "seconds": self._seconds()}
-        checkpoints.save(self.trainer, self.stopping, run)
+        checkpoints.save(self.trainer.steps, *checkpoint_of(self.trainer, self.stopping, run))
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
             best = self.network.copy()
             best.state_vector[:] = self.stopping.weights

@@ -1,71 +1,28 @@
-"""Weights and checkpoints on disk: what rebuilds a network, and what goes on with its training.
+"""Weights and checkpoints on disk: a network, and a network with all that training continues from.
 
 Both are files of `scratchnet.storage.archive`. The parameters stand in them by name, so a
-learner reads them with `np.load(path)["W1"]`.
+learner reads them with `np.load(path)["W1"]`. A checkpoint is plain arrays and JSON values;
+`scratchnet.training.resuming` makes them of a Trainer.
 """
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from scratchnet import __version__, environment
+from scratchnet import __version__
 from scratchnet.errors import (
     DataError,
     DivergenceError,
     OutputError,
-    ParameterError,
     ScratchnetError,
 )
 from scratchnet.networks import NETWORKS, MultiLayerNet, Network, count_weights, layer_sizes
-from scratchnet.optimizers import Optimizer
-from scratchnet.parameters import Array
+from scratchnet.parameters import Array, first_not_finite
 from scratchnet.registry import pick
-from scratchnet.schedules import Schedule
-from scratchnet.storage.archive import digest, pack, read_archive, unpack, write_archive
-
-
-class Stateful(Protocol):
-    """What has a state that can be kept and gone on from: an optimizer, a schedule, a monitor."""
-
-    def state(self) -> dict[str, Any]:
-        """All that is remembered, as plain data and arrays."""
-
-    def restore(self, state: Mapping[str, Any], /) -> None:
-        """Remember what `state` gave."""
-
-
-class Training(Protocol):
-    """What a checkpoint needs of the Trainer."""
-
-    network: Network
-    optimizer: Optimizer
-    schedule: Schedule
-    history: list[Any]
-    steps: int
-    lr: float
-
-    @property
-    def ranks(self) -> int:
-        """How many processes share each batch."""
-
-    @property
-    def batch_stats(self) -> str:
-        """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
-
-    def settings(self) -> dict[str, Any]:
-        """All that the course of training depends on besides the network."""
-
-    def state(self) -> dict[str, Any]:
-        """All that training goes on from, besides the parameters."""
-
-    def restore(self, state: Mapping[str, Any], times: Sequence[float], /) -> None:
-        """Go on from what `state` gave."""
-
+from scratchnet.storage.archive import digest, read_archive, write_archive
 
 WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
 VERSION = 1
@@ -79,8 +36,8 @@ def save_weights(network: MultiLayerNet, path: str | Path) -> None:
 
     Raises OutputError where it cannot be written, DivergenceError where a value is not finite.
     """
-    arrays = _arrays(network)
-    faulty = _not_finite(arrays)
+    arrays = network_arrays(network)
+    faulty = first_not_finite(arrays)
     if faulty is not None:
         raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
     write_archive(path, arrays, {**_mark(WEIGHTS), "network": network.config()})
@@ -93,7 +50,7 @@ def load_weights(path: str | Path) -> MultiLayerNet:
     something else.
     """
     arrays, header = _read(path, (WEIGHTS, CHECKPOINT))
-    weights = _weights(arrays)
+    weights = network_weights(arrays)
     try:
         network = build_network(header["network"], sum(array.size for array in weights.values()))
     except (KeyError, TypeError, ValueError, AttributeError, ScratchnetError) as error:
@@ -102,96 +59,20 @@ def load_weights(path: str | Path) -> MultiLayerNet:
     return network
 
 
-def save_checkpoint(
-    path: str | Path,
-    trainer: Training,
-    stopping: Stateful | None = None,
-    run: Mapping[str, Any] | None = None,
+def write_checkpoint(
+    path: str | Path, arrays: Mapping[str, Array], header: Mapping[str, Any]
 ) -> None:
-    """Write all that training goes on from to `path`, atomically; `run` is the caller's own.
+    """Write a checkpoint of plain arrays and JSON values, atomically.
 
-    Raises OutputError where it cannot be written, and DivergenceError, with the file that was there
-    left as it is, where a value is not finite.
+    Raises OutputError if it cannot be written.
     """
-    arrays = _arrays(trainer.network)
-    header = {
-        **_mark(CHECKPOINT),
-        "network": _network_config(trainer.network),
-        "settings": trainer.settings(),
-        "environment": {**_environment(trainer), "batch_stats": trainer.batch_stats},
-        "run": dict(run or {}),
-        "trainer": pack(trainer.state(), "trainer", arrays),
-        "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
-        "times": [epoch.seconds for epoch in trainer.history],
-    }
-    faulty = _not_finite(arrays)
-    if faulty is not None:
-        raise DivergenceError(
-            f"training diverged by step {trainer.steps}: {faulty} is not finite, and was not "
-            f"saved; try an lr below {trainer.lr:g}"
-        )
-    write_archive(path, arrays, header)
+    write_archive(path, arrays, {**_mark(CHECKPOINT), **header})
 
 
-def restore_checkpoint(
-    path: "str | Path | Saved",
-    trainer: Training,
-    stopping: Stateful | None = None,
-    *,
-    override: bool = False,
-) -> list[str]:
-    """Put `trainer`, made with the same options and data, where the checkpoint left off.
-
-    `path` is that of the file, or what `Checkpoints.latest` has read.
-
-    Returns a line for each thing that is not as it was: overridden settings, and versions and
-    machine, which may change the last bits of results. Another kind of optimizer or schedule
-    begins with nothing remembered.
-
-    Raises DataError where the file is missing, damaged or of another network, ParameterError where
-    an option or the data are others than it was saved with, unless `override`.
-    """
-    if isinstance(path, Saved):
-        path, header, _, arrays = path
-    else:
-        arrays, header = _read(path, (CHECKPOINT,))
-    try:
-        before, now = header["settings"], trainer.settings()
-        changed = _differences(before, now)
-        if changed and not override:
-            raise ParameterError(
-                f"{str(path)!r} was saved with other settings: {'; '.join(changed)}; use the same, "
-                "or override"
-            )
-        state = unpack(header["trainer"], arrays)
-        environment_before = {"ranks": 1, **header["environment"]}
-        measures = environment_before.pop("batch_stats", "all"), environment_before["ranks"]
-        notes = [f"settings overridden: {text}" for text in changed]
-        for part, own in (("optimizer", trainer.optimizer), ("schedule", trainer.schedule)):
-            if _kinds(before[part]) != _kinds(now[part]):
-                state[part] = own.state()
-                notes.append(f"the {part} is another, and begins with nothing remembered")
-        notes += [
-            f"environment: {text}; the last bits of results may differ"
-            for text in _differences(environment_before, _environment(trainer))
-        ]
-        if measures != (trainer.batch_stats, trainer.ranks) and "rank" in (
-            measures[0],
-            trainer.batch_stats,
-        ):
-            notes.append(
-                "batch normalization now measures other rows than before, which makes this another "
-                "network"
-            )
-        place_weights(str(path), _weights(arrays), trainer.network)
-        trainer.restore(state, header["times"])
-        if stopping is not None and header["stopping"] is not None:
-            stopping.restore(unpack(header["stopping"], arrays))
-    except ScratchnetError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise _unfit(path, error) from error
-    return notes
+def read_checkpoint(path: str | Path) -> "Saved":
+    """The checkpoint in a file; raises DataError if it is missing, damaged or something else."""
+    arrays, header = _read(path, (CHECKPOINT,))
+    return Saved(Path(path), header, [], arrays)
 
 
 def state_digest(path: str | Path) -> str:
@@ -200,7 +81,7 @@ def state_digest(path: str | Path) -> str:
     try:
         return digest(arrays, {key: header[key] for key in ("network", "settings", "trainer")})
     except KeyError as error:
-        raise _unfit(path, error) from error
+        raise unfit(path, error) from error
 
 
 class Saved(NamedTuple):
@@ -229,18 +110,13 @@ class Checkpoints:
         """Where the best weights are kept."""
         return self.folder / "checkpoint-best.npz"
 
-    def save(
-        self,
-        trainer: Training,
-        stopping: Stateful | None,
-        run: Mapping[str, Any],
-    ) -> None:
-        """Write and read back the checkpoint of this step, then let go of those older than KEPT.
+    def save(self, steps: int, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
+        """Write and read back the checkpoint of that step, then remove those older than KEPT.
 
-        Raises OutputError or DivergenceError, with the earlier ones still there.
+        Raises OutputError, with the earlier ones still there.
         """
-        path = self.folder / f"checkpoint-{trainer.steps:08d}.npz"
-        save_checkpoint(path, trainer, stopping, run)
+        path = self.folder / f"checkpoint-{steps:08d}.npz"
+        write_checkpoint(path, arrays, header)
         try:
             read_archive(path)
         except DataError as error:
@@ -287,16 +163,6 @@ class Checkpoints:
                     (self.folder / name).unlink()
 
 
-def check_checkpoint(path: str | Path) -> None:
-    """Raise DataError unless the file is a checkpoint that can be read."""
-    _read(path, (CHECKPOINT,))
-
-
-def _environment(trainer: Training) -> dict[str, Any]:
-    """What the last bits of results depend on."""
-    return {**environment.describe(), "ranks": trainer.ranks}
-
-
 def _mark(kind: str) -> dict[str, Any]:
     """How the header of a file begins: what it is, and who wrote it."""
     return {"format": kind, "version": VERSION, "scratchnet": __version__}
@@ -317,40 +183,29 @@ def _read(path: str | Path, formats: tuple[str, ...]) -> tuple[dict[str, Array],
             f"{str(path)!r} has version {version!r} of its format, this scratchnet {__version__} "
             f"reads up to version {VERSION}; it needs scratchnet >= {header.get('scratchnet')}"
         )
-    faulty = _not_finite(arrays)
+    faulty = first_not_finite(arrays)
     if faulty is not None:
         raise DataError(f"{str(path)!r} holds {faulty} with values that are not finite")
     return arrays, header
 
 
-def _unfit(path: str | Path, error: Exception) -> DataError:
+def unfit(path: str | Path, error: Exception) -> DataError:
     """What to raise where a header that is whole does not say what it should."""
     what = f"lacks {error}" if isinstance(error, KeyError) else f"does not fit: {error}"
     return DataError(f"{str(path)!r} has a header that {what}; take another copy")
 
 
-def _not_finite(arrays: Mapping[str, Array]) -> str | None:
-    """The name of the first array that holds NaN or an infinity."""
-    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
-
-
-def _arrays(network: Network) -> dict[str, Array]:
+def network_arrays(network: Network) -> dict[str, Array]:
     """All that changes in the network in training: parameters, and what its layers measure."""
     return {**network.params, **network.statistics}
 
 
-def _weights(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def network_weights(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays of the network: what else a checkpoint holds has a dot in its name."""
     return {name: array for name, array in arrays.items() if "." not in name}
 
 
-def _kinds(config: Mapping[str, Any]) -> list[Any]:
-    """Which optimizer or schedule a configuration is of, and which are within it."""
-    within = [_kinds(value) for value in config.values() if isinstance(value, dict)]
-    return [config.get("class"), config.get("name"), *within]
-
-
-def _network_config(network: Network) -> dict[str, Any]:
+def network_config(network: Network) -> dict[str, Any]:
     """What rebuilds the network, or for one made of a list of layers what it is made of."""
     if isinstance(network, MultiLayerNet):
         return network.config()
@@ -360,7 +215,7 @@ def _network_config(network: Network) -> dict[str, Any]:
 def place_weights(path: str, weights: Mapping[str, Array], network: Network) -> None:
     """Copy `weights` into the network; raises DataError naming all that does not fit."""
     faults = []
-    own = _arrays(network)
+    own = network_arrays(network)
     for name, array in own.items():
         found = weights.get(name)
         if found is None or found.shape != array.shape or found.dtype != array.dtype:
@@ -375,17 +230,6 @@ def place_weights(path: str, weights: Mapping[str, Array], network: Network) -> 
         raise DataError(f"{path!r} {'; '.join(faults)}; make the network that it was saved from")
     for name, array in own.items():
         array[...] = weights[name]
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What is not the same in two JSON values, each as "name: was this, is that"."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            text
-            for key in dict.fromkeys((*before, *now))
-            for text in _differences(before.get(key), now.get(key), f"{name} {key}".strip())
-        ]
-    return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
 
 
 def build_network(config: Mapping[str, Any], n_values: int) -> MultiLayerNet:

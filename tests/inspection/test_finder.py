@@ -224,9 +224,7 @@ def test_a_value_that_is_not_finite_ends_the_test():
     assert found.losses == find().losses[:150]
     assert found.suggestion in found.rates
     assert len(find(Breaks(at=10)).losses) == 10
-    with pytest.raises(
-        ParameterError, match=r"stands for 10 steps, .* 1e-05 it diverged at step 10"
-    ):
+    with pytest.raises(ParameterError, match=r"survives 10 steps, .* 1e-05 it diverged at step 10"):
         find(Breaks(at=9))
     with pytest.raises(ParameterError, match=r"lowest must be .* 1e\+20 it diverged at step \d;"):
         find(lowest=1e20, highest=1e25)

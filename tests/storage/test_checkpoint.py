@@ -18,11 +18,10 @@ from scratchnet.storage.archive import read_archive, write_archive
 from scratchnet.storage.checkpoint import (
     Checkpoints,
     load_weights,
-    restore_checkpoint,
-    save_checkpoint,
     save_weights,
     state_digest,
 )
+from scratchnet.training.resuming import checkpoint_of, restore_checkpoint, save_checkpoint
 
 
 def network(**options: Any) -> MultiLayerNet:
@@ -484,7 +483,7 @@ def test_another_optimizer_or_schedule_begins_anew_where_it_is_forced(make, tmp_
     with pytest.raises(ParameterError, match="was saved with other settings: "):
         restore_checkpoint(path, other)
     notes = restore_checkpoint(path, other, override=True)
-    begun = [f"the {k} is another, and begins with nothing remembered" for k in make()]
+    begun = [f"the {k} is another, and starts with an empty state" for k in make()]
     assert [note for note in notes if not note.startswith("settings")] == begun
     np.testing.assert_array_equal(other.network.vector, one.network.vector)
     assert [epoch.number for epoch in other.run(2)] == [3, 4]
@@ -552,7 +551,7 @@ def test_values_that_are_not_finite_are_never_saved_over_good_ones(tmp_path):
 def test_the_last_two_checkpoints_are_kept_and_the_latest_good_one_is_found(tmp_path):
     one, kept = trainer(), Checkpoints(tmp_path)
     for _ in one.run(4):
-        kept.save(one, None, {})
+        kept.save(one.steps, *checkpoint_of(one))
     names = [path.name for path in kept.numbered()]
     assert names == ["checkpoint-00000009.npz", "checkpoint-00000012.npz"]
     newest = tmp_path / names[-1]
@@ -572,7 +571,7 @@ def test_a_newer_checkpoint_that_is_damaged_is_not_kept_in_place_of_a_good_one(t
     one, kept = trainer(), Checkpoints(tmp_path)
     (tmp_path / "checkpoint-00000099.npz").write_bytes(b"damaged")
     for _ in one.run(3):
-        kept.save(one, None, {})
+        kept.save(one.steps, *checkpoint_of(one))
     names = [path.name for path in kept.numbered()]
     assert names == [f"checkpoint-{k:08d}.npz" for k in (6, 9, 99)]
     assert kept.latest()[0].name == "checkpoint-00000009.npz"
@@ -582,7 +581,7 @@ def test_steps_beyond_eight_digits_are_still_in_their_order(tmp_path):
     one, kept = trainer(), Checkpoints(tmp_path)
     for steps in (99_999_998, 99_999_999, 100_000_000, 100_000_001):
         one.steps = steps
-        kept.save(one, None, {})
+        kept.save(one.steps, *checkpoint_of(one))
     names = [path.name for path in kept.numbered()]
     assert names == ["checkpoint-100000000.npz", "checkpoint-100000001.npz"]
     assert kept.latest()[0].name == names[1]
@@ -597,7 +596,7 @@ def test_what_only_looks_like_a_checkpoint_is_none_and_stays(tmp_path):
     with pytest.raises(DataError, match=r"no checkpoint that can be read in '[^']+'$"):
         kept.latest()
     for _ in (one := trainer()).run(3):
-        kept.save(one, None, {})
+        kept.save(one.steps, *checkpoint_of(one))
     assert set(names) < set(os.listdir(tmp_path))
 
 
