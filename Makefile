@@ -1,4 +1,4 @@
-# make train | test | check | format | docs | bench | results | stress: each makes .venv when it is missing or out of date.
+# make train | test | test-all | check | format | docs | bench | results | stress: each makes .venv when it is missing or out of date.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,14 +7,22 @@ TRAIN_ARGS ?= --optimizer adam
 
 DATA ?= datasets
 PEERS ?= $(BIN)/python
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 
-.PHONY: train test check format docs bench results stress clean
+.PHONY: train test test-slow test-all check format docs bench results stress clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py $(TRAIN_ARGS)
 
+# A minute or two: lint, types, and the tests that are not marked slow, which cover 95 % by themselves.
 test: check
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.test
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+# Each test once.
+test-all: test test-slow
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 import numpy as np
-from report import machine, machine_lines, parser, table, write_json
+from lib.report import machine, machine_lines, parser, table, write_json
 
 from scratchnet import MultiLayerNet, Samples, Trainer, load
 from scratchnet.optimizers import OPTIMIZERS

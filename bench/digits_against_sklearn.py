@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import sklearn
-from report import machine, machine_lines, parser, table, write_json
+from lib.report import machine, machine_lines, parser, table, write_json
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 

@@ -17,7 +17,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from report import machine, machine_lines, parser, table, write_json
+from lib.report import machine, machine_lines, parser, table, write_json
 from sklearn import datasets, neural_network
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler

@@ -18,7 +18,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 
 import pandas as pd
 import sklearn
-from report import parser, table
+from lib.report import parser, table
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.utils.estimator_checks import check_estimator

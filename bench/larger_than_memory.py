@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import children
 import numpy as np
-from report import machine_lines, parser, table, write_json
+from lib import children
+from lib.report import machine_lines, parser, table, write_json
 
 NET = (784, [100], 10)
 BATCH = 128

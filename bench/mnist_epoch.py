@@ -26,7 +26,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from report import (
+from lib.report import (
     BLAS_VARIABLES,
     THREAD_VARIABLES,
     machine,

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from report import machine, machine_lines, parser, table, write_json
+from lib.report import machine, machine_lines, parser, table, write_json
 
 from scratchnet import Dataset, MultiLayerNet, Trainer, load
 from scratchnet.environment import limit_threads
@@ -34,7 +34,7 @@ from scratchnet.training import Batch
 HIDDEN = 100
 BATCH_SIZE = 10
 WANTED = 95.0  # per cent: the mean that every optimizer is to reach
-PAGE = Path(__file__).parents[1] / "docs" / "optimizers_on_digits.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "optimizers_on_digits.md"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--seeds", type=int, default=5, help="how many (default 5)")
     made.add_argument("--epochs", type=int, default=30, help="epochs of each run (default 30)")
     made.add_argument("--repeats", type=int, default=5, help="timings before each seed (default 5)")
-    made.add_argument("--write", action="store_true", help=f"also write docs/{PAGE.name}")
+    made.add_argument(
+        "--write", action="store_true", help=f"also write docs/measurements/{PAGE.name}"
+    )
     return made.parse_args()
 
 
@@ -181,7 +183,7 @@ def _verdict(results: Sequence[Result]) -> str:
 
 
 def _page(text: str, options: argparse.Namespace) -> str:
-    """docs/optimizers_on_digits.md: what this module says of itself, and what it printed."""
+    """The page: what this module says of itself, and what it printed."""
     title, _, rest = (__doc__ or "").partition("\n")
     asked = "".join(
         f" --{name} {getattr(options, name)}"
@@ -193,7 +195,7 @@ def _page(text: str, options: argparse.Namespace) -> str:
         f"# The optimizers on the digits\n\n{title}\n{rest}\n"
         f"    OPENBLAS_NUM_THREADS=1 python bench/optimizers_on_digits.py{asked} --write\n\n"
         f"{text}\n\n"
-        "What the rules are and when to use them: [optimizers.md](optimizers.md).\n"
+        "What the rules are and when to use them: [optimizers.md](../optimizers.md).\n"
     )
 
 

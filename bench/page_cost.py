@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import parser, table
+from lib.report import parser, table
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 RUNS = {

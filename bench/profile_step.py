@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import nets
 import numpy as np
-from children import without_blas_variables
-from page import page_parser, write_figures, write_section
-from report import machine, machine_lines, table
+from lib import nets
+from lib.children import without_blas_variables
+from lib.page import page_parser, write_figures, write_section
+from lib.report import machine, machine_lines, table
 
 from scratchnet import MultiLayerNet, Samples, ScratchnetError, Trainer, load
 from scratchnet.environment import limit_threads

@@ -22,7 +22,7 @@ from functools import partial
 from types import MappingProxyType
 
 import numpy as np
-from report import machine, machine_lines, parser, table, write_json
+from lib.report import machine, machine_lines, parser, table, write_json
 
 from scratchnet.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
 

@@ -4,7 +4,7 @@
 
 Every measurement is a process, or two, of its own (`ranks_worker.py`), one BLAS thread each; the
 repeats are interleaved and the best counts. The model knows of two ranks nothing but the time of an
-Allreduce by itself. Writes docs/scaling.json and its tables in docs/scaling.md.
+Allreduce by itself. Writes scaling.json and its tables in scaling.md, in docs/measurements.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import children
 import numpy as np
-from page import DOCS, page_parser, write_figures, write_section
-from report import THREAD_VARIABLES, machine_lines, table
+from lib import children
+from lib.page import DOCS, page_parser, write_figures, write_section
+from lib.report import THREAD_VARIABLES, machine_lines, table
 
-WORKER = Path(__file__).with_name("ranks_worker.py")
+WORKER = Path(__file__).parent / "lib" / "ranks_worker.py"
 NETS = ("784-50-10", "784-100-10", "784-512-512-10", "784-1024-1024-10")
 BATCHES = (128, 256, 512, 1024)
 FITTED = (64, 128, 256, 512, 1024)

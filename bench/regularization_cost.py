@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from report import machine, machine_lines, parser, table, write_json
+from lib.report import machine, machine_lines, parser, table, write_json
 
 from scratchnet import MultiLayerNet, Trainer, load
 from scratchnet.data import make_augmentation

@@ -1,10 +1,11 @@
-"""Run every recipe over several seeds and write docs/results.md: what each claims, what it came to.
+"""Run every recipe over several seeds and write what each claims, and what it came to, to its page.
 
     python bench/results.py --data-dir DIR [--only NAME ...] [--write-only]
 
 Each run is a process of its own, `python train.py --config recipes/NAME.toml --seed S`, as a user
-would type it. What it came to is kept in docs/results.json at once; only runs that are not there
-yet, or whose recipe has changed since, are run. The page is written from that file alone.
+would type it. What it came to is kept in docs/measurements/results.json at once; only runs that are
+not there yet, or whose recipe has changed since, are run. The page, results.md beside it, is
+written from that file alone.
 """
 
 import argparse
@@ -25,11 +26,11 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-from report import BLAS_VARIABLES, THREAD_VARIABLES, machine, parser, table
+from lib.report import BLAS_VARIABLES, THREAD_VARIABLES, machine, parser, table
 
 ROOT = Path(__file__).resolve().parent.parent
-STORE = ROOT / "docs" / "results.json"
-PAGE = ROOT / "docs" / "results.md"
+STORE = ROOT / "docs" / "measurements" / "results.json"
+PAGE = ROOT / "docs" / "measurements" / "results.md"
 FOLDS = 10
 DIVERGED = 5
 """The exit status of a run whose loss is no longer finite."""
@@ -277,15 +278,15 @@ def _sklearn(options: Mapping[str, Any], x: Any, t: Any, x_test: Any, t_test: An
 
 
 def _page(store: Store) -> str:
-    """docs/results.md, from what is in the store."""
+    """docs/measurements/results.md, from what is in the store."""
     parts = [
         "# Recipes: what each claims, and what it came to",
-        "Written by `make results` (`bench/results.py`) from `docs/results.json`; every row is "
-        "`python train.py --config recipes/NAME.toml --seed S` for the seeds 0, 1, 2, ..., in a "
-        "process of its own on one BLAS thread. Accuracies are of the 10,000 test images at the "
-        "last epoch, in per cent: mean ± standard deviation over seeds. The test images have no "
-        "part in training; no epoch is chosen by them. Seconds are those of the whole process, "
-        "from the shell, median over seeds; where two ran at a time, one on each core.",
+        "Written by `make results` (`bench/results.py`) from `docs/measurements/results.json`; "
+        "every row is `python train.py --config recipes/NAME.toml --seed S` for the seeds 0, 1, 2, "
+        "..., in a process of its own on one BLAS thread. Accuracies are of the 10,000 test images "
+        "at the last epoch, in per cent: mean ± standard deviation over seeds. The test images "
+        "have no part in training; no epoch is chosen by them. Seconds are those of the whole "
+        "process, from the shell, median over seeds; where two ran at a time, one on each core.",
         _machines(store),
         "## Records",
         _records(store),

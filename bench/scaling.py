@@ -5,7 +5,7 @@
 Samples, width and depth, each times 1, 2, 4 and 8, MNIST, Adam, one thread. Every run is a process
 of its own (`speed_worker.py`), the repeats are interleaved and the best counts. The operations are
 those of the matrix products and of Adam; what else is done, the activations among it, grows no
-faster. Writes docs/scaling.svg besides the figures and the table.
+faster. Writes docs/measurements/scaling.svg besides the figures and the table.
 """
 
 import argparse
@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import children
-import nets
-from chart import Series, log_log
-from page import DOCS, page_parser, write_figures, write_section
-from report import table
+from lib import children, nets
+from lib.chart import Series, log_log
+from lib.page import DOCS, page_parser, write_figures, write_section
+from lib.report import table
 
-WORKER = Path(__file__).with_name("speed_worker.py")
+WORKER = Path(__file__).parent / "lib" / "speed_worker.py"
 CHART = DOCS / "scaling.svg"
 FACTORS = (1, 2, 4, 8)
 BATCH = 128

@@ -4,9 +4,9 @@
 
 Every measurement is a process of its own (`speed_worker.py`) with equal starting weights, batches,
 Adam and number of samples, at 1 and at 2 threads. Each repeat goes through all settings, and within
-a setting through all systems, from another one on. What was found goes to docs/performance.json and
-docs/performance.md, and what is not installed is listed as absent. torch, JAX and Keras are looked
-for in the environment of `--peers`.
+a setting through all systems, from another one on. What was found goes to performance.json and
+performance.md in docs/measurements, and what is not installed is listed as absent. torch, JAX and
+Keras are looked for in the environment of `--peers`.
 """
 
 import argparse
@@ -21,13 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import children
-import nets
-import processes
-from page import page_parser, read_figures, write_figures, write_section
-from report import BLAS_VARIABLES, machine_lines, table
+from lib import children, nets, processes
+from lib.page import page_parser, read_figures, write_figures, write_section
+from lib.report import BLAS_VARIABLES, machine_lines, table
 
-WORKER = Path(__file__).with_name("speed_worker.py")
+WORKER = Path(__file__).parent / "lib" / "speed_worker.py"
 OURS, PRODUCTS = "scratchnet", "products"
 SYSTEMS = {
     OURS: "scratchnet",

@@ -296,7 +296,7 @@ All {count} of them, by year. w are the parameters, g is the gradient of the los
 the step, from 1 on; `<-` changes what is on its left, `=` only names it. What is kept from step to
 step starts at 0 unless it says otherwise. Operations are value by value, but for norms, means and
 products of matrices. How each does on the same problem, and what a step of it costs:
-[optimizers_on_digits.md](optimizers_on_digits.md).
+[optimizers_on_digits.md](measurements/optimizers_on_digits.md).
 
 - [Overview](#overview)
 - [Examples](#examples)

@@ -5,7 +5,7 @@ estimators, the documents. A kind says which values an option may have; it check
 and parses a text.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from inspect import Parameter, signature
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -177,9 +177,11 @@ def options_of(*classes: type) -> dict[str, tuple[Any, Option]]:
     }
 
 
-def make_options(kind: type[T], given: Mapping[str, Any]) -> T:
-    """`kind(**given)`; raises TypeError with the nearest name for an unknown one."""
-    known = options_of(kind)
+def make_options(
+    kind: type[T], given: Mapping[str, Any], known: Collection[str] | None = None
+) -> T:
+    """`kind(**given)`; raises TypeError with the nearest of the `known` names for another one."""
+    known = options_of(kind) if known is None else known
     unknown = next((name for name in given if name not in known), None)
     if unknown is not None:
         near = nearest(unknown, known)
@@ -188,21 +190,21 @@ def make_options(kind: type[T], given: Mapping[str, Any]) -> T:
     return kind(**given)
 
 
-def show_options(call: Any, *classes: type, positional: Sequence[str] = ()) -> None:
-    """Let `help` and `inspect.signature` show the options of these classes for `**options`."""
+def show_options(
+    call: Any, options: Mapping[str, tuple[Any, Option]], positional: Sequence[str] = ()
+) -> None:
+    """Let `help` and `inspect.signature` show these options for `**options`."""
     own = signature(vars(call)["__init__"] if isinstance(call, type) else call)
-    known = options_of(*classes)
     given = [p for p in own.parameters.values() if p.name != "self"]
     named = [p for p in given if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    first = [
-        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=known.pop(name)[0])
-        for name in positional
+    after = [p for p in named if p.kind is p.KEYWORD_ONLY]
+    kinds = dict.fromkeys(positional, Parameter.POSITIONAL_OR_KEYWORD)
+    shown = [
+        Parameter(name, kinds.get(name, Parameter.KEYWORD_ONLY), default=options[name][0])
+        for name in sorted(options, key=lambda name: name not in kinds)
     ]
-    rest = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default)
-        for name, (default, _) in known.items()
-    ]
-    call.__signature__ = own.replace(parameters=[*named, *first, *rest])
+    first = [p for p in named if p not in after]
+    call.__signature__ = own.replace(parameters=[*first, *shown, *after])
 
 
 class Options:

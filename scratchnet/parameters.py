@@ -64,6 +64,16 @@ class Arrays(Mapping[str, Array]):
         return f"Arrays({shapes})"
 
 
+def is_weight(shape: Shape) -> bool:
+    """Whether parameters of this shape are weights, which decay shrinks and penalties count.
+
+    Weights have two dimensions or more; a bias, a scale or a shift (n,) is none. This holds for a
+    network's vector, whose weights come first, and for a plain dict of arrays, which has nothing
+    but shapes to go by.
+    """
+    return len(shape) > 1
+
+
 def allocate(shapes: Mapping[str, Shape], dtype: npt.DTypeLike) -> tuple[Array, Arrays]:
     """One vector of zeros, and its views by name: `shapes` in their order, each C-contiguous."""
     vector = np.zeros(sum(math.prod(shape) for shape in shapes.values()), dtype)

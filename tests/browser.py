@@ -16,7 +16,10 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
-needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+def needs_chromium(test: Any) -> Any:
+    """Mark a test that opens pages: it is slow, and skipped where there is no Chromium."""
+    missing = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+    return pytest.mark.slow(missing(test))
 
 
 @contextmanager

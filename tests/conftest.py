@@ -4,13 +4,27 @@ The thread is set before NumPy is imported: on a machine that is busy with anyth
 one makes the small products of tests many times slower.
 """
 
+import gc
 import os
+import shutil
 import sys
+from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+
+# Thousands of files are written through to the disk: in memory that takes no time.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_collection_finish():
+    """Thousands of collected tests stay: the garbage collector need not visit them in each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

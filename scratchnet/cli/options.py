@@ -25,10 +25,9 @@ from scratchnet.options import (
     parse_amounts,
 )
 from scratchnet.parallel import BATCH_STATS
-from scratchnet.training.options import StoppingOptions, TrainingOptions
+from scratchnet.training.options import RUNS, RunOptions, TrainingOptions
 
 NO_JOB: frozenset[str] = frozenset()
-RUNS = frozenset({"train", "compare"})
 COUNT = Range(at_least=1, integer=True, optional=True)
 
 
@@ -92,12 +91,6 @@ class DataOptions(Options):
         "(default: $SCRATCHNET_DATA, else ./datasets)",
         metavar="DIR",
         resume=RUNS,
-    )
-    val_split: float = option(
-        0.1,
-        Range(at_least=0, below=1),
-        "share of the training samples held out for validation",
-        metavar="SHARE",
     )
     train_samples: int | None = option(
         None,
@@ -169,18 +162,11 @@ class OptimizerOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(StoppingOptions):
-    """How long a run is, and who shares it."""
+class RankOptions(Options):
+    """Who shares a run."""
 
-    epochs: int = option(
-        20,
-        Range(at_least=1, integer=True),
-        "passes over the training samples",
-        metavar="N",
-        jobs=RUNS,
-        resume=frozenset({"train"}),
-        shown=True,
-    )
+    title = "training"
+
     parallel: str | None = option(
         None,
         Words(("mpi",), optional=True),
@@ -315,6 +301,7 @@ OWNERS = (
     TrainingOptions,
     OptimizerOptions,
     RunOptions,
+    RankOptions,
     ComparisonOptions,
     InsteadOptions,
     OutputOptions,
@@ -329,6 +316,7 @@ class CommandLine(
     OutputOptions,
     InsteadOptions,
     ComparisonOptions,
+    RankOptions,
     RunOptions,
     OptimizerOptions,
     TrainingOptions,

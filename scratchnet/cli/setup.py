@@ -92,7 +92,7 @@ def _augmentation(options: CommandLine, dataset: Dataset) -> Augmentation | None
     """The distortion of images that was asked for, if any."""
     if not options.augment:
         return None
-    return make_augmentation(dataset.image_shape, **options.augment)  # type: ignore[arg-type]
+    return make_augmentation(dataset.image_shape, **options.augment)
 
 
 def make_optimizers(options: CommandLine) -> dict[str, Optimizer]:

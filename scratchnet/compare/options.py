@@ -7,7 +7,8 @@ from typing import Any
 
 from scratchnet.checks import Range
 from scratchnet.errors import ParameterError
-from scratchnet.options import Options, Parsed, option
+from scratchnet.options import TRAINING, Options, Parsed, option, options_of
+from scratchnet.training.options import RUNS, RunOptions, TrainingOptions
 
 COMPARE = frozenset({"compare"})
 RATE = Range(above=0)
@@ -35,12 +36,20 @@ class ComparisonOptions(Options):
 
     title = "comparison, if there are several optimizers"
 
+    val_split: float = option(
+        0.1,
+        Range(at_least=0, below=1),
+        "share of the training samples held out for validation",
+        metavar="SHARE",
+        jobs=TRAINING,
+        group="data",
+    )
     seeds: Any = option(
         1,
-        Range(at_least=1, integer=True),
+        Parsed(Range(at_least=1, integer=True).parse),
         "train with N seeds, from --seed on: means, intervals and tests",
         metavar="N",
-        jobs=frozenset({"train", "compare"}),
+        jobs=RUNS,
         resume=COMPARE,
     )
     jobs: int | None = option(
@@ -67,3 +76,14 @@ class ComparisonOptions(Options):
         jobs=COMPARE,
         resume=COMPARE,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(ComparisonOptions, RunOptions, TrainingOptions):
+    """All options of `compare`."""
+
+
+EACH_TRIAL_HAS = ("optimizer", "lr", "seed", "threads", "patience", "monitor")
+"""Options of training that trials differ in, or that a comparison does not have."""
+ACCEPTED = {n: one for n, one in options_of(CompareOptions).items() if n not in EACH_TRIAL_HAS}
+"""The options that `compare` accepts."""

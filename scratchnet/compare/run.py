@@ -7,18 +7,20 @@ budget. The test samples are used only with the rate that was chosen.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from scratchnet.checks import check_above_zero, check_integer, check_word
 from scratchnet.compare.comparison import Comparison
+from scratchnet.compare.options import ACCEPTED, CompareOptions
 from scratchnet.compare.trials import Common, Progress, Run, Trial, Workers, run_trial
-from scratchnet.data import Augmentation, Dataset
+from scratchnet.data import Dataset
 from scratchnet.errors import ParameterError
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import OPTIMIZERS, Optimizer, make_optimizer
+from scratchnet.options import make_options, show_options
 from scratchnet.registry import canonical
-from scratchnet.schedules import Schedule
 
 AUTOMATIC = tuple(10.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0))
 """An automatic grid is these times the optimizer's own rate."""
@@ -34,18 +36,9 @@ def compare(
     dataset: Dataset,
     network: MultiLayerNet,
     *,
-    epochs: int = 10,
-    batch_size: int | None = None,
-    seeds: int | Sequence[int] = 1,
-    lr_grid: str | Sequence[float] | None = None,
-    val_split: float = 0.1,
-    schedule: str | Schedule = "constant",
-    augment: Augmentation | None = None,
-    remeasure: int = 0,
-    target: float | None = None,
-    jobs: int = 1,
     run: Run | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> Comparison:
     """Train networks like `network` with each of several optimizers, and compare the results.
 
@@ -59,10 +52,10 @@ def compare(
     val_split: the share of the training samples for validation, from 0 to below 1.
     target: validation accuracy to which epochs and seconds are counted. By default the highest
         that every optimizer reached with every seed; those 0.05 below the best do not count.
-    jobs: processes that share the work, each with one thread of BLAS.
+    jobs: processes that share the work, each with one thread of BLAS; None for one.
     run: replaces `run_trial`.
     progress: progress(trial, done, all) is called after each trial, and with None before them.
-    epochs, batch_size, schedule, augment, remeasure: the Trainer's.
+    epochs, batch_size, schedule, shuffle, augment, remeasure: the Trainer's.
 
     >>> network = MultiLayerNet(64, [50], 10)
     >>> print(compare(["sgd", "adam"], load("digits"), network, seeds=5, lr_grid="auto"))
@@ -74,14 +67,14 @@ def compare(
             "dataset must be a Dataset, as load('digits'), and network a MultiLayerNet, got "
             f"{type(dataset).__name__} and {type(network).__name__}"
         )
+    given = make_options(CompareOptions, options, ACCEPTED)
     chosen = _optimizers(optimizers)
-    drawn = _seeds(seeds)
-    if target is not None:
-        check_above_zero("target", target)
+    drawn = _seeds(given.seeds)
+    lr_grid, target = given.lr_grid, given.target
     grid = {name: _rates(optimizer, lr_grid) for name, optimizer in chosen.items()}
     train, validation = dataset.train, None
-    if val_split:
-        train, validation = dataset.train.split(val_split, drawn[0])
+    if given.val_split:
+        train, validation = dataset.train.split(given.val_split, drawn[0])
     elif lr_grid is not None:
         raise ParameterError("lr_grid needs validation samples; set val_split above 0")
     common = Common(
@@ -89,12 +82,14 @@ def compare(
         validation,
         dataset.test,
         network.config(),
-        check_integer("epochs", epochs, 1),
-        batch_size,
-        {"schedule": schedule, "augment": augment, "remeasure": remeasure},
+        given.epochs,
+        given.batch_size,
+        {name: getattr(given, name) for name in ("schedule", "shuffle", "augment", "remeasure")},
     )
     total = sum(len(rates) for rates in grid.values() if len(rates) > 1)
-    workers = Workers(common, run or run_trial, jobs, progress, total + len(chosen) * len(drawn))
+    workers = Workers(
+        common, run or run_trial, given.jobs or 1, progress, total + len(chosen) * len(drawn)
+    )
     tuning = _tune(workers, chosen, grid, drawn[0], WIDER if lr_grid == "auto" else 0)
     best = {name: rates[0] for name, rates in grid.items()}
     for name in {trial.optimizer: None for trial in tuning}:
@@ -103,6 +98,9 @@ def compare(
     if target is None:
         target = _target([[t for t in final if t.optimizer == name] for name in chosen])
     return Comparison(tuple(final), tuple(tuning), target, 1 / len(dataset.test))
+
+
+show_options(compare, ACCEPTED)
 
 
 def _tune(

@@ -1,32 +1,23 @@
-"""scikit-learn estimators: a network inside a pipeline, a grid search, a cross-validation.
+"""`MLPClassifier`: a network that classifies, as a scikit-learn estimator."""
 
-`MLPClassifier` and `MLPRegressor` take every argument of scikit-learn's classes of the same names,
-with the same meaning and default, and more. They are a thin layer: `Network` and `Trainer` work.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from scratchnet.errors import ParameterError
 from scratchnet.estimator.fitting import NetworkEstimator
 from scratchnet.functions import sigmoid, softmax
-from scratchnet.optimizers import Optimizer
+from scratchnet.networks import NetworkOptions
 from scratchnet.parameters import Array
-from scratchnet.schedules import Schedule
-
-LOSSES_OF_VALUES: Mapping[str, str] = MappingProxyType(
-    {"squared_error": "mean-squared-error", "poisson": "poisson"}
-)
 
 
+@dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     """A network that classifies, with the arguments of scikit-learn's MLPClassifier and more.
 
@@ -62,111 +53,16 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> network = MLPClassifier(max_iter=50, dropout=0.2, random_state=0)
+    >>> network = MLPClassifier(max_iter=300, early_stopping=True, random_state=0)
     >>> network.fit(X / 16, y).score(X / 16, y) > 0.98
     True
     """
 
     _classifies = True
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Sequence[int] | int = (100,),
-        activation: str | Sequence[str] = "relu",
-        *,
-        label_smoothing: float = 0.0,
-        class_weight: Mapping[Any, float] | str | None = None,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
-        max_fun: int = 15000,
-        optimizer: str | Optimizer | None = None,
-        schedule: str | Schedule = "constant",
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        ema: float | None = None,
-        initializer: str | float | None = None,
-        batch_norm: bool = False,
-        layer_norm: bool = False,
-        dropout: float | Sequence[float] = 0.0,
-        input_dropout: float = 0.0,
-        noise: float | Sequence[float] = 0.0,
-        input_noise: float = 0.0,
-        max_norm: float | None = None,
-        standardize: str | None = None,
-        gamma: bool = True,
-        remeasure: int = 0,
-        scoring: str | Callable[..., float] | None = None,
-        callbacks: Sequence[Callable[..., Any]] | None = None,
-        progress_bar: bool = False,
-        dtype: str = "float32",
-        n_threads: int | None = 1,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            optimizer=optimizer,
-            schedule=schedule,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-            ema=ema,
-            initializer=initializer,
-            batch_norm=batch_norm,
-            layer_norm=layer_norm,
-            dropout=dropout,
-            input_dropout=input_dropout,
-            noise=noise,
-            input_noise=input_noise,
-            max_norm=max_norm,
-            standardize=standardize,
-            gamma=gamma,
-            remeasure=remeasure,
-            scoring=scoring,
-            callbacks=callbacks,
-            progress_bar=progress_bar,
-            dtype=dtype,
-            n_threads=n_threads,
-        )
-        self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
+    _: KW_ONLY
+    label_smoothing: float = NetworkOptions.label_smoothing
+    class_weight: Any = NetworkOptions.class_weight
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -274,168 +170,3 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         """The logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
-
-
-class MLPRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
-    """A network that predicts values, with the arguments of scikit-learn's MLPRegressor and more.
-
-    All arguments of scikit-learn's class have its meaning and default. Where that one has a known
-    fault, here
-
-    - `alpha` is the strength of alpha / 2N times the squared weights, N being all training samples:
-      divided by N and not by the batch size, so that batches can change and the penalty does not;
-    - `learning_rate="adaptive"` forgets the best loss when it lowers the rate, so that one lucky
-      epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
-    - `warm_start` goes on with everything, the optimizer's memory and the order of epochs too:
-      `fit` with max_iter 10 twice is `fit` with 20, to the bit, and n_iter_ counts on;
-    - of epochs within `tol` of the highest validation score early stopping keeps the one with the
-      lowest validation loss, and waits while that still falls by `tol`;
-    - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
-
-    What there is besides: `optimizer`, a name of OPTIMIZERS with learning_rate_init as its rate, or
-    an Optimizer, in the place of `solver`; `schedule`, `clip_norm`, `clip_value`, `ema` (decay); an
-    `activation` for each hidden layer; `initializer`, None for scikit-learn's; `batch_norm`,
-    `layer_norm`, `dropout`, `input_dropout`, `noise`, `input_noise`, `max_norm`, `standardize`, as
-    MultiLayerNet has them; `scoring`, "loss" or a scorer of scikit-learn's, for early stopping;
-    `callbacks`, called with the estimator and the Epoch, of which one that returns True ends the
-    training; `progress_bar`; `dtype`; `n_threads` of BLAS. `fit` takes validation data of one's
-    own, `X_val` and `y_val`.
-
-    Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
-    `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
-    `validation_scores_`, `best_validation_score_`, `validation_loss_curve_`, `stopped_`.
-    `save` and `load` write and read a file without pickle.
-
-    `loss` is "squared_error", half the squared error summed over outputs, or "poisson".
-    """
-
-    _classifies = False
-
-    def __init__(
-        self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Sequence[int] | int = (100,),
-        activation: str | Sequence[str] = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
-        max_fun: int = 15000,
-        optimizer: str | Optimizer | None = None,
-        schedule: str | Schedule = "constant",
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        ema: float | None = None,
-        initializer: str | float | None = None,
-        batch_norm: bool = False,
-        layer_norm: bool = False,
-        dropout: float | Sequence[float] = 0.0,
-        input_dropout: float = 0.0,
-        noise: float | Sequence[float] = 0.0,
-        input_noise: float = 0.0,
-        max_norm: float | None = None,
-        standardize: str | None = None,
-        gamma: bool = True,
-        remeasure: int = 0,
-        scoring: str | Callable[..., float] | None = None,
-        callbacks: Sequence[Callable[..., Any]] | None = None,
-        progress_bar: bool = False,
-        dtype: str = "float32",
-        n_threads: int | None = 1,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            optimizer=optimizer,
-            schedule=schedule,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-            ema=ema,
-            initializer=initializer,
-            batch_norm=batch_norm,
-            layer_norm=layer_norm,
-            dropout=dropout,
-            input_dropout=input_dropout,
-            noise=noise,
-            input_noise=input_noise,
-            max_norm=max_norm,
-            standardize=standardize,
-            gamma=gamma,
-            remeasure=remeasure,
-            scoring=scoring,
-            callbacks=callbacks,
-            progress_bar=progress_bar,
-            dtype=dtype,
-            n_threads=n_threads,
-        )
-        self.loss = loss
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
-        if self.loss not in LOSSES_OF_VALUES:
-            words = ", ".join(LOSSES_OF_VALUES)
-            raise ParameterError(f"loss must be one of {words}, got {self.loss!r}")
-        self._flat = y.ndim == 1
-        self.n_outputs_ = 1 if self._flat else y.shape[1]
-        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
-
-    def _encode(self, y: Array) -> Array:
-        values = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        if values.shape[1] != self.n_outputs_:
-            raise ValueError(f"y must have {self.n_outputs_} columns, as at first, got {y.shape}")
-        return values
-
-    def _decode(self, t: Array) -> Array:
-        return t[:, 0] if self._flat else t
-
-    def _loss(self) -> dict[str, Any]:
-        return {"loss": LOSSES_OF_VALUES[self.loss], "labels": "values"}
-
-    def _decide(self, outputs: Array) -> Array:
-        values = np.exp(outputs) if self.loss == "poisson" else outputs
-        return np.asarray(values[:, 0] if self._flat else values)
-
-    def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
-        return float(r2_score(y, found, sample_weight=w))

@@ -4,10 +4,10 @@ import copy
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,195 +19,35 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from scratchnet.checks import (
-    Range,
-    check_above_zero,
-    check_dtype,
-    check_integer,
-    check_word,
-)
+from scratchnet.checks import Range, check_above_zero, check_dtype, check_integer, check_word
 from scratchnet.data import Samples
 from scratchnet.environment import limit_threads
-from scratchnet.errors import DataError
-from scratchnet.estimator.repetitions import merge_equal
+from scratchnet.estimator.arguments import MAKES, OF_NETWORK, OF_TRAINING, Arguments
+from scratchnet.estimator.repetitions import merge_equal, split_repeated
+from scratchnet.estimator.saving import load_estimator, save_estimator
+from scratchnet.estimator.solver import choose_optimizer, draw_weights, minimizes
 from scratchnet.layers import Affine, BatchNorm, Layer
 from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet
-from scratchnet.optimizers import (
-    EMA,
-    LBFGS,
-    OPTIMIZERS,
-    SGD,
-    Adam,
-    Momentum,
-    Nesterov,
-    Optimizer,
-    make_optimizer,
-)
 from scratchnet.parameters import Array
-from scratchnet.randomness import generator
-from scratchnet.registry import canonical
-from scratchnet.schedules import Schedule, make_schedule
-from scratchnet.storage.archive import read_archive, write_archive
-from scratchnet.storage.checkpoint import build_network, place_weights
 from scratchnet.training import Epoch, Trainer
 
 SOLVERS = ("lbfgs", "sgd", "adam")
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
-FORMAT = "scratchnet estimator"
 SLOWEST = 1e-6
 """An adaptive rate that has fallen to this ends the training."""
 
 
-MAKES = (
-    *("hidden_layer_sizes", "activation", "solver", "learning_rate_init", "momentum"),
-    *("nesterovs_momentum", "beta_1", "beta_2", "epsilon", "optimizer", "clip_norm", "clip_value"),
-    *("ema", "initializer", "batch_norm", "layer_norm", "gamma", "dropout", "input_dropout"),
-    *("noise", "input_noise", "max_norm", "standardize", "dtype"),
-)
-"""The arguments that the network and its optimizer are made with."""
-
-NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with"})
-
-
-def is_plain(value: Any) -> bool:
-    """Whether JSON can hold it once `to_plain`: numbers, words, None, lists and tables of them."""
-    if isinstance(value, list | tuple):
-        return all(map(is_plain, value))
-    if isinstance(value, Mapping):
-        return all(is_plain(v) for pair in value.items() for v in pair)
-    if isinstance(value, np.ndarray):
-        return is_plain(value.tolist())
-    return value is None or isinstance(value, str | bool | int | float | np.generic)
-
-
-def to_plain(value: Any) -> Any:
-    """As JSON can hold it: a table as pairs, a number that is not finite as its name."""
-    if isinstance(value, np.generic | np.ndarray):
-        return to_plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [to_plain(v) for v in value]
-    if isinstance(value, Mapping):
-        return {"pairs": [[to_plain(k), to_plain(v)] for k, v in value.items()]}
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": str(value)}
-    return value
-
-
-def from_plain(value: Any) -> Any:
-    """What `to_plain` was given; tuples come back as lists."""
-    if isinstance(value, list):
-        return [from_plain(v) for v in value]
-    if isinstance(value, dict) and set(value) == {"pairs"}:
-        return {from_plain(k): from_plain(v) for k, v in value["pairs"]}
-    if isinstance(value, dict) and set(value) == {"float"}:
-        return float(value["float"])
-    return {k: from_plain(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-
 def _goes_by_batches(estimator: Any) -> bool:
     """Whether there is a partial_fit; raises AttributeError where there is none."""
-    if estimator._minimizes():
+    if minimizes(estimator):
         raise AttributeError(
             "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
         )
     return True
 
 
-class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
     """What the classifier and the regressor have in common: all but what the targets are."""
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Sequence[int] | int = (100,),
-        activation: str | Sequence[str] = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
-        max_fun: int = 15000,
-        optimizer: str | Optimizer | None = None,
-        schedule: str | Schedule = "constant",
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        ema: float | None = None,
-        initializer: str | float | None = None,
-        batch_norm: bool = False,
-        layer_norm: bool = False,
-        dropout: float | Sequence[float] = 0.0,
-        input_dropout: float = 0.0,
-        noise: float | Sequence[float] = 0.0,
-        input_noise: float = 0.0,
-        max_norm: float | None = None,
-        standardize: str | None = None,
-        gamma: bool = True,
-        remeasure: int = 0,
-        scoring: str | Callable[..., float] | None = None,
-        callbacks: Sequence[Callable[..., Any]] | None = None,
-        progress_bar: bool = False,
-        dtype: str = "float32",
-        n_threads: int | None = 1,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.clip_norm = clip_norm
-        self.clip_value = clip_value
-        self.ema = ema
-        self.initializer = initializer
-        self.batch_norm = batch_norm
-        self.layer_norm = layer_norm
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.noise = noise
-        self.input_noise = input_noise
-        self.max_norm = max_norm
-        self.standardize = standardize
-        self.gamma = gamma
-        self.remeasure = remeasure
-        self.scoring = scoring
-        self.callbacks = callbacks
-        self.progress_bar = progress_bar
-        self.dtype = dtype
-        self.n_threads = n_threads
 
     # What a subclass knows: its targets.
 
@@ -273,7 +113,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         if seen != self._validated_with:  # what was best on other data is not so on these
             self._best, self._best_state, self._validated_with = (-np.inf, np.inf), None, seen
         trainer = self._trainer(samples, validation)
-        if self._minimizes():
+        if minimizes(self):
             with limit_threads(self.n_threads):
                 self._minimize(trainer, validation)
         else:
@@ -339,34 +179,12 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             return Samples(X, t, weights=weights), held_out
         if X_val is not None or y_val is not None:
             raise ValueError("X_val and y_val must come together, one is None; give both or none")
-        if self.early_stopping and not self._minimizes():
-            return self._split(X, t, repeats, weights)
+        if self.early_stopping and not minimizes(self):
+            fraction = float(self.validation_fraction)
+            kept, held, share = split_repeated(X, t, repeats, weights, fraction, self._seed)
+            self._count = round(self._count * share)
+            return kept, held
         return Samples(X, t, weights=weights), None
-
-    def _split(
-        self, X: Array, t: Array, repeats: Array | None, weights: Array | None
-    ) -> tuple[Samples, Samples]:
-        """What to train with and what to validate with, by class: repetitions part ways too."""
-        times = np.ones(len(t)) if repeats is None else repeats
-        if (times != np.rint(times)).any():  # shares, no repetitions
-            times = np.ones(len(t))
-        rows = np.repeat(np.arange(len(t)), times.astype(int))
-        numbered = Samples(rows[:, np.newaxis], t[rows])
-        kept, held = numbered.split(float(self.validation_fraction), self._seed)
-        self._count = round(self._count * len(kept) / len(rows))
-        return (
-            self._part(X, t, weights, times, kept),
-            self._part(X, t, weights, times, held),
-        )
-
-    def _part(
-        self, X: Array, t: Array, weights: Array | None, times: Array, numbers: Samples
-    ) -> Samples:
-        """The samples of these numbers, each row with the share of its weight that is there."""
-        found = np.bincount(numbers.x[:, 0].astype(int), minlength=len(t))
-        chosen = found > 0
-        w = None if weights is None else (weights * found / times)[chosen]
-        return Samples(X[chosen], t[chosen], weights=w)
 
     def _arrays(
         self, X: Any, y: Any, anew: bool, classes: Any, partial: bool
@@ -409,29 +227,18 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         """Make the network and the optimizer, and forget what an earlier fit had learnt."""
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if np.iterable(sizes) else [sizes]
-        names = [self.activation] if isinstance(self.activation, str) else list(self.activation)
+        own = {name: getattr(self, name) for name in OF_NETWORK}
+        single = isinstance(self.activation, str)
+        names = [self.activation] if single else list(self.activation)
         names = ["sigmoid" if name == "logistic" else name for name in names]
+        own["activation"] = names[0] if single else names
+        if self.initializer is None:
+            own["initializer"] = "xavier-uniform"
         self._network = MultiLayerNet(
-            samples.x.shape[1],
-            hidden,
-            self.n_outputs_,
-            names[0] if isinstance(self.activation, str) else names,
-            "xavier-uniform" if self.initializer is None else self.initializer,
-            seed=self._seed,
-            dtype=self.dtype,
-            batch_norm=self.batch_norm,
-            layer_norm=self.layer_norm,
-            noise=self.noise,
-            dropout=self.dropout,
-            input_noise=self.input_noise,
-            input_dropout=self.input_dropout,
-            gamma=self.gamma,
-            max_norm=self.max_norm,
-            standardize=self.standardize,
-            **self._loss(),
+            samples.x.shape[1], hidden, self.n_outputs_, seed=self._seed, **own, **self._loss()
         )
         if self.initializer is None:
-            self._draw_as_scikit_learn()
+            draw_weights(self._affine(), self._seed, self.activation)
         self._resume()
         self._epochs = 0
         self.n_iter_ = 0
@@ -444,37 +251,6 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self.best_loss_: float | None = None if self.early_stopping else np.inf
         self.validation_scores_: list[float] = []
         self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
-
-    def _draw_as_scikit_learn(self) -> None:
-        """Weights and biases from U(-a, a), a^2 = 6 / (n_in + n_out), or 2 / ... under logistic."""
-        factor = 2.0 if self.activation == "logistic" else 6.0
-        for k, layer in enumerate(self._affine()):
-            rng = generator(self._seed, "initialize", k)
-            limit = math.sqrt(factor / (layer.n_in + layer.n_out))
-            for name, array in layer.params.items():
-                layer.params[name] = rng.uniform(-limit, limit, array.shape)
-
-    def _make_optimizer(self) -> Optimizer:
-        """The optimizer that `optimizer`, or else `solver` and its arguments, ask for."""
-        around: dict[str, Any] = {"clip_norm": self.clip_norm, "clip_value": self.clip_value}
-        around = {name: value for name, value in around.items() if value is not None}
-        rate = self.learning_rate_init
-        made: Optimizer
-        if isinstance(self.optimizer, Optimizer):
-            made = copy.deepcopy(self.optimizer)
-        elif self.optimizer is not None:
-            has_rate = canonical(OPTIMIZERS, self.optimizer, "optimizer") != "lbfgs"
-            made = make_optimizer(self.optimizer, rate if has_rate else None, **around)
-        elif self.solver == "lbfgs":
-            return LBFGS(iterations=self.max_iter, tolerance=self.tol, evaluations=self.max_fun)
-        elif self.solver == "adam":
-            made = Adam(rate, self.beta_1, self.beta_2, self.epsilon, **around)
-        elif not self.momentum:
-            made = SGD(rate, **around)
-        else:
-            kind = Nesterov if self.nesterovs_momentum else Momentum
-            made = kind(rate, self.momentum, **around)
-        return made if self.ema is None else EMA(inner=made, decay=self.ema)
 
     def _follow_arguments(self) -> None:
         """Take over what has changed since the network was made, and warn of what cannot be."""
@@ -508,8 +284,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         # As many updates in an epoch as without the merging of equal samples.
         batch_size = max(1, round(batch_size * len(samples) / n))
         self._network.l2 = self.alpha / n
-        if self._minimizes() and self.optimizer is None:
-            self._optimizer = self._make_optimizer()  # as max_iter, tol and max_fun are now
+        if minimizes(self) and self.optimizer is None:
+            self._optimizer = choose_optimizer(self)  # as max_iter, tol and max_fun are now
         with warnings.catch_warnings():  # bytes are taken as they are, as scikit-learn takes them
             warnings.filterwarnings("ignore", "x holds integers up to")
             trainer = Trainer(
@@ -517,22 +293,15 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                 samples,
                 validation,
                 optimizer=self._optimizer,
-                schedule=make_schedule(self.schedule),
                 batch_size=None if self._optimizer.full_batch else batch_size,
                 seed=self._seed,
                 threads=None,
-                shuffle=self.shuffle,
-                remeasure=self.remeasure,
+                **{name: getattr(self, name) for name in OF_TRAINING},
             )
         trainer.lr = self._rate
         trainer.epochs = self._epochs
         trainer.steps = self._epochs * len(trainer.batches)
         return trainer
-
-    def _minimizes(self) -> bool:
-        """Whether it is L-BFGS that trains, by all samples at once."""
-        which = self.solver if self.optimizer is None else self.optimizer
-        return isinstance(which, LBFGS) or (isinstance(which, str) and which.lower() == "lbfgs")
 
     def _minimize(self, trainer: Trainer, validation: Samples | None) -> None:
         """L-BFGS on all samples at once."""
@@ -683,60 +452,25 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         if self.verbose:
             print(f"Validation score: {score:.6f}")
 
-    # A file instead of a pickle.
-
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to a file of arrays and JSON, which runs no code when read.
 
-        Arguments that are objects, as callbacks or an Optimizer, are left out, and so is what the
-        optimizer remembers: training goes on anew from the weights. Raises NotFittedError before
-        `fit`, OutputError where it cannot be written.
+        Arguments that are objects, for example callbacks or an Optimizer, are left out, and so is
+        the optimizer's memory: training continues anew from the weights. Raises NotFittedError
+        before `fit`, OutputError if it cannot be written.
         """
         check_is_fitted(self)
-        params = {**self.get_params(deep=False), "dtype": np.dtype(self.dtype).name}
-        fitted = {n: v for n, v in vars(self).items() if n not in params and n not in NOT_SAVED}
-        header = {
-            "format": FORMAT,
-            "class": type(self).__name__,
-            "params": {name: to_plain(v) for name, v in params.items() if is_plain(v)},
-            "network": self._network.config(),
-            "fitted": {name: to_plain(v) for name, v in fitted.items() if is_plain(v)},
-            "classes": to_plain(getattr(self, "classes_", None)),
-            "dtype of classes": getattr(self, "classes_", np.empty(0)).dtype.str,
-        }
-        write_archive(path, {**self._network.params, **self._network.statistics}, header)
+        save_estimator(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The estimator in a file of `save`; raises DataError where it is damaged or another's."""
-        arrays, header = read_archive(path)
-        if (header.get("format"), header.get("class")) != (FORMAT, cls.__name__):
-            raise DataError(
-                f"{str(path)!r} must be a file of {cls.__name__}.save, its header says "
-                f"{header.get('format')!r}, {header.get('class')!r}"
-            )
-        try:
-            made = cls(**from_plain(header["params"]))
-            made._resume()
-            made.__dict__.update(from_plain(header["fitted"]))
-            if header["classes"] is not None:
-                made.classes_ = np.array(header["classes"], header["dtype of classes"])
-            if hasattr(made, "feature_names_in_"):
-                made.feature_names_in_ = np.array(made.feature_names_in_, dtype=object)
-            network = build_network(header["network"], sum(a.size for a in arrays.values()))
-            place_weights(str(path), arrays, network)
-            made._network = network
-            made._best = (made._best[0], made._best[1])
-            if np.isfinite(made._best[0]):
-                made._best_state = network.state_vector.copy()
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{str(path)!r} does not fit: {error}; take another copy") from error
-        return made
+        """The estimator in a file of `save`; raises DataError if it is damaged or another's."""
+        return cast(Self, load_estimator(cls, path))
 
     def _resume(self) -> None:
         """What training goes on with that is not in a file."""
         self._made_with = {name: getattr(self, name) for name in MAKES}
-        self._optimizer = self._make_optimizer()
+        self._optimizer = choose_optimizer(self)
         self._rate = self._optimizer.lr
         self._waited = 0
         self._best, self._best_state = (-np.inf, np.inf), None

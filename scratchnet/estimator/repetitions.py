@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from scratchnet.data import Samples
 from scratchnet.errors import ParameterError
 from scratchnet.parameters import Array
 
@@ -59,3 +60,32 @@ def row_keys(x: Array) -> Array:
         rows ^= rows >> np.uint64(32)
         keys[start : start + len(rows)] = np.einsum("ij,j->i", rows, r[: rows.shape[1]])
     return keys
+
+
+def split_repeated(
+    X: Array,
+    t: Array,
+    repeats: Array | None,
+    weights: Array | None,
+    fraction: float,
+    seed: int,
+) -> tuple[Samples, Samples, float]:
+    """Samples to train with, samples to validate with, and the share of the former.
+
+    By class; repetitions are divided too.
+    """
+    times = np.ones(len(t)) if repeats is None else repeats
+    if (times != np.rint(times)).any():  # shares, no repetitions
+        times = np.ones(len(t))
+    rows = np.repeat(np.arange(len(t)), times.astype(int))
+    kept, held = Samples(rows[:, np.newaxis], t[rows]).split(fraction, seed)
+    train, validation = (_part(X, t, weights, times, numbers) for numbers in (kept, held))
+    return train, validation, len(kept) / len(rows)
+
+
+def _part(X: Array, t: Array, weights: Array | None, times: Array, numbers: Samples) -> Samples:
+    """The samples of these numbers, each row with the share of its weight that is there."""
+    found = np.bincount(numbers.x[:, 0].astype(int), minlength=len(t))
+    chosen = found > 0
+    w = None if weights is None else (weights * found / times)[chosen]
+    return Samples(X[chosen], t[chosen], weights=w)

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import check_above_zero, check_integer
-from scratchnet.data import Augmentation
 from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.options import show_options
 from scratchnet.storage.atomic import write_text
 from scratchnet.training import Data
+from scratchnet.training.trainer import TRAINER
 from scratchnet.training.trials import make_trial
 
 BELOW, ABOVE = 1e-3, 1e4
@@ -35,6 +36,8 @@ CHANCE = 6.0
 """A fall counts if it is above this times the spread of a smoothed loss; less may be chance."""
 ROUNDING = 1e-6
 """A fall below this share of the loss is no more than rounding in float32."""
+DECIDED = ("optimizer", "lr", "schedule")
+"""Options of the Trainer that the range test decides, or has as an argument of its own."""
 COLUMNS, ROWS = 60, 10
 
 
@@ -103,12 +106,6 @@ def find_lr(
     lowest: float | None = None,
     highest: float | None = None,
     steps: int | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    threads: int | None = 1,
-    shuffle: bool = True,
-    augment: Augmentation | None = None,
-    remeasure: int = 0,
     **options: Any,
 ) -> RangeTest:
     """The learning-rate range test: training in which the rate grows from step to step.
@@ -117,10 +114,10 @@ def find_lr(
     rate at which 0.7 of the fall of the smoothed loss to its lowest value is done. The test ends
     early if the loss is not finite, or far above its lowest value.
 
-    optimizer: a name, with its `options`, or an Optimizer.
+    optimizer: a name or an Optimizer.
     lowest, highest, steps: rates above 0 and a number from 20; by default those of `plan_rates`.
-    batch_size, seed, threads, shuffle, augment, remeasure: the Trainer's. The batches are the first
-        ones of a Trainer with the same options, epoch after epoch.
+    options: those of a Trainer, whose first batches these are, epoch after epoch, and the
+        optimizer's.
 
     Copies of `network` and `optimizer` are trained, from where both are; they stay as they are. The
     same arguments give the same bits.
@@ -139,6 +136,10 @@ def find_lr(
     the rate grows linearly and is read off by eye. Growth by a factor, smoothing and the early end
     are those of the library fastai.
     """
+    training = {name: options.pop(name) for name in TRAINER if name in options}
+    for name in DECIDED:
+        if name in training:
+            raise ParameterError(f"find_lr chooses the rate of every step; leave {name} out")
     chosen = make_optimizer(optimizer, **options)
     rates = plan_rates(chosen, lowest, highest, steps)
     window = _window(rates)
@@ -159,13 +160,8 @@ def find_lr(
         None,
         chosen,
         rates[0],
-        batch_size=batch_size,
-        seed=seed,
-        threads=threads,
-        shuffle=shuffle,
-        augment=augment,
-        remeasure=remeasure,
         on_step=record,
+        **training,
     )
     try:
         list(trainer.run(-(-len(rates) // len(trainer.batches))))
@@ -181,6 +177,9 @@ def find_lr(
             ) from error
     made = rates[: len(losses)]
     return RangeTest(made, tuple(losses), tuple(smoothed), _suggest(made, losses, smoothed, window))
+
+
+show_options(find_lr, {name: TRAINER[name] for name in TRAINER if name not in DECIDED})
 
 
 def plan_rates(

@@ -29,8 +29,6 @@ class Affine(Layer):
     ((2, 3), (3,))
     """
 
-    decays = ("W",)
-
     def __init__(
         self,
         n_in: int,

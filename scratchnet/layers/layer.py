@@ -31,9 +31,6 @@ class Layer(ABC):
     remembers in `forward` what these need. It never writes into its arguments.
     """
 
-    decays: ClassVar[tuple[str, ...]] = ()
-    """The parameters that weight decay shrinks: weights, not biases."""
-
     measures: ClassVar[bool] = False
     """Whether a forward pass in training measures statistics that evaluation uses."""
 

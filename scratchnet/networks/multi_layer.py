@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -14,7 +13,7 @@ import numpy as np
 from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
 from scratchnet.layers import LOSSES, Affine, Layer, Loss, SoftmaxWithLoss
-from scratchnet.networks.network import Network
+from scratchnet.networks.network import Network, read_old_name
 from scratchnet.networks.options import HIDDEN, INPUT, NetworkOptions, Unit
 from scratchnet.options import make_options, options_of, show_options
 from scratchnet.randomness import generator
@@ -64,7 +63,7 @@ class MultiLayerNet(Network):
         **options: Any,
     ) -> None:
         self.sizes = layer_sizes(input_size, hidden_sizes, output_size)
-        given = _new_words(_named(positional, options))
+        given = read_old_name(_named(positional, options))
         self.options = _for_each_layer(make_options(NetworkOptions, given), len(self.sizes) - 2)
         super().__init__(
             _stack(self.sizes, self.options),
@@ -98,11 +97,11 @@ class TwoLayerNet(MultiLayerNet):
         self, input_size: int, hidden_size: int, output_size: int, *positional: Any, **options: Any
     ) -> None:
         hidden = [check_integer("hidden_size", hidden_size, 1)]
-        super().__init__(input_size, hidden, output_size, *positional, **options)
+        super().__init__(input_size, hidden, output_size, *positional, **read_old_name(options))
 
 
 for _kind in (MultiLayerNet, TwoLayerNet):
-    show_options(_kind, NetworkOptions, positional=POSITIONAL)
+    show_options(_kind, options_of(NetworkOptions), POSITIONAL)
 
 
 def _named(positional: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,20 +116,6 @@ def _named(positional: Sequence[Any], options: Mapping[str, Any]) -> dict[str, A
     if twice is not None:
         raise TypeError(f"the option {twice!r} came twice, by position and by name; keep one")
     return {**named, **options}
-
-
-def _new_words(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, with `weight_decay` read as `l2`; the old word works until version 0.3."""
-    if "weight_decay" not in options:
-        return dict(options)
-    if "l2" in options:
-        raise TypeError("weight_decay is the old name of l2; give l2 alone")
-    warnings.warn(
-        "weight_decay of a network is now l2; weight_decay is an option of optimizers",
-        FutureWarning,
-        stacklevel=3,
-    )
-    return {("l2" if name == "weight_decay" else name): value for name, value in options.items()}
 
 
 def _for_each_layer(options: NetworkOptions, hidden: int) -> NetworkOptions:

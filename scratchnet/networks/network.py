@@ -6,7 +6,7 @@ import copy
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from scratchnet.layers import (
     SoftmaxWithLoss,
 )
 from scratchnet.parallel import Part
-from scratchnet.parameters import Array, Arrays, Shape, allocate
+from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
 
 EVALUATION_ROWS = 1000  # rows of one forward pass where no gradient follows
 
@@ -47,7 +47,10 @@ class Network:
         *,
         l2: float = 0.0,
         dtype: npt.DTypeLike = "float32",
+        weight_decay: float | None = None,
     ) -> None:
+        if weight_decay is not None:  # the old name of l2
+            l2 = read_old_name({"weight_decay": weight_decay} | ({"l2": l2} if l2 else {}))["l2"]
         self.layers = tuple(layers)
         self.loss_layer = SoftmaxWithLoss() if loss is None else loss
         self.l2 = check_not_negative("l2", l2)
@@ -78,7 +81,7 @@ class Network:
             counts.update(of_layer.keys())
             names.append({own: f"{own}{counts[own]}" for own in of_layer})
             for own, shape in layer.shapes.items():
-                (weights if own in layer.decays else others)[names[-1][own]] = shape
+                (weights if is_weight(shape) else others)[names[-1][own]] = shape
             for own, shape in layer.statistic_shapes.items():
                 statistics[names[-1][own]] = shape
         learnt = weights | others
@@ -166,6 +169,15 @@ class Network:
         lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
         total = f"Total: {self.vector.size:,} parameters, {self.dtype}, {_size(self.vector.nbytes)}"
         return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "-" * len(lines[0]), total])
+
+    @property
+    def weight_decay(self) -> float:
+        """The old name of `l2`, which works until version 0.3."""
+        return float(read_old_name({"weight_decay": self.l2})["l2"])
+
+    @weight_decay.setter
+    def weight_decay(self, value: float) -> None:
+        self.l2 = read_old_name({"weight_decay": value})["l2"]
 
     # What the Trainer uses: arrays that were checked once, results in kept memory.
 
@@ -284,6 +296,24 @@ class Network:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+
+def read_old_name(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a network, `weight_decay` read as `l2`; warns where the caller is called.
+
+    The old name works until version 0.3, with a FutureWarning. Raises TypeError for both names.
+    """
+    if "weight_decay" not in options:
+        return dict(options)
+    if "l2" in options:
+        raise TypeError("weight_decay is the old name of l2; give l2 alone")
+    warnings.warn(
+        "weight_decay of a network is now l2, and the old name works until version 0.3; "
+        "weight_decay is an option of optimizers",
+        FutureWarning,
+        stacklevel=3,
+    )
+    return {("l2" if name == "weight_decay" else name): value for name, value in options.items()}
 
 
 def hint_at_scale(x: Array) -> None:

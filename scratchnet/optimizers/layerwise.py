@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchnet.optimizers.adaptive import Adam
 from scratchnet.optimizers.optimizer import Again, Optimizer, Params, hyper
-from scratchnet.parameters import Array
+from scratchnet.parameters import Array, is_weight
 
 
 @dataclass(repr=False)
@@ -29,7 +29,7 @@ class LARS(Optimizer):
     decays_itself = True
 
     def rule(self, w: Array, g: Array, v: Array) -> None:
-        d = g + self.weight_decay * w if w.ndim > 1 else g
+        d = g + self.weight_decay * w if is_weight(w.shape) else g
         v *= self.momentum
         v -= (self.lr * trust_ratio(w, d, self.trust)) * d
         w += v
@@ -56,7 +56,7 @@ class LAMB(Adam):
         v *= self.beta2
         v += (1 - self.beta2) * g * g
         d = (m / (1 - self.beta1**t)) / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
-        if w.ndim > 1:
+        if is_weight(w.shape):
             d += self.weight_decay * w
         w -= (self.lr * trust_ratio(w, d)) * d
 

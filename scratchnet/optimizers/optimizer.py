@@ -14,7 +14,7 @@ import numpy as np
 
 from scratchnet.checks import Range
 from scratchnet.errors import CallOrderError, DtypeError, ParameterError, ShapeError
-from scratchnet.parameters import Array, Arrays
+from scratchnet.parameters import Array, Arrays, is_weight
 
 BLOCK = 32_768
 """Values handled at a time: their temporaries stay in the processor's cache."""
@@ -33,8 +33,8 @@ class Optimizer(ABC):
     """Changes parameters in place; its fields are the hyper-parameters, the learning rate first.
 
     Three of them every optimizer has, by keyword. `weight_decay` shrinks weights by lr times it at
-    each step, apart from the gradient (Loshchilov and Hutter 2017), sparing biases: whatever has
-    a single dimension. `clip_norm` scales all gradients together so that their norm is at most
+    each step, apart from the gradient (Loshchilov and Hutter 2017), sparing biases: see
+    `parameters.is_weight`. `clip_norm` scales all gradients together so that their norm is at most
     that; `clip_value` limits each value to +- that.
 
     Raises ParameterError for a value out of its range.
@@ -88,7 +88,7 @@ class Optimizer(ABC):
             memory = self._memory_of(name, w)
             self.before_rule(self.numbers.setdefault(name, {}))
             if self.weight_decay and not self.decays_itself:
-                n = count_weights(params, w)
+                n = _weights_in(params, w)
                 if n:
                     self.decay_weights(
                         *(array if n == w.size else array[:n] for array in (w, *memory))
@@ -240,8 +240,8 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
         yield tuple(array[start : start + BLOCK] for array in flat)
 
 
-def count_weights(params: Params, w: Array) -> int:
-    """How many values of `w`, from its first on, are weights: arrays of two dimensions and more."""
+def _weights_in(params: Params, w: Array) -> int:
+    """How many values of `w`, from its first on, are weights."""
     if w is getattr(params, "vector", None):  # weights come first in a network's vector
-        return sum(array.size for array in params.values() if array.ndim > 1)
-    return w.size if w.ndim > 1 else 0
+        return sum(array.size for array in params.values() if is_weight(array.shape))
+    return w.size if is_weight(w.shape) else 0

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from scratchnet.checks import check_integer
 from scratchnet.data import Batches, Samples
-from scratchnet.errors import ParameterError
 from scratchnet.networks import EVALUATION_ROWS, Network
 from scratchnet.parallel.ranks import Parallel
 
@@ -31,10 +29,3 @@ def remeasure(network: Network, samples: Samples, count: int) -> None:
     pieces = -(-len(samples) // EVALUATION_ROWS)  # of one size, because all count alike
     batches = Batches(samples, -(-len(samples) // pieces), network.dtype)
     network.measure(x for x, _ in batches.in_order())
-
-
-def check_remeasure(count: int) -> int:
-    """`count` if it is 0, or a number of samples that have a variance; raises ParameterError."""
-    if check_integer("remeasure", count, 0) == 1:
-        raise ParameterError("remeasure must be 0, or 2 samples or more, which have a variance")
-    return int(count)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scratchnet.checks import Range
-from scratchnet.data import AUGMENTATIONS, Augmentation
+from scratchnet.data import AUGMENTATIONS
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers import OPTIMIZERS, Optimizer
 from scratchnet.options import (
     EVERY_JOB,
     Names,
+    Options,
     Parsed,
     Seeded,
     Switch,
@@ -22,6 +23,9 @@ from scratchnet.options import (
 )
 from scratchnet.schedules import SCHEDULES, Schedule
 from scratchnet.training.epoch import MONITORS
+
+RUNS = frozenset({"train", "compare"})
+"""The jobs that train for epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,7 @@ class TrainingOptions(Seeded):
         "constant",
         Names(SCHEDULES, "schedule", ready=Schedule),
         ", ".join(SCHEDULES),
-        jobs=frozenset({"train", "compare"}),
+        jobs=RUNS,
         group="optimizer",
     )
     batch_size: int | None = option(
@@ -69,7 +73,7 @@ class TrainingOptions(Seeded):
     shuffle: bool = option(
         True, Switch(), "visit the samples in a new order in every epoch", door="library"
     )
-    augment: Augmentation | dict[str, Any] | None = option(
+    augment: Any = option(
         None,
         Parsed(parse_amounts),
         "distort each image anew in every epoch, for example shift=2,rotate=10,elastic=34:4; "
@@ -82,7 +86,7 @@ class TrainingOptions(Seeded):
         "measure the statistics of batch normalization on N training samples after each epoch, "
         "without noise and dropout (default: in training)",
         metavar="N",
-        jobs=frozenset({"train", "compare"}),
+        jobs=RUNS,
     )
 
     def __post_init__(self) -> None:
@@ -92,23 +96,32 @@ class TrainingOptions(Seeded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoppingOptions:
-    """When training stops early."""
+class RunOptions(Options):
+    """How long training lasts."""
 
     title = "training"
 
+    epochs: int = option(
+        20,
+        Range(at_least=1, integer=True),
+        "passes over the training samples",
+        metavar="N",
+        jobs=RUNS,
+        resume=frozenset({"train"}),
+        shown=True,
+    )
     patience: int | None = option(
         None,
         Range(at_least=1, integer=True, optional=True),
         "early stopping: stop after N epochs without improvement, and keep the weights of the "
         "best (default: never)",
         metavar="N",
-        jobs=frozenset({"train", "compare"}),
+        jobs=RUNS,
         resume=frozenset({"train"}),
     )
     monitor: str = option(
         "val_loss",
         Words(MONITORS),
         f"{' or '.join(MONITORS)}: what makes an epoch the best",
-        jobs=frozenset({"train", "compare"}),
+        jobs=RUNS,
     )

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
 from scratchnet.networks import Network
-from scratchnet.training.epoch import MONITORS, Epoch
+from scratchnet.training.epoch import Epoch
+from scratchnet.training.options import RunOptions
 
 
 class EarlyStopping:
@@ -25,12 +25,12 @@ class EarlyStopping:
     Raises ParameterError if patience is no integer >= 1, or monitor is unknown.
     """
 
-    def __init__(self, network: Network, patience: int | None, monitor: str = "val_loss") -> None:
-        if monitor not in MONITORS:
-            raise ParameterError(f"monitor must be one of {', '.join(MONITORS)}, got {monitor!r}")
+    def __init__(
+        self, network: Network, patience: int | None, monitor: str = RunOptions.monitor
+    ) -> None:
+        given = RunOptions(patience=patience, monitor=monitor)
         self.network = network
-        self.patience = None if patience is None else check_integer("patience", patience, 1)
-        self.monitor = monitor
+        self.patience, self.monitor = given.patience, given.monitor
         self.best: float | None = None
         self.best_epoch = 0
         self.weights = network.state_vector.copy()

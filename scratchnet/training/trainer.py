@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import check_integer
-from scratchnet.data import Augmentation, Batches
+from scratchnet.data import Batches
 from scratchnet.environment import limit_threads
 from scratchnet.networks import Network
-from scratchnet.optimizers import Optimizer, make_optimizer
+from scratchnet.optimizers import make_optimizer
+from scratchnet.options import options_of, show_options
 from scratchnet.parallel.ranks import Parallel
 from scratchnet.randomness import generator
-from scratchnet.schedules import Schedule
 from scratchnet.training.border import Data, choose_batch_size, choose_schedule, fit_data, prepare
 from scratchnet.training.divergence import check_result, check_step
 from scratchnet.training.epoch import Epoch, OnStep
-from scratchnet.training.evaluation import check_remeasure, evaluate, remeasure
+from scratchnet.training.evaluation import evaluate, remeasure
+from scratchnet.training.options import TrainingOptions
 from scratchnet.training.sharing import Alone, Batch, check_alike, check_start, gather, sum_ranks
 from scratchnet.training.state import restore_state, settings_of, state_of
 from scratchnet.training.stopping import EarlyStopping
 from scratchnet.training.threads import choose_threads
+
+TRAINER = options_of(TrainingOptions)
+"""The options of a Trainer; all others are the optimizer's."""
 
 
 class Trainer:
@@ -57,37 +61,30 @@ class Trainer:
         train: Data,
         validation: Data | None = None,
         *,
-        optimizer: str | Optimizer = "adam",
-        lr: float | None = None,
-        schedule: str | Schedule = "constant",
-        batch_size: int | None = None,
-        seed: int = 0,
-        threads: int | str | None = "auto",
-        shuffle: bool = True,
-        augment: Augmentation | None = None,
-        remeasure: int = 0,
         on_step: OnStep | None = None,
         parallel: Parallel | None = None,
         **options: Any,
     ) -> None:
+        own = {name: options.pop(name) for name in TRAINER if name in options}
+        given = TrainingOptions(**own)
         self.network = network
         self.train, self.validation = prepare(network, train, validation)
-        self.optimizer = make_optimizer(optimizer, lr, **options)
+        self.optimizer = make_optimizer(given.optimizer, given.lr, **options)
         self.lr = self.optimizer.lr  # the base rate; the optimizer's own is that of the step
         self._optimizer_config = self.optimizer.config()
-        self.schedule = choose_schedule(schedule, self.validation)
-        batch_size = choose_batch_size(batch_size, self.optimizer, len(self.train))
+        self.schedule = choose_schedule(given.schedule, self.validation)
+        batch_size = choose_batch_size(given.batch_size, self.optimizer, len(self.train))
         self.batches = Batches(self.train, batch_size, network.dtype)
-        self.seed = check_integer("seed", seed, 0)
-        self.shuffle, self.augment, self.on_step = shuffle, augment, on_step
-        self.remeasure = check_remeasure(remeasure)
+        self.seed, self.shuffle = given.seed, given.shuffle
+        self.augment, self.remeasure = given.augment, given.remeasure
+        self.on_step = on_step
         self.epochs, self.steps = 0, 0  # completed
         self.history: list[Epoch] = []
         self._loss_sum, self._right = 0.0, 0  # over the samples of this epoch so far
         self._draws = any(layer.rng is not None for layer in network.layers)
         self.parallel = Alone() if parallel is None or parallel.size == 1 else parallel
         rows = min(batch_size, len(self.train))
-        self.threads = choose_threads(threads, network, rows, self.ranks)
+        self.threads = choose_threads(given.threads, network, rows, self.ranks)
         if self.ranks > 1:
             check_start(self.parallel, network, rows, settings_of(self))
 
@@ -244,3 +241,6 @@ class Trainer:
     def ranks(self) -> int:
         """The number of ranks that share each batch."""
         return self.parallel.size
+
+
+show_options(Trainer, TRAINER)

@@ -16,7 +16,7 @@ def make_trial(
     optimizer: Optimizer,
     lr: float,
     *,
-    batch_size: int | None,
+    batch_size: int | None = None,
     **training: Any,
 ) -> Trainer:
     """A Trainer of `network` with copies of `optimizer`, at the rate `lr`, and of `training`.

@@ -9,26 +9,25 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 if Path("/dev/shm").is_dir():
     ENVIRONMENT["TMPDIR"] = "/dev/shm"
 
 
-def stress(script: str, count: int) -> str:
+def test_runs_signalled_at_random_moments_say_so_and_go_on_to_the_same_end():
+    # How soon they are gone is a matter of the machine: `make stress` judges that.
     found = subprocess.run(
-        [sys.executable, ROOT / "stress" / script, "--count", str(count), "--seed", "2"],
+        [sys.executable, ROOT / "stress/signals.py", "--count", "16", "--seed", "2"],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.returncode == 0, found.stdout + found.stderr
-    return found.stdout
-
-
-def test_runs_signalled_at_random_moments_exit_in_time_and_go_on_to_the_same_end():
-    assert "status 130 or 143: 0 of 16" in stress("signals.py", 16)
+    assert "status 130 or 143: 0 of 16 failed" in found.stdout, found.stdout + found.stderr
+    assert "gone on with to the same end: 0 of 16 failed" in found.stdout, found.stderr
 
 
 def test_what_is_not_finite_stops_training_with_status_5_and_is_not_saved():
@@ -59,7 +58,7 @@ def test_a_real_process_ends_after_its_step_and_says_how_to_go_on(number, tmp_pa
             if line.startswith("epoch"):
                 break
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     message = r"train.py: interrupted after step \d+; resume with --resume \S+run\n"
     assert re.fullmatch(message, said)

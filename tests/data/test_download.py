@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -121,7 +120,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def play_reset(self, k, _):
         self.send(CONTENT[: int(k)], length=len(CONTENT))
         self.wfile.flush()
-        time.sleep(0.05)
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
@@ -190,7 +188,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_mirror_leaves_no_file_and_is_named_with_its_reason(server, tmp_path, fault):
     with pytest.raises(DownloadError) as caught:
-        get(server, tmp_path, fault, timeout=0.5)
+        get(server, tmp_path, fault, timeout=1.0)
     message = str(caught.value)
     assert f"{server.mirror(fault)}{NAME}: " in message
     assert FAULTS[fault] in message
@@ -202,7 +200,7 @@ def test_a_faulty_mirror_leaves_no_file_and_is_named_with_its_reason(server, tmp
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_after_any_fault_a_good_mirror_completes_the_file(server, tmp_path, fault):
-    assert get(server, tmp_path, fault, "good", timeout=0.5) is True
+    assert get(server, tmp_path, fault, "good", timeout=1.0) is True
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert names(tmp_path) == [NAME]
 

@@ -4,7 +4,6 @@ import os
 import pickle
 import random
 import sys
-import time
 import tracemalloc
 import zipfile
 import zlib
@@ -223,12 +222,10 @@ def bombs():
 def test_a_gzip_bomb_is_refused_at_once_and_in_little_memory(tmp_path, bombs, which):
     assert len(bombs[which]) < 2e6
     path = write(tmp_path, bombs[which])
-    best = 9.0
-    for _ in range(3):
-        start = time.perf_counter()
-        refused(path)
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.1
+    answer = refused(path)
+    path.write_bytes(bombs[which][:50_000])
+    assert refused(path) == answer  # so the rest was never unpacked
+    path.write_bytes(bombs[which])
     tracemalloc.start()
     try:
         refused(path)

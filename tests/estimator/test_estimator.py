@@ -63,6 +63,7 @@ def weights_of(estimator):
     ],
     ids=str,
 )
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_no_check_of_scikit_learn_fails(estimator):
     checks = check_estimator(estimator, on_skip=None, on_fail=None)

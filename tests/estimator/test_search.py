@@ -14,6 +14,8 @@ from scratchnet import MultiLayerNet, load
 from scratchnet.compare import compare
 from scratchnet.estimator import MLPClassifier
 
+pytestmark = pytest.mark.slow
+
 X, Y = load_iris(return_X_y=True)
 GRID = {
     "mlpclassifier__dropout": [0.0, 0.2],

@@ -15,6 +15,8 @@ import pytest
 
 import scratchnet
 
+pytestmark = pytest.mark.slow
+
 TESTS = {path.name: path for path in Path(__file__).parents[1].rglob("test_*.py")}
 PACKAGE = Path(scratchnet.__file__).parent
 

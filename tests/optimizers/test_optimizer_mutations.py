@@ -71,7 +71,7 @@ MUTATIONS = [
     Mutation("lion moves by its memory alone", "Lion", "self.beta1 * m + (1 - self.beta1) * g", "m", "lion"),
     Mutation("lion updates its memory first", "Lion", "w -= self.lr * np.sign(self.beta1 * m + (1 - self.beta1) * g)\n        m *= self.beta2\n        m += (1 - self.beta2) * g", "m *= self.beta2\n        m += (1 - self.beta2) * g\n        w -= self.lr * np.sign(self.beta1 * m + (1 - self.beta1) * g)", "lion"),
     Mutation("lamb without its ratio", "LAMB", "trust_ratio(w, d)", "1.0", "lamb"),
-    Mutation("lamb decays biases", "LAMB", "if w.ndim > 1:", "if True:", "lamb_wd"),
+    Mutation("lamb decays biases", "LAMB", "if is_weight(w.shape):", "if True:", "lamb_wd"),
     Mutation("lamb's decay outside of the ratio", "LAMB", "d += self.weight_decay * w", "w *= 1 - self.lr * self.weight_decay", "lamb_wd"),
     Mutation("lars without decay in its ratio", "LARS", "trust_ratio(w, d, self.trust)", "trust_ratio(w, g, self.trust)", "lars_wd"),
     Mutation("lars with lr outside of the velocity", "LARS", "w += v", "w += self.momentum * v", "lars"),

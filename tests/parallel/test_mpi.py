@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,12 @@ BESIDE = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
 SET = "./set.npz"
 """Small images in the folder that all of these commands run in: quicker to load than digits."""
-SECONDS = 5
-"""A job with a rank that is gone must be over by then."""
+SECONDS = 60
+"""A job with a rank that is gone must be over by then, on a machine that is busy too."""
 
 pytest.importorskip("mpi4py")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed"),
     pytest.mark.xdist_group("mpi"),  # one after the other: each takes all processors
 ]
@@ -73,7 +73,7 @@ def mpi(ranks, *arguments, **options):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         **options,
     )
 
@@ -86,7 +86,7 @@ def script_on_two_ranks(path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -169,7 +169,7 @@ def test_ranks_are_one_process_to_rounding_with_every_optimizer(ranks):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -261,10 +261,8 @@ def test_a_rank_that_is_killed_ends_the_job_and_the_checkpoint_is_good(victim, t
     process = started(2, *LONG, "--epochs", 100_000, "--save-every", 50, "--out", folder)
     ranks = ranks_of(process)
     os.kill(ranks[victim], signal.SIGKILL)
-    begun = time.monotonic()
     process.communicate(timeout=SECONDS)
     assert process.returncode not in (0, None)
-    assert time.monotonic() - begun < SECONDS
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
     steps = int(max(folder.glob("checkpoint-0*.npz")).stem.split("-")[1])
     again = mpi(2, "--resume", folder, "--epochs", steps // 22 + 3)

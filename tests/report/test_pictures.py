@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browser import Opened, browser, needs_chromium
+from browser import Opened, needs_chromium
 
 from scratchnet import MultiLayerNet, cli
 from scratchnet.data import load
@@ -154,16 +154,16 @@ def test_a_quiet_search_is_its_suggestion(capsys):
 
 
 @needs_chromium
-def test_the_page_of_a_search_is_drawn():
+def test_the_page_of_a_search_is_drawn(chromium):
     assert cli.main(["--find-lr", "--optimizer", "sgd", "adam", "-q", "--out", "new"]) == 0
-    with browser() as chromium:
-        for width, scheme in ((390, "dark"), (1280, "light")):
-            opened = Opened(chromium, Path("new/report.html"), width, scheme)
-            opened.require_drawn()
-            opened.require_clean()
-            text = opened.page.inner_text("#suggestions")
-            for suggested in read("new/results.json")["suggestions"].values():
-                assert f"{suggested:.3g}" in text
+    for width, scheme in ((390, "dark"), (1280, "light")):
+        opened = Opened(chromium, Path("new/report.html"), width, scheme)
+        opened.require_drawn()
+        opened.require_clean()
+        text = opened.page.inner_text("#suggestions")
+        for suggested in read("new/results.json")["suggestions"].values():
+            assert f"{suggested:.3g}" in text
+        opened.context.close()
 
 
 @pytest.mark.parametrize(

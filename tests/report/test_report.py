@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import WIDTHS, Opened, browser, needs_chromium
+from browser import WIDTHS, Opened, needs_chromium
 from sklearn.metrics import confusion_matrix
 
 from scratchnet import cli, load
@@ -37,12 +37,6 @@ def made(tmp_path_factory):
         assert cli.main([*names, *grid, "--out", "comparison"]) == 0
         assert cli.main([*common, "--val-split", "0", "--hidden", "none", "--out", "plain"]) == 0
     return home
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as started:
-        yield started
 
 
 def read(path):

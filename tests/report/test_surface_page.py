@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import WIDTHS, Opened, browser, needs_chromium
+from browser import WIDTHS, Opened, needs_chromium
 
 from scratchnet.errors import ParameterError
 from scratchnet.inspection.surfaces import SURFACES, draw_tilts, tuned_rate
@@ -89,12 +89,6 @@ class Scripts:
         found = opened.page.evaluate(function, given)
         opened.context.close()
         return found
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 sys.path.append(str(Path(__file__).parents[2] / "stress"))
 disk = importlib.import_module("disk")
 power = importlib.import_module("power")

@@ -9,6 +9,8 @@ import pytest
 from scratchnet.errors import DataError
 from scratchnet.storage import archive
 
+pytestmark = pytest.mark.slow
+
 sys.path.append(str(Path(__file__).parents[2] / "stress"))
 fuzz = importlib.import_module("fuzz")
 

@@ -14,6 +14,8 @@ from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.storage.checkpoint import Checkpoints
 from scratchnet.training.resuming import checkpoint_of
 
+pytestmark = pytest.mark.slow
+
 STRESS = Path(__file__).parents[2] / "stress"
 sys.path.append(str(STRESS))
 resume = importlib.import_module("resume")

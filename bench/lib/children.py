@@ -1,23 +1,22 @@
 """Run a command in a fresh process, and say how long it took and how much memory it had at most.
 
 A process counts its parent's memory at the moment of its birth into its own peak. So a small
-launcher, this file run as a script, stands between: it starts the command and nothing else.
+launcher, `launcher.py`, stands between: it starts the command and nothing else.
 """
 
 import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from report import BLAS_VARIABLES, THREAD_VARIABLES
+from lib.launcher import Finished
+from lib.report import BLAS_VARIABLES, THREAD_VARIABLES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 PEERS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "JAX_PLATFORMS": "cpu",
@@ -25,25 +24,6 @@ PEERS = {
     "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
 }
 """No graphics processor, no messages about there being none, and the faster backend of Keras."""
-PIECE = 1 << (20 if sys.platform == "darwin" else 10)
-"""ru_maxrss divided by this is MiB: it is counted in bytes on macOS, in KiB elsewhere."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a command came to: exit status, wall seconds, peak memory in MiB, what it printed."""
-
-    status: int
-    seconds: float
-    peak: float
-    output: str
-    errors: str
-
-    @property
-    def reason(self) -> str:
-        """The last line of what it complained about."""
-        lines = [line for line in self.errors.strip().splitlines() if line.strip()]
-        return lines[-1].strip()[:200] if lines else f"exit status {self.status}"
 
 
 def run(
@@ -57,7 +37,7 @@ def run(
     """
     variables = _variables(threads) | dict(extra or {})
     spec = {"command": list(command), "variables": variables, "processors": threads}
-    launcher = [sys.executable, "-S", str(Path(__file__))]
+    launcher = [sys.executable, "-S", LAUNCHER]
     done = subprocess.run(
         launcher, input=json.dumps(spec), stdout=subprocess.PIPE, text=True, check=True
     )
@@ -99,24 +79,3 @@ def _variables(threads: int | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in hidden}
     told = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
     return kept | PEERS | told | {"PYTHONPATH": os.pathsep.join(_paths())}
-
-
-def _launch(spec: Mapping[str, Any]) -> Finished:
-    """Start the command on the first of the processors that there are, and wait for it."""
-    if spec["processors"] and hasattr(os, "sched_setaffinity"):  # JAX counts these, not variables
-        allowed = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, allowed[: spec["processors"]])
-    start = time.perf_counter()
-    try:
-        done = subprocess.run(
-            spec["command"], env=spec["variables"], capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        return Finished(127, 0.0, 0.0, "", str(error))
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / PIECE
-    return Finished(done.returncode, seconds, peak, done.stdout, done.stderr)
-
-
-if __name__ == "__main__":
-    print(json.dumps(asdict(_launch(json.load(sys.stdin)))))

@@ -1,6 +1,6 @@
 """One measurement of training on ranks, in the processes that `ranks.py` starts.
 
-    mpiexec -n 2 python bench/ranks_worker.py '{"what": "step", ...}'
+    mpiexec -n 2 python bench/lib/ranks_worker.py '{"what": "step", ...}'
 
 "step": seconds of a training step. "overlap": the same where the gradient of each layer is summed
 while those below are computed. "sums": seconds of an Allreduce for each number of bytes. Rank 0

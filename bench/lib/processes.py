@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import children
-from report import table
+from lib import children
+from lib.report import table
 
 TRAIN = str(children.ROOT / "train.py")
 TO_98 = str(Path(__file__).with_name("to_98.py"))

@@ -1,4 +1,4 @@
-"""The page of figures, docs/performance.md, and the file of all of them, docs/performance.json.
+"""The page of figures, performance.md in docs/measurements, and the file of all of them beside it.
 
 The page has sections that scripts fill in, each between a line `<!-- name -->` and a line
 `<!-- /name -->`; the file has one entry for each script.
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from report import parser
+from lib.report import parser
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "measurements"
 PAGE = DOCS / "performance.md"
 FIGURES = DOCS / "performance.json"
 LINES_DEEP = 4  # deeper than this, a value is written on a line of its own
@@ -23,7 +23,11 @@ def page_parser(description: str) -> argparse.ArgumentParser:
     made = parser(description)
     made.set_defaults(json=FIGURES)
     made.add_argument(
-        "--page", metavar="FILE", type=Path, default=PAGE, help=f"default docs/{PAGE.name}"
+        "--page",
+        metavar="FILE",
+        type=Path,
+        default=PAGE,
+        help=f"default docs/measurements/{PAGE.name}",
     )
     made.add_argument(
         "--dry-run", action="store_true", help="print the figures, but write neither file"

@@ -1,0 +1,93 @@
+"""A fitted estimator as a file of arrays and JSON, in the place of a pickle."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchnet.errors import DataError
+from scratchnet.storage.archive import read_archive, write_archive
+from scratchnet.storage.checkpoint import build_network, place_weights
+
+FORMAT = "scratchnet estimator"
+NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with"})
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON can hold it once `to_plain`: numbers, words, None, lists and tables of them."""
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    if isinstance(value, Mapping):
+        return all(is_plain(v) for pair in value.items() for v in pair)
+    if isinstance(value, np.ndarray):
+        return is_plain(value.tolist())
+    return value is None or isinstance(value, str | bool | int | float | np.generic)
+
+
+def to_plain(value: Any) -> Any:
+    """As JSON can hold it: a table as pairs, a number that is not finite as its name."""
+    if isinstance(value, np.generic | np.ndarray):
+        return to_plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {"pairs": [[to_plain(k), to_plain(v)] for k, v in value.items()]}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def from_plain(value: Any) -> Any:
+    """What `to_plain` was given; tuples come back as lists."""
+    if isinstance(value, list):
+        return [from_plain(v) for v in value]
+    if isinstance(value, dict) and set(value) == {"pairs"}:
+        return {from_plain(k): from_plain(v) for k, v in value["pairs"]}
+    if isinstance(value, dict) and set(value) == {"float"}:
+        return float(value["float"])
+    return {k: from_plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def save_estimator(estimator: Any, path: str | Path) -> None:
+    """Write the fitted estimator; raises OutputError if it cannot be written."""
+    params = {**estimator.get_params(deep=False), "dtype": np.dtype(estimator.dtype).name}
+    fitted = {n: v for n, v in vars(estimator).items() if n not in params and n not in NOT_SAVED}
+    header = {
+        "format": FORMAT,
+        "class": type(estimator).__name__,
+        "params": {name: to_plain(v) for name, v in params.items() if is_plain(v)},
+        "network": estimator._network.config(),
+        "fitted": {name: to_plain(v) for name, v in fitted.items() if is_plain(v)},
+        "classes": to_plain(getattr(estimator, "classes_", None)),
+        "dtype of classes": getattr(estimator, "classes_", np.empty(0)).dtype.str,
+    }
+    write_archive(path, {**estimator._network.params, **estimator._network.statistics}, header)
+
+
+def load_estimator(cls: type[Any], path: str | Path) -> Any:
+    """The estimator of class `cls` in the file; raises DataError if it is damaged or another's."""
+    arrays, header = read_archive(path)
+    if (header.get("format"), header.get("class")) != (FORMAT, cls.__name__):
+        raise DataError(
+            f"{str(path)!r} must be a file of {cls.__name__}.save, its header says "
+            f"{header.get('format')!r}, {header.get('class')!r}"
+        )
+    try:
+        made = cls(**from_plain(header["params"]))
+        made._resume()
+        made.__dict__.update(from_plain(header["fitted"]))
+        if header["classes"] is not None:
+            made.classes_ = np.array(header["classes"], header["dtype of classes"])
+        if hasattr(made, "feature_names_in_"):
+            made.feature_names_in_ = np.array(made.feature_names_in_, dtype=object)
+        network = build_network(header["network"], sum(a.size for a in arrays.values()))
+        place_weights(str(path), arrays, network)
+        made._network = network
+        made._best = (made._best[0], made._best[1])
+        if np.isfinite(made._best[0]):
+            made._best_state = network.state_vector.copy()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{str(path)!r} does not fit: {error}; take another copy") from error
+    return made

@@ -1,0 +1,60 @@
+"""What scikit-learn's arguments mean: its solvers as our optimizers, its starting weights."""
+
+import copy
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from scratchnet.estimator.arguments import OF_OPTIMIZERS
+from scratchnet.layers import Affine
+from scratchnet.optimizers import (
+    EMA,
+    LBFGS,
+    OPTIMIZERS,
+    SGD,
+    Adam,
+    Momentum,
+    Nesterov,
+    Optimizer,
+    make_optimizer,
+)
+from scratchnet.randomness import generator
+from scratchnet.registry import canonical
+
+
+def draw_weights(layers: Iterable[Affine], seed: int, activation: Any) -> None:
+    """Weights and biases from U(-a, a), a^2 = 6 / (n_in + n_out), or 2 / ... under logistic."""
+    factor = 2.0 if activation == "logistic" else 6.0
+    for k, layer in enumerate(layers):
+        rng = generator(seed, "initialize", k)
+        limit = math.sqrt(factor / (layer.n_in + layer.n_out))
+        for name, array in layer.params.items():
+            layer.params[name] = rng.uniform(-limit, limit, array.shape)
+
+
+def choose_optimizer(of: Any) -> Optimizer:
+    """The optimizer that `optimizer`, or else `solver` and its arguments, ask for."""
+    around = {n: getattr(of, n) for n in OF_OPTIMIZERS if getattr(of, n) is not None}
+    rate = of.learning_rate_init
+    made: Optimizer
+    if isinstance(of.optimizer, Optimizer):
+        made = copy.deepcopy(of.optimizer)
+    elif of.optimizer is not None:
+        has_rate = canonical(OPTIMIZERS, of.optimizer, "optimizer") != "lbfgs"
+        made = make_optimizer(of.optimizer, rate if has_rate else None, **around)
+    elif of.solver == "lbfgs":
+        return LBFGS(iterations=of.max_iter, tolerance=of.tol, evaluations=of.max_fun)
+    elif of.solver == "adam":
+        made = Adam(rate, of.beta_1, of.beta_2, of.epsilon, **around)
+    elif not of.momentum:
+        made = SGD(rate, **around)
+    else:
+        kind = Nesterov if of.nesterovs_momentum else Momentum
+        made = kind(rate, of.momentum, **around)
+    return made if of.ema is None else EMA(inner=made, decay=of.ema)
+
+
+def minimizes(of: Any) -> bool:
+    """Whether L-BFGS trains the estimator, with all samples at once."""
+    which = of.solver if of.optimizer is None else of.optimizer
+    return isinstance(which, LBFGS) or (isinstance(which, str) and which.lower() == "lbfgs")
