@@ -1,5 +1,5 @@
-"""The old name of `scratchnet.training.checkpoint`, kept until version 0.3."""
+"""The old name of `scratchnet.training.resuming`, kept until version 0.3."""
 
 from scratchnet.registry import renamed_module
 
-renamed_module(__name__, "scratchnet.training.checkpoint")
+renamed_module(__name__, "scratchnet.training.resuming")

@@ -25,7 +25,8 @@ from scratchnet import cli
 from scratchnet.errors import OutputError
 from scratchnet.storage import archive
 from scratchnet.storage import atomic as files
-from scratchnet.training.checkpoint import Checkpoints
+from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training.resuming import checkpoint_of
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS, errno.EFBIG)
 
@@ -133,12 +134,18 @@ def save_failing(where: Path, number: int, error: int) -> tuple[str | None, list
     where.mkdir()
     trainer, stopping = Case("adam", "one-cycle", "float32").make()
     checkpoints = Checkpoints(where)
-    finish(trainer, stopping, lambda: trainer.steps < 3 and checkpoints.save(trainer, stopping, {}))
+    finish(
+        trainer,
+        stopping,
+        lambda: (
+            trainer.steps < 3 and checkpoints.save(trainer.steps, *checkpoint_of(trainer, stopping))
+        ),
+    )
     before = {path.name: path.read_bytes() for path in checkpoints.numbered()}
     heard = None
     with failing(number, error) as calls:
         try:
-            checkpoints.save(trainer, stopping, {})
+            checkpoints.save(trainer.steps, *checkpoint_of(trainer, stopping))
         except OutputError as caught:
             heard = str(caught)
     path = where / f"checkpoint-{trainer.steps:08d}.npz"
@@ -159,7 +166,7 @@ def save_failing(where: Path, number: int, error: int) -> tuple[str | None, list
             return f"damaged: {other.name}: {why}", calls.made
     if heard and not set(before) <= {other.name for other in kept}:
         return f"lost: {sorted(other.name for other in kept)} of {sorted(before)}", calls.made
-    checkpoints.save(trainer, stopping, {})
+    checkpoints.save(trainer.steps, *checkpoint_of(trainer, stopping))
     checkpoints.latest()
     return None, calls.made
 

@@ -25,7 +25,7 @@ from resume import Case, finish
 from scratchnet.data import idx
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.storage.archive import digest, read_archive
-from scratchnet.training.checkpoint import (
+from scratchnet.training.resuming import (
     load_weights,
     restore_checkpoint,
     save_checkpoint,

@@ -23,7 +23,8 @@ from resume import Case, finish
 
 from scratchnet.errors import DataError
 from scratchnet.storage import atomic as files
-from scratchnet.training.checkpoint import Checkpoints, save_weights
+from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training.resuming import checkpoint_of, save_weights
 
 BEST = "checkpoint-best.npz"
 
@@ -200,7 +201,7 @@ def record(where: Path, **options: bool) -> Recorder:
     recorder = Recorder(where, **options)
 
     def mark() -> None:
-        checkpoints.save(trainer, stopping, {})
+        checkpoints.save(trainer.steps, *checkpoint_of(trainer, stopping))
         recorder.promised["step"] = trainer.steps
         if trainer.epochs > recorder.promised.get("best", 0):
             save_weights(trainer.network, checkpoints.best)
@@ -277,7 +278,7 @@ def shortened(path: Path, options: Mapping[str, bool]) -> Recorder:
     checkpoints, recorder = Checkpoints(path), Recorder(path, **options)
     with recorder.watch():
         for _ in range(3):
-            checkpoints.save(trainer, stopping, {})
+            checkpoints.save(trainer.steps, *checkpoint_of(trainer, stopping))
             recorder.promised["step"] = trainer.steps
             recorder.done("returned")
             next(iter(trainer.run(1)))

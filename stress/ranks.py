@@ -18,7 +18,7 @@ from typing import Any
 from figures import Figure, folder, run, shout
 
 from scratchnet.errors import DataError
-from scratchnet.training.checkpoint import Checkpoints, state_digest
+from scratchnet.training.resuming import Checkpoints, state_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))

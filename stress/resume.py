@@ -22,8 +22,9 @@ from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import EMA, OPTIMIZERS, make_optimizer
 from scratchnet.schedules import make_schedule
 from scratchnet.storage.archive import read_archive
+from scratchnet.storage.checkpoint import state_digest
 from scratchnet.training import EarlyStopping, Trainer
-from scratchnet.training.checkpoint import restore_checkpoint, save_checkpoint, state_digest
+from scratchnet.training.resuming import restore_checkpoint, save_checkpoint
 
 EPOCHS = 3
 N_TRAIN, N_VALIDATION, N_IN, N_OUT = 40, 12, 6, 3

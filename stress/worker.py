@@ -22,7 +22,7 @@ import reader
 from scratchnet import cli, environment
 from scratchnet.cli.train import Job
 from scratchnet.storage import archive
-from scratchnet.training.checkpoint import Checkpoints, state_digest
+from scratchnet.training.resuming import Checkpoints, state_digest
 
 CASES: tuple[tuple[str, ...], ...] = (
     ("--optimizer", "adam"),

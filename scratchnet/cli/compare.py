@@ -27,7 +27,7 @@ from scratchnet.networks import MultiLayerNet
 from scratchnet.report.comparison import comparison_page
 from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, to_json
 from scratchnet.storage.atomic import write_text
-from scratchnet.training.checkpoint import Checkpoints
+from scratchnet.training.resuming import Checkpoints
 
 TRIALS = "trials"
 

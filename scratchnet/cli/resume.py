@@ -9,7 +9,7 @@ from scratchnet.cli.options import CALL, KNOWN, CommandLine
 from scratchnet.cli.parser import complete, flag_of
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
-from scratchnet.training.checkpoint import Checkpoints, Saved, check_checkpoint
+from scratchnet.storage.checkpoint import Checkpoints, Saved, read_checkpoint
 
 
 class Resumed(NamedTuple):
@@ -109,7 +109,7 @@ def find_run(where: str | None) -> Path:
     if where is not None and _is_resumable(Path(where)):
         return Path(where)
     if where is not None and os.path.isfile(where):
-        check_checkpoint(where)
+        read_checkpoint(where)
         raise DataError(
             f"{where!r} is one checkpoint; --resume takes the folder of the run, "
             f"{os.path.dirname(where) or '.'!r}"

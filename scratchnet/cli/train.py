@@ -19,14 +19,15 @@ from scratchnet.parallel import Alone
 from scratchnet.report.run import run_page
 from scratchnet.runs import RunFolder
 from scratchnet.training import EarlyStopping, Epoch
-from scratchnet.training.checkpoint import (
+from scratchnet.training.curves import LossCurve
+from scratchnet.training.resuming import (
     Checkpoints,
     Saved,
+    checkpoint_of,
     load_weights,
     restore_checkpoint,
     save_weights,
 )
-from scratchnet.training.curves import LossCurve
 
 SECONDS_BETWEEN_SAVES = 1.0
 SAMPLES_FOR_LAYERS = 500
@@ -237,7 +238,7 @@ class Job:
         checkpoints = Checkpoints(self.folder.path)
         self.folder.steps.add(points)
         run = {"arguments": self.options.asked(), "seconds": self._seconds()}
-        checkpoints.save(self.trainer, self.stopping, run)
+        checkpoints.save(self.trainer.steps, *checkpoint_of(self.trainer, self.stopping, run))
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
             best = self.network.copy()
             best.state_vector[:] = self.stopping.weights

@@ -1,19 +1,15 @@
 """A network written to a file: its parameters by name, and what makes it again."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchnet import __version__
 from scratchnet.errors import DivergenceError
 from scratchnet.layers import Layer, Loss
-from scratchnet.parameters import Array
+from scratchnet.parameters import Array, first_not_finite
 from scratchnet.storage.archive import write_archive
-
-WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
-VERSION = 1
+from scratchnet.storage.checkpoint import WEIGHTS, mark
 
 
 def save_network(network: Any, path: str | Path) -> None:
@@ -22,7 +18,7 @@ def save_network(network: Any, path: str | Path) -> None:
     Raises OutputError if it cannot be written, DivergenceError if a value is not finite.
     """
     arrays = arrays_of(network)
-    faulty = not_finite(arrays)
+    faulty = first_not_finite(arrays)
     if faulty is not None:
         raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
     write_archive(path, arrays, {**mark(WEIGHTS), "network": network.config()})
@@ -44,13 +40,3 @@ def describe(value: Any) -> Any:
 def arrays_of(network: Any) -> dict[str, Array]:
     """All that changes in the network in training: parameters, and what its layers measure."""
     return {**network.params, **network.statistics}
-
-
-def not_finite(arrays: Mapping[str, Array]) -> str | None:
-    """The name of the first array that holds NaN or an infinity."""
-    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
-
-
-def mark(kind: str) -> dict[str, Any]:
-    """How the header of a file begins: what it is, and who wrote it."""
-    return {"format": kind, "version": VERSION, "scratchnet": __version__}

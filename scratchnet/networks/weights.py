@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scratchnet import __version__, layers
+from scratchnet import layers
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.layers import Layer, Loss
 from scratchnet.networks.multi_layer import NETWORKS, count_weights, layer_sizes
 from scratchnet.networks.network import Network, old_names
-from scratchnet.networks.saving import CHECKPOINT, VERSION, WEIGHTS, arrays_of, not_finite
+from scratchnet.networks.saving import arrays_of
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
-from scratchnet.storage.archive import read_archive
+from scratchnet.storage.checkpoint import CHECKPOINT, WEIGHTS, read_file
 
 CLASSES: Mapping[str, type[Any]] = {
     name: value
@@ -123,26 +123,3 @@ def names_before(weights: Mapping[str, Array], network: Network) -> dict[str, st
 def weights_in(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays of the network: what else a checkpoint holds has a dot in its name."""
     return {name: array for name, array in arrays.items() if "." not in name}
-
-
-def read_file(
-    path: str | Path, formats: tuple[str, ...]
-) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Arrays and header of one of our files of these formats, in the version that we know."""
-    arrays, header = read_archive(path)
-    kind, version = header.get("format"), header.get("version")
-    if kind not in formats:
-        hint = "; it has weights, but nothing to go on from" if kind == WEIGHTS else ""
-        raise DataError(
-            f"{str(path)!r} must be a file of {' or '.join(formats)}, its header says "
-            f"{kind!r}{hint}"
-        )
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
-        raise DataError(
-            f"{str(path)!r} has version {version!r} of its format, this scratchnet {__version__} "
-            f"reads up to version {VERSION}; it needs scratchnet >= {header.get('scratchnet')}"
-        )
-    faulty = not_finite(arrays)
-    if faulty is not None:
-        raise DataError(f"{str(path)!r} holds {faulty} with values that are not finite")
-    return arrays, header

@@ -1,18 +1,30 @@
-"""What the Trainer is given: data that must fit the network, a batch size that fits the rule."""
+"""The Trainer's arguments: checked, and with their defaults filled in."""
 
 import numpy.typing as npt
 
 from scratchnet.checks import check_integer
 from scratchnet.data import Samples
 from scratchnet.errors import ParameterError, ShapeError
-from scratchnet.networks import Network
+from scratchnet.networks import Network, hint_at_scale
 from scratchnet.optimizers import Optimizer
+from scratchnet.schedules import Plateau, Schedule, make_schedule
 
 Data = Samples | tuple[npt.ArrayLike, npt.ArrayLike]
 BATCH_SIZE = 100
 
 
-def check_data(network: Network, name: str, data: Data) -> Samples:
+def prepare(
+    network: Network, train: Data, validation: Data | None
+) -> tuple[Samples, Samples | None]:
+    """Both as Samples that fit the network; its layers have seen those to train on, once."""
+    samples = fit_data(network, "train", train)
+    if samples.scale == 1.0:
+        hint_at_scale(samples.x[: samples.block_rows])
+    network.observe(samples.x, samples.t, samples.scale, samples.weights)
+    return samples, None if validation is None else fit_data(network, "validation", validation)
+
+
+def fit_data(network: Network, name: str, data: Data) -> Samples:
     """`data` as Samples; raises ShapeError unless their shape and labels fit the network."""
     samples = data if isinstance(data, Samples) else Samples(*data)
     n_in, n_out = network.input_size, network.output_sizes[-1]
@@ -34,3 +46,11 @@ def choose_batch_size(given: int | None, optimizer: Optimizer, n: int) -> int:
             f"least {n}, got {given}; leave it out"
         )
     return n
+
+
+def choose_schedule(schedule: str | Schedule, validation: Samples | None) -> Schedule:
+    """The schedule, by name or as it is; raises ParameterError if it lacks validation samples."""
+    made = make_schedule(schedule)
+    if isinstance(made, Plateau) and validation is None:
+        raise ParameterError("the schedule plateau needs validation samples, there are none")
+    return made

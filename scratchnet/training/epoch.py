@@ -1,9 +1,12 @@
-"""What one epoch gave: every training sample once."""
+"""The results of one epoch, in which every training sample is visited once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 MONITORS = ("val_loss", "val_accuracy")
 """The values of an epoch that early stopping can watch."""
+OnStep = Callable[[int, float], object]
+"""Is called after every update with the number of the step and its loss."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 from scratchnet.data import Augmentation, Batches, Samples
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer
+from scratchnet.parallel.ranks import Parallel
 from scratchnet.schedules import Schedule
 from scratchnet.training.epoch import Epoch
+from scratchnet.training.sharing import measures
 
 
 class Training(Protocol):
@@ -27,9 +29,15 @@ class Training(Protocol):
     epochs: int
     steps: int
     history: list[Epoch]
+    lr: float
+    parallel: Parallel
     _optimizer_config: dict[str, Any]
     _loss_sum: float
     _right: int
+
+    @property
+    def ranks(self) -> int:
+        """The number of ranks that share each batch."""
 
 
 def settings_of(trainer: Training) -> dict[str, Any]:
@@ -75,3 +83,8 @@ def restore_state(trainer: Training, state: Mapping[str, Any], times: Sequence[f
         replace(Epoch(**row), seconds=seconds, samples_per_second=len(trainer.train) / seconds)
         for row, seconds in zip(state["history"], times, strict=True)
     ]
+
+
+def batch_stats_of(trainer: Training) -> str:
+    """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
+    return trainer.parallel.batch_stats if measures(trainer.network) else "all"

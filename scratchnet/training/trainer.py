@@ -1,7 +1,7 @@
 """The Trainer: mini-batch training with an optimizer, one epoch after the other."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,32 +11,21 @@ import numpy as np
 from scratchnet.checks import check_integer
 from scratchnet.data import Batches
 from scratchnet.environment import limit_threads
-from scratchnet.errors import ParameterError
-from scratchnet.networks import Network, hint_at_scale
+from scratchnet.networks import Network
 from scratchnet.optimizers import make_optimizer
 from scratchnet.options import options_of, show_options
 from scratchnet.parallel.ranks import Parallel
 from scratchnet.randomness import generator
-from scratchnet.schedules import Plateau, make_schedule
-from scratchnet.training.border import Data, check_data, choose_batch_size
+from scratchnet.training.border import Data, choose_batch_size, choose_schedule, fit_data, prepare
 from scratchnet.training.divergence import check_result, check_step
-from scratchnet.training.epoch import Epoch
+from scratchnet.training.epoch import Epoch, OnStep
 from scratchnet.training.evaluation import evaluate, remeasure
 from scratchnet.training.options import TrainingOptions
-from scratchnet.training.sharing import (
-    Alone,
-    Batch,
-    check_alike,
-    check_start,
-    gather,
-    measures,
-    sum_ranks,
-)
+from scratchnet.training.sharing import Alone, Batch, check_alike, check_start, gather, sum_ranks
 from scratchnet.training.state import restore_state, settings_of, state_of
 from scratchnet.training.stopping import EarlyStopping
 from scratchnet.training.threads import choose_threads
 
-OnStep = Callable[[int, float], object]
 TRAINER = options_of(TrainingOptions)
 """The options of a Trainer; all others are the optimizer's."""
 
@@ -79,26 +68,17 @@ class Trainer:
         own = {name: options.pop(name) for name in TRAINER if name in options}
         given = TrainingOptions(**own)
         self.network = network
-        self.train = check_data(network, "train", train)
-        if self.train.scale == 1.0:
-            hint_at_scale(self.train.x[: self.train.block_rows])
-        network.observe(self.train.x, self.train.t, self.train.scale, self.train.weights)
-        self.validation = None
-        if validation is not None:
-            self.validation = check_data(network, "validation", validation)
+        self.train, self.validation = prepare(network, train, validation)
         self.optimizer = make_optimizer(given.optimizer, given.lr, **options)
         self.lr = self.optimizer.lr  # the base rate; the optimizer's own is that of the step
         self._optimizer_config = self.optimizer.config()
-        self.schedule = make_schedule(given.schedule)
-        if isinstance(self.schedule, Plateau) and self.validation is None:
-            raise ParameterError("the schedule plateau needs validation samples, there are none")
+        self.schedule = choose_schedule(given.schedule, self.validation)
         batch_size = choose_batch_size(given.batch_size, self.optimizer, len(self.train))
         self.batches = Batches(self.train, batch_size, network.dtype)
         self.seed, self.shuffle = given.seed, given.shuffle
         self.augment, self.remeasure = given.augment, given.remeasure
         self.on_step = on_step
-        self.epochs = 0  # completed
-        self.steps = 0
+        self.epochs, self.steps = 0, 0  # completed
         self.history: list[Epoch] = []
         self._loss_sum, self._right = 0.0, 0  # over the samples of this epoch so far
         self._draws = any(layer.rng is not None for layer in network.layers)
@@ -106,15 +86,14 @@ class Trainer:
         rows = min(batch_size, len(self.train))
         self.threads = choose_threads(given.threads, network, rows, self.ranks)
         if self.ranks > 1:
-            check_start(self.parallel, network, rows, self.settings())
+            check_start(self.parallel, network, rows, settings_of(self))
 
     def run(self, epochs: int, planned: int | None = None) -> Iterator[Epoch]:
         """Train for `epochs` more epochs, giving each as it ends; leave the loop to stop.
 
-        The schedule spans all epochs from the first to the last of these, or to number `planned`
-        if more will follow. An epoch that was interrupted, by an exception or before a checkpoint,
-        is resumed and counts as the first. Raises ParameterError unless epochs is an integer >= 1,
-        and DivergenceError at the first step whose loss or gradient is not finite.
+        The schedule spans all epochs from the first to the last of these, or to number `planned` if
+        more will follow. An interrupted epoch is resumed, and counts as one. Raises ParameterError
+        unless epochs is an integer >= 1, DivergenceError if a loss or gradient is not finite.
         """
         last = self.epochs + check_integer("epochs", epochs, 1)
         if planned is not None:
@@ -213,23 +192,22 @@ class Trainer:
         return loss + network.penalty()
 
     def evaluate(self, samples: Data) -> tuple[float, float]:
-        """The mean loss, without the penalty, and the accuracy on all of `samples`.
+        """Mean loss, without the penalty, and accuracy on `samples`, by this rank alone.
 
-        It needs no other rank. Raises DivergenceError if the loss is not finite.
+        Raises DivergenceError if the loss is not finite.
         """
-        samples = check_data(self.network, "samples", samples)
         with limit_threads(self.threads):
+            samples = fit_data(self.network, "samples", samples)
             loss, accuracy = evaluate(self.network, samples, Alone())
         check_result("loss", loss, self.optimizer, self.steps)
         return loss, accuracy
 
     def save(self, path: str | Path, stopping: EarlyStopping | None = None) -> None:
-        """Write a checkpoint of all that training continues from, with `stopping` if given.
+        """Write a checkpoint of all that training continues from; of several ranks the first does.
 
-        Of several ranks the first writes. Raises OutputError if the file cannot be written,
-        DivergenceError if a value is not finite.
+        Raises OutputError if it cannot be written, DivergenceError if a value is not finite.
         """
-        from scratchnet.training.checkpoint import save_checkpoint
+        from scratchnet.training.resuming import save_checkpoint
 
         if self.parallel.rank == 0:
             with limit_threads(self.threads):  # which the checkpoint notes down
@@ -241,20 +219,15 @@ class Trainer:
         """Continue from a checkpoint, to the bits of a run that was never interrupted.
 
         Make the Trainer with the same options and data; every rank reads the file. Returns what
-        differs and may change the last bits, for example the version of NumPy. Raises DataError if
-        the file is damaged or of another network, ParameterError if options or data differ and
-        `override` is not set. For example, `trainer.run(20 - trainer.epochs)` then ends at 20.
+        may change the last bits, for example another NumPy. Raises DataError if the file is damaged
+        or of another network, ParameterError if options or data differ, unless `override`.
         """
-        from scratchnet.training.checkpoint import restore_checkpoint
+        from scratchnet.training.resuming import restore_checkpoint
 
         with limit_threads(self.threads):
             notes = restore_checkpoint(path, self, stopping, override=override)
         check_alike(self.parallel, self.network, "checkpoint", self.steps)
         return notes
-
-    def settings(self) -> dict[str, Any]:
-        """All that the course of training depends on besides the network: options and data."""
-        return settings_of(self)
 
     def state(self) -> dict[str, Any]:
         """All that training continues from, besides the parameters: plain data and arrays."""
@@ -268,11 +241,6 @@ class Trainer:
     def ranks(self) -> int:
         """The number of ranks that share each batch."""
         return self.parallel.size
-
-    @property
-    def batch_stats(self) -> str:
-        """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
-        return self.parallel.batch_stats if measures(self.network) else "all"
 
 
 show_options(Trainer, TRAINER)

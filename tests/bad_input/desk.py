@@ -21,7 +21,7 @@ from scratchnet import (
 )
 from scratchnet.data.idx import header
 from scratchnet.storage.archive import read_archive, write_archive
-from scratchnet.training.checkpoint import Checkpoints, load_weights, state_digest
+from scratchnet.training.resuming import Checkpoints, load_weights, state_digest
 
 TRAIN_PY = Path(__file__).parents[2] / "train.py"
 RNG = np.random.default_rng(3)

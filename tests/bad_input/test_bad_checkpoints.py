@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from desk import BEGIN, TWO, again, begun, look, outcome, run
 
-from scratchnet.training.checkpoint import load_weights, save_weights
+from scratchnet.training.resuming import load_weights, save_weights
 
 
 def members_of(path: Path) -> dict[str, Any]:

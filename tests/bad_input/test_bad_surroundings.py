@@ -34,7 +34,7 @@ from scratchnet import (
 )
 from scratchnet.cli.interrupts import SIGNALS
 from scratchnet.training import trainer
-from scratchnet.training.checkpoint import Checkpoints
+from scratchnet.training.resuming import Checkpoints
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])

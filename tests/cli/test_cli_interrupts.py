@@ -25,7 +25,7 @@ from command_line import (
 
 from scratchnet import Trainer, cli
 from scratchnet.training import trainer
-from scratchnet.training.checkpoint import Checkpoints, load_weights
+from scratchnet.training.resuming import Checkpoints, load_weights
 
 pytestmark = pytest.mark.usefixtures("here")
 

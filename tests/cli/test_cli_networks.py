@@ -13,7 +13,7 @@ from scratchnet.cli.parser import complete, parse
 from scratchnet.data import make_augmentation
 from scratchnet.layers import Dropout, GaussianNoise, Standardize
 from scratchnet.layers.normalization import NORMALIZATIONS
-from scratchnet.training.checkpoint import load_weights
+from scratchnet.training.resuming import load_weights
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 

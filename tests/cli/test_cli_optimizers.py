@@ -8,7 +8,7 @@ import pytest
 from scratchnet import MultiLayerNet, Trainer, cli, environment, load
 from scratchnet.optimizers import EMA, OPTIMIZERS, Adam, make_optimizer
 from scratchnet.schedules import SCHEDULES, Schedule, make_schedule
-from scratchnet.training.checkpoint import load_weights
+from scratchnet.training.resuming import load_weights
 
 pytestmark = pytest.mark.usefixtures("here")
 

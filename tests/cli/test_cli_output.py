@@ -22,7 +22,7 @@ from command_line import (
 
 from scratchnet import Trainer, cli, load
 from scratchnet.cli import screen
-from scratchnet.training.checkpoint import load_weights
+from scratchnet.training.resuming import load_weights
 
 pytestmark = pytest.mark.usefixtures("here")
 

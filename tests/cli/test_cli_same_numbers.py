@@ -10,7 +10,7 @@ from command_line import results, train, weights
 from scratchnet import MultiLayerNet, Trainer, cli, environment, load
 from scratchnet.cli.parser import program
 from scratchnet.optimizers import OPTIMIZERS
-from scratchnet.training.checkpoint import load_weights
+from scratchnet.training.resuming import load_weights
 
 pytestmark = pytest.mark.usefixtures("here")
 

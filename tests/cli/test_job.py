@@ -18,7 +18,7 @@ from scratchnet.cli import train as job
 from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.data import load
 from scratchnet.runs import RunFolder
-from scratchnet.training.checkpoint import Checkpoints, load_weights, state_digest
+from scratchnet.training.resuming import Checkpoints, load_weights, state_digest
 
 ROOT = Path(__file__).parents[2]
 WITH_PAGE = ["--dataset", "./set.npz", "--batch-size", "10", "--epochs", "4", "--hidden", "5"]
@@ -252,7 +252,7 @@ def test_checkpoints_are_saved_every_so_many_steps(monkeypatch):
     monkeypatch.setattr(
         Checkpoints,
         "save",
-        lambda self, trainer, *rest: seen.append(trainer.steps) or save(self, trainer, *rest),
+        lambda self, steps, *rest: seen.append(steps) or save(self, steps, *rest),
     )
     assert run("--out", "new", "--save-every", "6", "-q") == 0
     assert seen == [0, 6, 12, 16]

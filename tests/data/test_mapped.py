@@ -364,6 +364,7 @@ import resource, sys
 import numpy as np
 from scratchnet import Affine, Network, Samples, Standardize, Trainer
 from scratchnet.data import mapped
+from scratchnet.training.state import settings_of
 
 def peak():
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -379,7 +380,7 @@ trainer = Trainer(network, samples, batch_size=500, optimizer="sgd", lr=1e-3)
 next(trainer.run(1))
 trainer.evaluate(samples)
 samples.first(200_000)
-trainer.settings()
+settings_of(trainer)
 print(peak() - before)
 """
 

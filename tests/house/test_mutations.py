@@ -257,10 +257,10 @@ MUTATIONS = [
     ),
     Mutation(
         "standardize looks at the samples held out",
-        "training/trainer.py",
-        "network.observe(self.train.x, self.train.t, self.train.scale, self.train.weights)",
-        'seen = check_data(network, "seen", validation or train)\n'
-        "        network.observe(seen.x, seen.t, seen.scale)",
+        "training/border.py",
+        "network.observe(samples.x, samples.t, samples.scale, samples.weights)",
+        'seen = fit_data(network, "seen", validation or train)\n'
+        "    network.observe(seen.x, seen.t, seen.scale)",
         "test_normalization.py -k standard_scaler",
     ),
     Mutation(

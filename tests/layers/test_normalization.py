@@ -8,7 +8,7 @@ import pytest
 from scratchnet import Affine, MultiLayerNet, Network, ReLU, Samples, Trainer
 from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.layers import BatchNorm, LayerNorm, Standardize
-from scratchnet.training.checkpoint import load_weights, save_weights
+from scratchnet.training.resuming import load_weights, save_weights
 
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(40, 5))
 
@@ -273,7 +273,7 @@ def test_a_loaded_network_trained_on_other_samples_keeps_its_first_constants(tmp
     save_weights(network, tmp_path / "w.npz")
     loaded = load_weights(tmp_path / "w.npz")
     list(Trainer(loaded, (X * 9, np.arange(40) % 3)).run(1))
-    for name in ("input_mean1", "input_std1", "input_rows1"):
+    for name in ("input_mean0", "input_std0", "input_rows0"):
         np.testing.assert_array_equal(loaded.statistics[name], network.statistics[name])
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.parallel import launched
-from scratchnet.training.checkpoint import state_digest
+from scratchnet.training.resuming import state_digest
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}

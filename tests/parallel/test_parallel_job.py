@@ -13,7 +13,7 @@ from scratchnet.cli.interrupts import Interrupted
 from scratchnet.cli.parser import parse
 from scratchnet.errors import ScratchnetError
 from scratchnet.parallel import MPIGradients
-from scratchnet.training.checkpoint import load_weights, state_digest
+from scratchnet.training.resuming import load_weights, state_digest
 
 LESSON = ("--hidden", "8", "--batch-size", "16", "--dropout", "0.2", "--no-report")
 

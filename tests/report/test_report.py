@@ -17,7 +17,7 @@ from scratchnet.errors import ParameterError
 from scratchnet.optimizers import OPTIMIZERS
 from scratchnet.report import page
 from scratchnet.report.page import figure_box, make_page, picture, style, table
-from scratchnet.training.checkpoint import load_weights
+from scratchnet.training.resuming import load_weights
 
 BYTES = 6_000_000
 

@@ -11,7 +11,7 @@ from scratchnet import Affine, MultiLayerNet, Network, TwoLayerNet, load
 from scratchnet.cli import main
 from scratchnet.estimator import MLPClassifier, MLPRegressor
 from scratchnet.storage.archive import read_archive
-from scratchnet.training.checkpoint import load_weights
+from scratchnet.training.resuming import load_weights
 
 FILES = Path(__file__).parents[1] / "files"
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # another processor rounds otherwise

@@ -11,7 +11,8 @@ import pytest
 from scratchnet import cli
 from scratchnet.errors import OutputError
 from scratchnet.optimizers import OPTIMIZERS
-from scratchnet.training.checkpoint import Checkpoints
+from scratchnet.storage.checkpoint import Checkpoints
+from scratchnet.training.resuming import checkpoint_of
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,11 @@ def test_each_piece_of_the_state_is_needed(control, tmp_path):
 def test_a_checkpoint_is_numbered_by_its_step_and_two_are_kept(tmp_path):
     trainer, stopping = resume.Case("adam", "one-cycle", "float32").make()
     checkpoints = Checkpoints(tmp_path)
-    resume.finish(trainer, stopping, lambda: checkpoints.save(trainer, stopping, {}))
+    resume.finish(
+        trainer,
+        stopping,
+        lambda: checkpoints.save(trainer.steps, *checkpoint_of(trainer, stopping)),
+    )
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["checkpoint-00000011.npz", "checkpoint-00000012.npz"]
 
