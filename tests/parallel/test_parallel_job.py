@@ -1,6 +1,7 @@
 """The command line on ranks, with threads in the place of MPI: who writes, and who ends it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,12 +96,20 @@ def test_a_signal_to_any_rank_ends_all_after_the_same_step(small, monkeypatch):
         return 15 if calls.count(self.rank) == 20 else 0
 
     words = ["--dataset", small, *LESSON, "--epochs", 6]
+    said = []
+
+    def interrupted(comm):  # caught here: a rank that fails would stop the other before its check
+        argv = [*map(str, words), "--out", "cut", "--parallel", "mpi"]
+        with pytest.raises(Interrupted) as caught:
+            cli.start(parse(argv), MPIGradients(comm))
+        said.append(str(caught.value))
+
     with monkeypatch.context() as patch:
         patch.setattr(MPIGradients, "largest", largest)
-        with pytest.raises(
-            Interrupted, match=r"after step (18|19|20); resume with --parallel mpi --"
-        ):
-            job(2, *words, "--out", "cut")
+        run_ranks(2, interrupted)
+    assert len(said) == 2
+    assert len(set(said)) == 1
+    assert re.search(r"after step (18|19|20); resume with --parallel mpi --resume cut", said[0])
     assert sorted(calls) == [0] * 20 + [1] * 20
     job(2, "--resume", "cut")
     job(2, *words, "--out", "whole")
