@@ -150,7 +150,7 @@ class PReLU(Layer):
     def __init__(self, n: int = 1, dtype: npt.DTypeLike = "float32") -> None:
         n = check_integer("n", n, 1)
         super().__init__({"a": (n,)}, dtype)
-        self.n_in = None if n == 1 else n
+        self.n, self.n_in = n, None if n == 1 else n
         self.params["a"] = np.full(n, 0.25)
         self.x: Array | None = None
 

@@ -62,6 +62,8 @@ def build_network(
     if options.get("kind") == "layers":
         options.pop("kind")
         made, loss = (_build(options.pop(name), n_values, classes) for name in ("layers", "loss"))
+        if not isinstance(loss, Loss):
+            raise DataError(f"the loss of a network must be a Loss, the file names {loss!r}")
         return Network(made, loss, **options)
     kind = pick(NETWORKS, options.pop("kind"), "network")
     sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
