@@ -99,16 +99,14 @@ print(json.dumps({
 def test_a_layer_with_an_option_is_two_files_and_is_found_at_every_door(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "scratchnet")
     layers = tmp_path / "scratchnet/layers/regularization.py"
-    layers.write_text(
-        layers.read_text("utf-8").replace("\n\nREGULARIZERS", LAYER + "\n\nREGULARIZERS")
-    )
+    text = layers.read_text("utf-8")
+    layers.write_text(text.replace("\n\nREGULARIZERS", LAYER + "\n\nREGULARIZERS"), "utf-8")
     table = tmp_path / "scratchnet/networks/options.py"
     text = table.read_text("utf-8")
     assert text.count("    loss: str =") == 1
     text = text.replace("    loss: str =", FIELD)
-    text = text.replace(
-        "\n@dataclass", "\nfrom scratchnet.layers.regularization import Scaled\n\n@dataclass", 1
-    )
+    added = "from scratchnet.layers.regularization import Scaled"
+    text = text.replace("\n@dataclass", f"\n{added}\n\n@dataclass", 1)
     table.write_text(text, "utf-8")
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -161,25 +159,37 @@ def test_the_page_of_options_is_up_to_date():
 
 DOORS = ("MultiLayerNet", "TwoLayerNet", "Trainer", "NetworkEstimator", "MLPClassifier")
 DOORS += ("MLPRegressor", "compare", "find_lr", "EarlyStopping")
+MAKERS = ("option", "_hyper")
+OTHERS = {"dataset", "steps", "parallel", "optimizer"}
+"""Arguments of these doors that are data or objects, and no options of that name."""
 
 
 def declarations() -> dict[str, list[str]]:
     """Where each option's name is declared: fields of options, and arguments of the doors."""
-    names = set(KNOWN) | set(options_of(*OWNERS))
     found = defaultdict(list)
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
-                if getattr(node.value.func, "id", "") in ("option", "_hyper"):
-                    found[node.target.id].append(path.name)
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in DOORS:
-                calls = [node] if isinstance(node, ast.FunctionDef) else node.body
-                for call in calls:
-                    if getattr(call, "name", "") in ("__init__", node.name):
-                        for each in (*call.args.kwonlyargs, *call.args.args):
-                            if each.arg in names and each.arg != "optimizer":
-                                found[each.arg].append(f"{path.name}:{node.name}")
+            called = getattr(getattr(node, "value", None), "func", None)
+            if isinstance(node, ast.AnnAssign) and getattr(called, "id", "") in MAKERS:
+                found[node.target.id].append(path.name)
+            for name in arguments_of(node):
+                found[name].append(f"{path.name}:{node.name}")
     return found
+
+
+def arguments_of(node: ast.AST) -> list[str]:
+    """The arguments of a door that are named like options."""
+    if getattr(node, "name", "") not in DOORS:
+        return []
+    calls = [node] if isinstance(node, ast.FunctionDef) else node.body
+    names = (set(KNOWN) | set(options_of(*OWNERS))) - OTHERS
+    return [
+        each.arg
+        for call in calls
+        if getattr(call, "name", "") in ("__init__", node.name)
+        for each in (*call.args.args, *call.args.kwonlyargs)
+        if each.arg in names
+    ]
 
 
 def test_no_option_is_declared_twice():
