@@ -1,0 +1,127 @@
+"""What an entry of the record comes to: plain data, how two of them differ, where names are found.
+
+Modules move from one version to the next, names do not. So a name is looked for among the public
+ones first, then in every module that it has ever been in.
+"""
+
+import hashlib
+import importlib
+import math
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+PUBLIC = (
+    *("scratchnet", "scratchnet.optimizers", "scratchnet.layers", "scratchnet.networks"),
+    *("scratchnet.data", "scratchnet.schedules", "scratchnet.initializers"),
+    *("scratchnet.functions", "scratchnet.inspection", "scratchnet.estimator"),
+    *("scratchnet.compare", "scratchnet.training"),
+)
+"""The modules in which every name is looked for."""
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "main": ("scratchnet.cli",),
+    "EarlyStopping": ("scratchnet.trainer",),
+    "find_lr": ("scratchnet.inspection.lr_finder", "scratchnet.finder"),
+    "trace": ("scratchnet.inspection.surfaces", "scratchnet.surfaces"),
+    "tuned_rate": ("scratchnet.inspection.surfaces", "scratchnet.surfaces"),
+    "SURFACES": ("scratchnet.inspection.surfaces", "scratchnet.surfaces"),
+    "save_weights": ("scratchnet.storage.checkpoint", "scratchnet.checkpoint"),
+    "load_weights": ("scratchnet.storage.checkpoint", "scratchnet.checkpoint"),
+    "merge_equal": ("scratchnet.estimator.repetitions", "scratchnet.repetitions"),
+}
+"""The modules of a name that is in none of PUBLIC, the newest first."""
+
+DIGEST = "sha256"
+"""The key of what is compared on one machine only."""
+
+
+def find(name: str) -> Any:
+    """The function, class or table of that name; raises LookupError where it is nowhere."""
+    for module in (*PUBLIC, *PLACES.get(name, ())):
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (AttributeError, ModuleNotFoundError):
+            continue
+        if not isinstance(found, ModuleType):
+            return found
+    raise LookupError(f"{name} has moved; add its new module to PLACES")
+
+
+def facts(value: Any) -> Any:
+    """`value` as JSON can hold it; an array becomes its shape, sum, norm, samples and digest."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return _of_array(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return facts(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): facts(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [facts(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _of_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """The facts about an array of numbers."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    wide = flat.astype(np.float64)
+    digest = hashlib.sha256(flat.tobytes()).hexdigest()
+    some = wide[[0, len(wide) // 3, len(wide) // 2, len(wide) - 1]] if len(wide) else wide
+    return {
+        "array": f"{array.dtype} {'x'.join(map(str, array.shape))}",
+        "sum": facts(float(wide.sum())),
+        "norm": facts(float(np.sqrt((wide**2).sum()))),
+        "some": facts(some.tolist()),
+        DIGEST: digest,
+    }
+
+
+def without_digests(tree: Any) -> Any:
+    """The facts that hold on every machine, numbers to nine digits."""
+    if isinstance(tree, dict):
+        return {key: without_digests(each) for key, each in tree.items() if key != DIGEST}
+    if isinstance(tree, list):
+        return [without_digests(each) for each in tree]
+    return float(f"{tree:.9g}") if isinstance(tree, float) else tree
+
+
+def differences(old: Any, new: Any, tolerance: float = 0.0, place: str = "") -> Iterator[str]:
+    """The places at which two trees of facts differ.
+
+    A `tolerance` of 0 compares to the bit. Any other one is relative, and lets digests be; the
+    values of an array may be off by that share of its norm.
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        scale = old.get("norm", 0.0) if "array" in old else 0.0
+        for key in [*old, *(key for key in new if key not in old)]:
+            where = f"{place}/{key}"
+            if tolerance and key == DIGEST:
+                continue
+            if key not in old or key not in new:
+                yield where
+            elif tolerance and key in ("sum", "some") and isinstance(scale, float):
+                yield from _apart(old[key], new[key], tolerance, scale, where)
+            else:
+                yield from differences(old[key], new[key], tolerance, where)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for k, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from differences(one, other, tolerance, f"{place}/{k}")
+    else:
+        yield from _apart(old, new, tolerance, 0.0, place)
+
+
+def _apart(old: Any, new: Any, tolerance: float, scale: float, place: str) -> Iterator[str]:
+    """`place`, where two values differ by more than `tolerance` of their size or of `scale`."""
+    olds, news = (each if isinstance(each, list) else [each] for each in (old, new))
+    for one, other in zip(olds, news, strict=True) if len(olds) == len(news) else [(old, None)]:
+        numbers = isinstance(one, float) and isinstance(other, float)
+        if tolerance and numbers:
+            allowed = tolerance * max(abs(one), abs(other), scale, 1e-6)
+            if abs(one - other) > allowed:
+                yield place
+        elif repr(one) != repr(other):  # which tells -0.0 from 0.0, and 1 from 1.0 and True
+            yield place
