@@ -179,7 +179,7 @@ def declarations() -> dict[str, list[str]]:
 
 def arguments_of(node: ast.AST) -> list[str]:
     """The arguments of a door that are named like options."""
-    if getattr(node, "name", "") not in DOORS:
+    if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name not in DOORS:
         return []
     calls = [node] if isinstance(node, ast.FunctionDef) else node.body
     names = (set(KNOWN) | set(options_of(*OWNERS))) - OTHERS
