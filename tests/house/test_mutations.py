@@ -111,8 +111,8 @@ MUTATIONS = [
     Mutation(
         "predict returns kept memory",
         "networks/network.py",
-        "y[rows] = self.logits(x[rows])",
-        "y = self.logits(x[rows])",
+        "y[rows] = network.logits(x[rows])",
+        "y = network.logits(x[rows])",
         "test_networks.py",
     ),
     Mutation(
@@ -209,28 +209,28 @@ MUTATIONS = [
     Mutation(
         "batch norm remembers the biased variance",
         "layers/normalization.py",
-        "self._follow(mean, var * (self.n / (self.n - 1)))",
+        "self._follow(mean, var * (self.rows / (self.rows - 1)))",
         "self._follow(mean, var)",
         "test_layer_references.py -k batch_norm",
     ),
     Mutation(
         "batch norm's gradient forgets that the mean moves",
         "layers/normalization.py",
-        "np.subtract(dx, of_dout / self.n, out=dx)",
+        "np.subtract(dx, of_dout / self.rows, out=dx)",
         "np.subtract(dx, 0, out=dx)",
         "test_layer_references.py -k batch_norm",
     ),
     Mutation(
         "batch norm evaluates with the statistics of the batch",
         "layers/normalization.py",
-        "self.own_batch = train and self.n > 1",
+        "self.own_batch = train and self.rows > 1",
         "self.own_batch = len(x) > 1",
         "test_normalization.py -k moves_nothing",
     ),
     Mutation(
         "batch norm of one row divides by its variance of 0",
         "layers/normalization.py",
-        "self.own_batch = train and self.n > 1",
+        "self.own_batch = train and self.rows > 1",
         "self.own_batch = train",
         "test_normalization.py -k batch_of_one_row",
     ),

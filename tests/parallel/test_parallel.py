@@ -272,7 +272,7 @@ def test_statistics_by_rank_are_those_of_each_ranks_rows():
     x = data.x * (1 / 255)
     halves = [x[:10], x[10:]]
     expected = np.mean([half.var(axis=0, ddof=1) for half in halves], axis=0)
-    assert np.allclose(shared[0].network.statistics["running_var1"], expected, rtol=1e-9)
+    assert np.allclose(shared[0].network.statistics["running_var0"], expected, rtol=1e-9)
 
 
 # Refusals, and what must not go on in silence.
