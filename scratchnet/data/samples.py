@@ -376,6 +376,13 @@ class Dataset:
                     f"of {self.classes} classes are 0..{self.classes - 1}"
                 )
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of a row: (channels, height, width) of images, else (D,)."""
+        if self.image_shape is None:
+            return (self.train.x.shape[1],)
+        return (1, *self.image_shape) if len(self.image_shape) == 2 else self.image_shape
+
     def __iter__(self) -> Iterator[Samples]:
         """Yield train, then test."""
         return iter((self.train, self.test))

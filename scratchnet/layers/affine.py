@@ -9,7 +9,7 @@ from scratchnet.checks import check_above_zero, check_integer
 from scratchnet.errors import ShapeError
 from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.layer import Layer, remembered
-from scratchnet.parameters import Array
+from scratchnet.parameters import Array, Shape
 
 
 class Affine(Layer):
@@ -84,10 +84,10 @@ class Affine(Layer):
         if lengths.max() > self.max_norm:
             np.multiply(W, self.max_norm / np.maximum(lengths, self.max_norm), out=W)
 
-    def output_size(self, n_in: int) -> int:
-        """n_out; raises ShapeError where the layer before has another size."""
-        super().output_size(n_in)
-        return self.n_out
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(n_out,); raises ShapeError if the layer before has another size."""
+        super().output_shape(input_shape)
+        return (self.n_out,)
 
     def __repr__(self) -> str:
         return f"Affine({self.n_in}, {self.n_out})"

@@ -7,6 +7,7 @@ its results are written into memory that is kept from one step to the next.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
@@ -81,14 +82,23 @@ class Layer(ABC):
         self.param_grads(dout)
         return self.input_grad(dout)
 
-    def output_size(self, n_in: int) -> int:
-        """How many values a row has behind this layer, for n_in before it.
+    @property
+    def input_shape(self) -> Shape | None:
+        """The shape of a row that the layer takes; None if any will do."""
+        return None if self.n_in is None else (self.n_in,)
 
-        Raises ShapeError where the layer takes another number.
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of a row behind this layer, for that of a row before it.
+
+        Rows are flat, (N, D): a shape says how their D values are to be seen, for example (1, 28,
+        28). Raises ShapeError if the layer takes rows of another shape.
         """
-        if self.n_in not in (None, n_in):
-            raise ShapeError(f"{self!r} takes {self.n_in} inputs, the layer before gives {n_in}")
-        return n_in
+        if self.input_shape is not None and math.prod(self.input_shape) != math.prod(input_shape):
+            raise ShapeError(
+                f"{self!r} takes {_inputs(self.input_shape)}, the layer before gives "
+                f"{_inputs(input_shape)}"
+            )
+        return input_shape
 
     def pattern(self) -> Array | None:
         """Which side of its kinks each unit was on in the last `forward`; None if f is smooth."""
@@ -191,3 +201,8 @@ def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
     for layer in layers:
         yield layer
         yield from walk(layer.children)
+
+
+def _inputs(shape: Shape) -> str:
+    """784 inputs, or inputs of the shape (1, 28, 28)."""
+    return f"{shape[0]} inputs" if len(shape) == 1 else f"inputs of the shape {shape}"

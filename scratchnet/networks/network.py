@@ -52,6 +52,7 @@ class Network:
         *,
         l2: float = 0.0,
         dtype: npt.DTypeLike = "float32",
+        input_shape: Shape | None = None,
         weight_decay: float | None = None,
     ) -> None:
         if weight_decay is not None:  # the old name of l2
@@ -60,7 +61,9 @@ class Network:
         self.loss_layer = SoftmaxWithLoss() if loss is None else loss
         self.l2 = check_not_negative("l2", l2)
         self.dtype = check_dtype(dtype)
-        self.input_size, self.output_sizes = _sizes(self.layers)
+        self.input_shape, self.output_shapes = _shapes(self.layers, input_shape)
+        self.input_size = math.prod(self.input_shape)
+        self.output_sizes = [math.prod(shape) for shape in self.output_shapes]
         if isinstance(self.layers[-1], Dropout):
             warnings.warn(
                 f"{self.layers[-1]!r} is the last layer and drops logits, which the loss can never "
@@ -186,10 +189,10 @@ class Network:
     def summary(self) -> str:
         """A table of the layers: name, output shape, number of parameters, and their total."""
         rows = [("Layer", "Output shape", "Parameters")]
-        for k, (layer, n_out) in enumerate(zip(self.layers, self.output_sizes, strict=True), 1):
+        for k, (layer, shape) in enumerate(zip(self.layers, self.output_shapes, strict=True), 1):
             shapes = [shape for one in walk([layer]) for shape in one.shapes.values()]
             count = sum(map(math.prod, shapes))
-            rows.append((f"{k} {layer!r}", f"(N, {n_out})", f"{count:,}"))
+            rows.append((f"{k} {layer!r}", f"(N, {', '.join(map(str, shape))})", f"{count:,}"))
         wide = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
         total = f"Total: {self.vector.size:,} parameters, {self.dtype}, {_size(self.vector.nbytes)}"
@@ -214,6 +217,7 @@ class Network:
             "loss": describe(self.loss_layer),
             "l2": self.l2,
             "dtype": self.dtype,
+            "input_shape": list(self.input_shape),
         }
 
     def save(self, path: str | Path) -> None:
@@ -291,7 +295,7 @@ class Network:
     # The border: what may come in, and copies.
 
     def check_inputs(self, x: npt.ArrayLike) -> Array:
-        """`x` as (N, D) in the network's dtype; images (N, height, width) are flattened.
+        """`x` as (N, D) in the network's dtype; images are flattened.
 
         Raises DtypeError for what is not numbers, ShapeError for another D, and for values that
         are not finite, naming the first.
@@ -301,11 +305,11 @@ class Network:
             raise DtypeError(f"x must be an array of real numbers, got dtype {x.dtype}")
         if x.ndim < 2:
             raise ShapeError(
-                f"x must have the shape (N, {self.input_size}), got {x.shape}; "
-                "for a single sample use x.reshape(1, -1)"
+                f"x must have the shape {self._expected()}, got {x.shape}; for a single sample use "
+                "x.reshape(1, -1)"
             )
-        if x.size == 0 or math.prod(x.shape[1:]) != self.input_size:
-            raise ShapeError(f"x must have the shape (N, {self.input_size}), got {x.shape}")
+        if x.size == 0 or not self._fits(x.shape[1:]):
+            raise ShapeError(f"x must have the shape {self._expected()}, got {x.shape}")
         hint_at_scale(x)
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is named
             x = x.reshape(len(x), -1).astype(self.dtype, copy=False)
@@ -313,6 +317,23 @@ class Network:
         if doubtful:
             _check_finite(x)
         return x
+
+    def _fits(self, shape: Shape) -> bool:
+        """Whether the network takes rows of this shape.
+
+        A network of flat rows takes any shape of so many values. One of images (C, H, W) takes
+        flat rows, that shape, and with one channel (H, W).
+        """
+        own = self.input_shape
+        if len(own) == 1 or len(shape) == 1:
+            return math.prod(shape) == self.input_size
+        return shape == own or (own[0] == 1 and shape == own[1:])
+
+    def _expected(self) -> str:
+        sizes = [f"(N, {self.input_size})"]
+        if len(self.input_shape) > 1:
+            sizes.append(f"(N, {', '.join(map(str, self.input_shape))})")
+        return " or ".join(sizes)
 
     def check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
         """`x` and `t` as `forward` takes them; raises ShapeError or DtypeError."""
@@ -417,15 +438,16 @@ def _check_finite(x: Array) -> None:
         )
 
 
-def _sizes(layers: Sequence[Layer]) -> tuple[int, list[int]]:
-    """The number of inputs, and the number of values behind each layer."""
-    first = next((layer.n_in for layer in layers if layer.n_in is not None), None)
-    if first is None or not any(layer.shapes for layer in layers):
+def _shapes(layers: Sequence[Layer], given: Shape | None) -> tuple[Shape, list[Shape]]:
+    """The shape of a row before the first layer, and behind each; raises ShapeError."""
+    known = next((layer.input_shape for layer in layers if layer.input_shape is not None), None)
+    first = known if given is None else tuple(check_integer("input_shape", n, 1) for n in given)
+    if first is None or not any(one.shapes for one in walk(layers)):
         raise ParameterError("a network needs at least one layer with parameters, as Affine(4, 3)")
-    sizes = [first]
+    shapes = [first]
     for layer in layers:
-        sizes.append(layer.output_size(sizes[-1]))
-    return first, sizes[1:]
+        shapes.append(layer.output_shape(shapes[-1]))
+    return shapes[0], shapes[1:]
 
 
 def _slices(n: int, batch_size: int) -> Iterator[slice]:

@@ -67,7 +67,7 @@ def test_a_layer_keeps_its_dtype_and_the_shape_it_documents(name, dtype, train):
     layer, x = make_layer(name, dtype), inputs(dtype=dtype)
     y = layer.forward(x, train=train)
     dx = layer.backward(np.ones_like(y))
-    assert y.shape == (7, layer.output_size(5))
+    assert y.shape == (7, *layer.output_shape((5,)))
     assert dx.shape == x.shape
     assert y.dtype == dx.dtype == dtype
 
@@ -90,7 +90,7 @@ def test_a_layer_has_the_right_gradient(name, seed, train):
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_never_writes_into_its_arguments(name, train):
     layer, x = make_layer(name), inputs()
-    dout = inputs(columns=layer.output_size(5), seed=1)
+    dout = inputs(columns=layer.output_shape((5,))[0], seed=1)
     x_before, dout_before = x.copy(), dout.copy()
     layer.forward(x, train=train)
     layer.backward(dout)
@@ -117,7 +117,7 @@ def test_a_layer_alone_returns_fresh_arrays(name, train):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_in_a_network_a_short_batch_after_a_long_one_is_computed_on_its_own_rows(name):
-    size = make_layer(name).output_size(5)
+    (size,) = make_layer(name).output_shape((5,))
     used, alone = (Network([make_layer(name), Affine(size, 3, rng=1)]) for _ in range(2))
     x, t = inputs(rows=9), np.arange(9) % 3
     used.predict(x)
@@ -163,7 +163,7 @@ def test_a_copied_layer_behaves_the_same_and_shares_nothing(name, copied):
 @pytest.mark.parametrize("copied", [Network.copy, *COPIES.values()], ids=["copy", *COPIES])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_copied_network_goes_on_to_the_same_bits(name, copied):
-    size = make_layer(name).output_size(5)
+    (size,) = make_layer(name).output_shape((5,))
     network = Network([make_layer(name), Affine(size, 3, rng=1)])
     x, t = inputs(), np.arange(7) % 3
     network.gradient(x, t)

@@ -182,9 +182,9 @@ def test_prelu_learns_a_slope_for_each_unit_or_one_for_all():
     shared.forward(x)
     shared.backward(dout)
     np.testing.assert_array_equal(shared.grads["a"], [-106])
-    assert (shared.output_size(7), each.output_size(2)) == (7, 2)
+    assert (shared.output_shape((7,)), each.output_shape((2,))) == ((7,), (2,))
     with pytest.raises(ShapeError, match=r"PReLU\(2\) takes 2 inputs"):
-        each.output_size(3)
+        each.output_shape((3,))
 
 
 def test_weight_decay_spares_the_slope_of_prelu():
