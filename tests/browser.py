@@ -36,6 +36,32 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def wait_until(page: Any, condition: str) -> None:
+    """Look at the condition in every frame until it holds, for a minute at most.
+
+    Playwright's own wait_for_function needs `eval`, which the pages forbid.
+    """
+    held = page.evaluate(
+        f"""new Promise((done) => {{
+              const look = () => ({condition}) ? done(true)
+                : performance.now() > end ? done(false) : requestAnimationFrame(look);
+              const end = performance.now() + 60000;
+              look();
+            }})"""
+    )
+    assert held, condition
+
+
+def wait_frames(page: Any, count: int) -> None:
+    """Let the page draw so many frames."""
+    page.evaluate(
+        f"""new Promise((done) => {{
+              const next = (left) => left ? requestAnimationFrame(() => next(left - 1)) : done();
+              next({count});
+            }})"""
+    )
+
+
 class Opened:
     """A page in a browser that is offline: what it said, what it asked for, and itself."""
 

@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from browser import browser
 
 # Thousands of files are written through to the disk: in memory that takes no time.
 MEMORY = Path("/dev/shm")
@@ -49,3 +50,10 @@ def here(tmp_path, monkeypatch):
     for name in ("SCRATCHNET_DATA", "PYTHONUNBUFFERED"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Headless Chromium, started by the first test that needs it."""
+    with browser() as started:
+        yield started

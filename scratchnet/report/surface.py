@@ -18,10 +18,10 @@ import numpy.typing as npt
 from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
 from scratchnet.inspection.surfaces import SURFACES, Point, Surface, check_start, draw_tilts, trace
-from scratchnet.optimizers import LBFGS, OPTIMIZERS, SGD, Momentum, Optimizer
+from scratchnet.optimizers import OPTIMIZERS, SGD, Momentum, Optimizer
 from scratchnet.optimizers.wrappers import Wrapper
 from scratchnet.registry import canonical
-from scratchnet.report.page import figure_box, make_page, section, style, swatch
+from scratchnet.report.page import asset, figure_box, make_page, section, style, swatch
 
 MOST_STEPS = 2000
 """As many updates as the page can be asked for."""
@@ -229,10 +229,18 @@ def _walk_data(walk: Walk, k: int) -> dict[str, Any]:
 
 
 def is_computed(optimizer: Optimizer) -> bool:
-    """Whether `assets/rules.js` has the formulas: those of OPTIMIZERS but for SciPy's."""
+    """Whether `assets/rules.js` has the formula of the optimizer, and of those within it."""
     if isinstance(optimizer, Wrapper) and not is_computed(optimizer.inner):
         return False
-    return type(optimizer) in OPTIMIZERS.values() and not isinstance(optimizer, LBFGS)
+    kind = type(optimizer)
+    return kind in OPTIMIZERS.values() and kind.__name__ in computed_classes()
+
+
+def computed_classes() -> set[str]:
+    """The classes that the table RULES in `assets/rules.js` names."""
+    found = re.search(r"^const RULES = {(.*?)^};", asset("rules.js"), re.DOTALL | re.MULTILINE)
+    assert found is not None, "rules.js must have a table RULES"
+    return set(re.findall(r"\w+", found[1]))
 
 
 def _figure(x: str, y: str) -> dict[str, Any]:
@@ -343,7 +351,6 @@ def _recorded(walks: list[Walk]) -> str:
     if not names:
         return ""
     return (
-        f"<p>{escape(', '.join(names))}: the page has no formula of it (SciPy makes the steps of "
-        "L-BFGS, up to twenty in each update), so this path is shown as it was recorded, and only "
-        "from the start that the page was made with.</p>"
+        f"<p>The page has no formula of {escape(', '.join(names))}. This path is shown as it was "
+        "recorded, and only from the start that the page was made with.</p>"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Opened, needs_chromium
 
 import scratchnet
 from scratchnet import MultiLayerNet, Trainer
@@ -120,6 +121,24 @@ def test_the_command_line_takes_it_with_its_options_and_lists_it(copy, tmp_path)
     asked = {name: config["optimizer"][name] for name in ("lr", "nu", "beta")}
     assert asked == {"lr": 0.5, "nu": 0.5, "beta": 0.8}
     assert NAME in " ".join(run(copy, "-c", program, "--help").split())
+
+
+@needs_chromium
+def test_its_surface_page_opens_without_an_error_and_shows_its_path(copy, tmp_path, chromium):
+    code = "import sys; from scratchnet.cli import main; sys.exit(main())"
+    words = ["--surface", "rosenbrock", "--optimizer", "sgd", NAME, "--out", tmp_path / "new"]
+    run(copy, "-c", code, *words, cwd=tmp_path)
+    opened = Opened(chromium, tmp_path / "new/report.html")
+    opened.require_drawn()
+    opened.require_clean()
+    page = opened.page
+    assert f"no formula of {NAME}. This path is shown as it was recorded" in page.content()
+    assert page.is_disabled("#rate-1")
+    assert page.is_enabled("#rate-0")
+    results = json.loads((tmp_path / "new/results.json").read_text("utf-8"))
+    shown = float(page.inner_text("#f-1"))
+    assert shown == pytest.approx(results["optimizers"][1]["f"], rel=5e-3)
+    opened.context.close()
 
 
 def test_the_contract_tests_run_over_it_and_pass(copy):

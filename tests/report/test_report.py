@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import WIDTHS, Opened, needs_chromium
+from browser import WIDTHS, Opened, needs_chromium, wait_until
 from sklearn.metrics import confusion_matrix
 
 from scratchnet import cli, load
@@ -280,8 +280,7 @@ def test_colours_follow_the_scheme_while_the_page_is_open(made, chromium):
     colour = "getComputedStyle(document.querySelector('#loss .xtick text')).fill"
     light = opened.page.evaluate(colour)
     opened.page.emulate_media(color_scheme="dark")
-    opened.page.wait_for_timeout(300)
-    assert opened.page.evaluate(colour) != light
+    wait_until(opened.page, f"{colour} !== '{light}'")
     opened.require_clean()
     opened.context.close()
 

@@ -297,7 +297,7 @@ class SAM extends Wrapper {
   }
 }
 
-// By the name of the Python class. LBFGS is not among them: SciPy makes its steps, and they are not
+// By the name of the Python class; Python reads this table. LBFGS is not among them: SciPy makes its steps, and they are not
 // the same in every version of SciPy; so its path is shown as Python recorded it.
 const RULES = {
   SGD, Momentum, Nesterov, Rprop, Lion,
