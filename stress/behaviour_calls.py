@@ -363,6 +363,6 @@ def calls() -> dict[str, Callable[[], Any]]:
         "compare/plain": compared,
         "compare/grid": partial(compared, lr_grid=[0.01, 0.1], seeds=[3, 4]),
         "surface/noisy in training": partial(path, "ema", "noisy-quadratic", training=True, seed=2),
-        "surface/tuned": partial(find("tuned_rate"), "adam", "beale", None, 20),
+        "surface/tuned": lambda: find("tuned_rate")("adam", "beale", None, 20),
     }
     return {**{f"call/{name}": each for name, each in made.items()}, **estimators()}
