@@ -52,7 +52,7 @@ QUICK = (
     *("call/gradients/plain", "call/initializer/*", "call/schedule/*", "call/find_lr/adam"),
     *("estimator/*/float64", "estimator/*/poisson", "estimator/*/wrong solver"),
 )
-"""The entries of the quick test: in float64, or without arithmetic."""
+"""The entries of the quick test: in float64, or a single step, or without arithmetic."""
 CONTROL = ("optimizer/adam/*", "resume/adam", "call/optimizer/adam/*")
 """Entries that have to change where Adam does."""
 PARTS: Mapping[str, Sequence[str]] = {"all": ("*",), "quick": QUICK, "control": CONTROL}
