@@ -57,12 +57,23 @@ def facts(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return facts(value.tolist())
     if isinstance(value, Mapping):
-        return {str(key): facts(each) for key, each in value.items()}
+        return {key: facts(each) for key, each in zip(_keys(value), value.values(), strict=True)}
     if isinstance(value, list | tuple):
         return [facts(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+def _keys(value: Mapping[Any, Any]) -> list[str]:
+    """The keys; those of arrays of parameters without their number, which the order replaces.
+
+    "b1" of an old version may be "b3" of a new one: the same array at the same place.
+    """
+    keys = [str(key) for key in value]
+    if keys and all(isinstance(each, np.ndarray) for each in value.values()):
+        return [f"{k} {key.rstrip('0123456789')}" for k, key in enumerate(keys)]
+    return keys
 
 
 def _of_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
