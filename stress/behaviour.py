@@ -51,7 +51,7 @@ QUICK = (
     *("option/augment/all/float64", "schedule/plateau/float64", "resume/adam", "resume/clash"),
     *("compare/grid/two", "find-lr/two", "surface/beale", "wrong/--l*", "wrong/--dataset n*"),
     *("wrong/--batch-norm --layer-norm", "harmless/--dry-run", "call/optimizer/*/float64"),
-    *("call/layer/[bps]*/train", "call/loss/*/float64", "call/network/all layers"),
+    *("call/layer/[bps]*/train", "call/loss/*/float64", "call/network/layer norm"),
     *("call/gradients/plain", "call/initializer/*", "call/schedule/*", "call/find_lr/adam"),
     *("estimator/*/float64", "estimator/*/poisson", "estimator/*/wrong solver"),
 )
