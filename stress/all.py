@@ -6,6 +6,7 @@
 import argparse
 import time
 
+import behaviour
 import disk
 import diverge
 import fuzz
@@ -25,6 +26,7 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "ranks": (ranks.measure, 50),
     "diverge": (diverge.measure, 2000),
     "fuzz": (fuzz.measure, 1_000_000),
+    "behaviour": (behaviour.measure, 1000),
 }
 
 

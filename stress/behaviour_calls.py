@@ -89,9 +89,21 @@ def layer(make: Callable[[], Any], train: bool = True) -> Any:
     return {"y": y, "dx": dx, "grads": dict(made.grads), "statistics": dict(made.statistics)}
 
 
+def activation(name: str) -> Any:
+    """The activation of that name."""
+    return find("ACTIVATIONS")[name]()
+
+
+def build(kind: str, values: Any, options: Mapping[str, Any]) -> Any:
+    """An object of the class of that name."""
+    return find(kind)(*values, **options)
+
+
 def layers() -> dict[str, Callable[[], Any]]:
     """Every layer, with options."""
-    plain = {name: lambda name=name: find("ACTIVATIONS")[name]() for name in ACTIVATIONS}
+    made: dict[str, Callable[[], Any]] = {}
+    for name in ACTIVATIONS:
+        made[name] = partial(activation, name)
     options: Mapping[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
         "affine": ("Affine", (N_IN, 5), {}),
         "affine/no bias": ("Affine", (N_IN, 5), {"bias": False, "initializer": "orthogonal"}),
@@ -108,8 +120,8 @@ def layers() -> dict[str, Callable[[], Any]]:
         "noise": ("GaussianNoise", (0.3,), {"rng": 3}),
     }
     for name, (kind, values, named) in options.items():
-        plain[name] = lambda kind=kind, values=values, named=named: find(kind)(*values, **named)
-    return plain
+        made[name] = partial(build, kind, values, named)
+    return made
 
 
 def loss(name: str, dtype: str, **options: Any) -> Any:
@@ -176,8 +188,9 @@ def two_layers() -> Any:
 
 def own_layers() -> Any:
     """A network of layers that were put together by hand."""
-    parts = [("Affine", N_IN, 9), ("Mish",), ("LayerNorm", 9), ("Affine", 9, N_OUT)]
-    made = find("Network")([find(kind)(*values) for kind, *values in parts])
+    parts = {"Affine": (N_IN, 9), "Mish": (), "LayerNorm": (9,)}
+    inner = [build(kind, sizes, {}) for kind, sizes in parts.items()]
+    made = find("Network")([*inner, build("Affine", (9, N_OUT), {})])
     return train(made, optimizer="nadam")
 
 
@@ -363,6 +376,6 @@ def calls() -> dict[str, Callable[[], Any]]:
         "compare/plain": compared,
         "compare/grid": partial(compared, lr_grid=[0.01, 0.1], seeds=[3, 4]),
         "surface/noisy in training": partial(path, "ema", "noisy-quadratic", training=True, seed=2),
-        "surface/tuned": partial(find("tuned_rate"), "adam", "beale", None, 20),
+        "surface/tuned": lambda: find("tuned_rate")("adam", "beale", None, 20),
     }
     return {**{f"call/{name}": each for name, each in made.items()}, **estimators()}

@@ -100,39 +100,30 @@ def without_digests(tree: Any) -> Any:
     return float(f"{tree:.9g}") if isinstance(tree, float) else tree
 
 
-def differences(old: Any, new: Any, tolerance: float = 0.0, place: str = "") -> Iterator[str]:
+def differences(
+    old: Any, new: Any, tolerance: float = 0.0, place: str = "", scale: float = 1e-6
+) -> Iterator[str]:
     """The places at which two trees of facts differ.
 
-    A `tolerance` of 0 compares to the bit. Any other one is relative, and lets digests be; the
-    values of an array may be off by that share of its norm.
+    A `tolerance` of 0 compares to the bit. Any other one lets digests be, and lets numbers be off
+    by that share of themselves or of `scale`, which for the values of an array is its norm.
     """
     if isinstance(old, dict) and isinstance(new, dict):
-        scale = old.get("norm", 0.0) if "array" in old else 0.0
+        norm = old.get("norm")
+        if isinstance(norm, float):
+            scale = max(scale, norm)
         for key in [*old, *(key for key in new if key not in old)]:
-            where = f"{place}/{key}"
             if tolerance and key == DIGEST:
                 continue
-            if key not in old or key not in new:
-                yield where
-            elif tolerance and key in ("sum", "some") and isinstance(scale, float):
-                yield from _apart(old[key], new[key], tolerance, scale, where)
+            if key in old and key in new:
+                yield from differences(old[key], new[key], tolerance, f"{place}/{key}", scale)
             else:
-                yield from differences(old[key], new[key], tolerance, where)
+                yield f"{place}/{key}"
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for k, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from differences(one, other, tolerance, f"{place}/{k}")
-    else:
-        yield from _apart(old, new, tolerance, 0.0, place)
-
-
-def _apart(old: Any, new: Any, tolerance: float, scale: float, place: str) -> Iterator[str]:
-    """`place`, where two values differ by more than `tolerance` of their size or of `scale`."""
-    olds, news = (each if isinstance(each, list) else [each] for each in (old, new))
-    for one, other in zip(olds, news, strict=True) if len(olds) == len(news) else [(old, None)]:
-        numbers = isinstance(one, float) and isinstance(other, float)
-        if tolerance and numbers:
-            allowed = tolerance * max(abs(one), abs(other), scale, 1e-6)
-            if abs(one - other) > allowed:
-                yield place
-        elif repr(one) != repr(other):  # which tells -0.0 from 0.0, and 1 from 1.0 and True
+            yield from differences(one, other, tolerance, f"{place}/{k}", scale)
+    elif tolerance and isinstance(old, float) and isinstance(new, float):
+        if abs(old - new) > tolerance * max(abs(old), abs(new), scale):
             yield place
+    elif repr(old) != repr(new):  # which tells -0.0 from 0.0, and 1 from 1.0 and True
+        yield place

@@ -205,7 +205,7 @@ def comparisons() -> dict[str, tuple[Line, ...]]:
         "lr and grid": "--optimizer sgd adam --lr 0.1 --lr-grid auto",
         "twice": "--optimizer sgd sgd",
     }
-    found = {
+    found: dict[str, tuple[Line, ...]] = {
         f"compare/{name}": (Line(usual(text if "--jobs" in text else f"{text} --jobs 1")),)
         for name, text in words.items()
     }
