@@ -14,7 +14,7 @@ import pytest
 
 from scratchnet.optimizers import OPTIMIZERS, Adam
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "stress"))
 behaviour = importlib.import_module("behaviour")
 grid = importlib.import_module("behaviour_grid")
