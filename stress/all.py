@@ -15,6 +15,7 @@ import power
 import ranks
 import resume
 import signals
+import threads
 from figures import Measure, say
 
 SCRIPTS: dict[str, tuple[Measure, int]] = {
@@ -27,6 +28,7 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "diverge": (diverge.measure, 2000),
     "fuzz": (fuzz.measure, 1_000_000),
     "behaviour": (behaviour.measure, 1000),
+    "threads": (threads.measure, 100_000),
 }
 
 
