@@ -38,6 +38,8 @@ format: $(VENV)/.test
 
 docs: $(VENV)/.train
 	$(BIN)/python docs/make_optimizers.py
+	$(BIN)/python docs/make_options.py
+	$(BIN)/python docs/make_rooms.py
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/digits_against_sklearn.py

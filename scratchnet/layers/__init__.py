@@ -5,26 +5,16 @@ from scratchnet.layers.activations import (
     ELU,
     GELU,
     SELU,
-    Identity,
     LeakyReLU,
     Mish,
     PReLU,
-    ReLU,
-    Sigmoid,
     SiLU,
     Softplus,
-    Tanh,
 )
 from scratchnet.layers.affine import Affine
+from scratchnet.layers.elementary import Identity, ReLU, Sigmoid, Tanh
 from scratchnet.layers.layer import Layer
-from scratchnet.layers.losses import (
-    LOSSES,
-    BinaryCrossEntropy,
-    Loss,
-    MeanSquaredError,
-    PoissonLoss,
-    SoftmaxWithLoss,
-)
+from scratchnet.layers.losses import LOSSES, BinaryCrossEntropy, MeanSquaredError, PoissonLoss
 from scratchnet.layers.normalization import (
     NORMALIZATIONS,
     STANDARDIZATIONS,
@@ -33,6 +23,7 @@ from scratchnet.layers.normalization import (
     Standardize,
 )
 from scratchnet.layers.regularization import REGULARIZERS, Dropout, GaussianNoise
+from scratchnet.layers.softmax import Loss, SoftmaxWithLoss
 
 __all__ = [
     "ACTIVATIONS",

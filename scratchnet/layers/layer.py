@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from inspect import signature
-from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from scratchnet.errors import CallOrderError, ShapeError
-from scratchnet.parallel import Part
-from scratchnet.parameters import Array, Arrays, Shape, allocate
+from scratchnet.layers.memory import Memory
+from scratchnet.parameters import Array, Shape
 
 T = TypeVar("T")
 
-NO_SHAPES: Mapping[str, Shape] = MappingProxyType({})
 
-
-class Layer(ABC):
+class Layer(Memory, ABC):
     """y = f(x; params) for a batch x (N, n_in), and the derivatives of a loss through it.
 
     A subclass writes `forward`, `input_grad`, and, when it has parameters, `param_grads`, and
@@ -39,28 +35,8 @@ class Layer(ABC):
     n_in: int | None = None
     """How many values a row of x must have; None where any number will do."""
 
-    children: tuple[Layer, ...] = ()
-    """The layers that this one is made of, which its own passes call."""
-
     rng: np.random.Generator | None = None
     """Where a layer that draws random numbers in training takes them from; None in all others."""
-
-    part: Part | None = None
-    """Which rows of the batch pass through, while ranks share it; None where all of them do."""
-
-    def __init__(
-        self,
-        shapes: Mapping[str, Shape] = NO_SHAPES,
-        dtype: npt.DTypeLike = "float32",
-        statistics: Mapping[str, Shape] = NO_SHAPES,
-    ) -> None:
-        self.shapes: Mapping[str, Shape] = dict(shapes)
-        self.statistic_shapes: Mapping[str, Shape] = dict(statistics)
-        _, self.params = allocate(shapes, dtype)
-        _, self.grads = allocate(shapes, dtype)
-        _, self.statistics = allocate(statistics, dtype)
-        self._kept: dict[str, Array] | None = None
-        self._apart: dict[bool, dict[str, Array]] = {}  # kept memory, by whether it is training's
 
     @abstractmethod
     def forward(self, x: Array, *, train: bool = False) -> Array:
@@ -124,38 +100,6 @@ class Layer(ABC):
         The Trainer calls it for each layer after every step.
         """
 
-    def adopt(self, params: Arrays, grads: Arrays, statistics: Arrays) -> None:
-        """Move into memory that a network provides, values included, and keep buffers hereafter."""
-        for name in self.shapes:
-            params[name] = self.params[name]
-        for name in self.statistic_shapes:
-            statistics[name] = self.statistics[name]
-        self.params, self.grads, self.statistics = params, grads, statistics
-        self.keep_apart(train=True)
-
-    def keep_apart(self, *, train: bool) -> None:
-        """Write into memory of its own from now on, in training or in evaluation."""
-        self._kept = self._apart.setdefault(train, {})
-        for child in self.children:
-            child.keep_apart(train=train)
-
-    def share(self, memory: Iterator[dict[str, Array]]) -> Self:
-        """A copy that evaluates with the same parameters, and keeps its results in `memory`.
-
-        `memory` gives a place for this layer and one for each of its children.
-        """
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._kept = next(memory)
-        other._apart, other.part = {False: other._kept}, None
-        copies = {id(child): child.share(memory) for child in self.children}
-        for name, value in other.__dict__.items() if copies else ():
-            if isinstance(value, Layer):
-                other.__dict__[name] = copies.get(id(value), value)
-            elif isinstance(value, list | tuple):
-                other.__dict__[name] = type(value)(copies.get(id(one), one) for one in value)
-        return other
-
     def config(self) -> dict[str, Any]:
         """The arguments that make a layer like this one, as JSON can hold them.
 
@@ -163,27 +107,6 @@ class Layer(ABC):
         """
         names = [n for n in signature(type(self)).parameters if n not in ("rng", "dtype")]
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
-
-    def keep(self, name: str, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        """Memory to write a result into: kept between steps in a network, fresh outside of one.
-
-        A batch with fewer rows than an earlier one, as the last of an epoch, gets the first rows.
-        """
-        if self._kept is None:
-            return np.empty(shape, dtype)
-        kept = self._kept.get(name)
-        if (
-            kept is None
-            or len(kept) < shape[0]
-            or kept.shape[1:] != shape[1:]
-            or kept.dtype != dtype
-        ):
-            kept = self._kept[name] = np.empty(shape, dtype)
-        return kept if len(kept) == shape[0] else kept[: shape[0]]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the kept buffers: what a copy or a pickle of the layer needs."""
-        return {**self.__dict__, "_kept": None if self._kept is None else {}, "_apart": {}}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

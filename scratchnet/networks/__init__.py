@@ -1,5 +1,6 @@
 """Networks: layers in a row, their parameters in one vector, and a loss at the end."""
 
+from scratchnet.networks.border import hint_at_scale
 from scratchnet.networks.multi_layer import (
     NETWORKS,
     MultiLayerNet,
@@ -7,7 +8,7 @@ from scratchnet.networks.multi_layer import (
     count_weights,
     layer_sizes,
 )
-from scratchnet.networks.network import EVALUATION_ROWS, Network, hint_at_scale
+from scratchnet.networks.network import EVALUATION_ROWS, Network
 from scratchnet.networks.options import NetworkOptions
 
 __all__ = [

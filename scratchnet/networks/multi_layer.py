@@ -13,7 +13,8 @@ import numpy as np
 from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
 from scratchnet.layers import LOSSES, Affine, Layer, Loss, SoftmaxWithLoss
-from scratchnet.networks.network import Network, read_old_name
+from scratchnet.networks.naming import read_old_name
+from scratchnet.networks.network import Network
 from scratchnet.networks.options import HIDDEN, INPUT, NetworkOptions, Unit
 from scratchnet.options import make_options, options_of, show_options
 from scratchnet.randomness import generator

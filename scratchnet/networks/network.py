@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import get_ident, local
 from typing import Any, Self
@@ -16,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_dtype, check_integer, check_not_negative
-from scratchnet.errors import DtypeError, ParameterError, ShapeError
+from scratchnet.errors import ParameterError
 from scratchnet.layers import (
     Dropout,
     Layer,
@@ -24,7 +22,10 @@ from scratchnet.layers import (
     SoftmaxWithLoss,
 )
 from scratchnet.layers.layer import walk
-from scratchnet.parallel import Part
+from scratchnet.networks.border import check_rows
+from scratchnet.networks.naming import name_parameters, read_old_name
+from scratchnet.networks.summary import summarize
+from scratchnet.parallel.ranks import Part
 from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
 
 EVALUATION_ROWS = 1000  # rows of one forward pass where no gradient follows
@@ -188,15 +189,7 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers: name, output shape, number of parameters, and their total."""
-        rows = [("Layer", "Output shape", "Parameters")]
-        for k, (layer, shape) in enumerate(zip(self.layers, self.output_shapes, strict=True), 1):
-            shapes = [shape for one in walk([layer]) for shape in one.shapes.values()]
-            count = sum(map(math.prod, shapes))
-            rows.append((f"{k} {layer!r}", f"(N, {', '.join(map(str, shape))})", f"{count:,}"))
-        wide = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
-        total = f"Total: {self.vector.size:,} parameters, {self.dtype}, {_size(self.vector.nbytes)}"
-        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "-" * len(lines[0]), total])
+        return summarize(self.layers, self.output_shapes, self.vector)
 
     @property
     def weight_decay(self) -> float:
@@ -300,40 +293,7 @@ class Network:
         Raises DtypeError for what is not numbers, ShapeError for another D, and for values that
         are not finite, naming the first.
         """
-        x = np.asarray(x)
-        if x.dtype.kind not in "biuf":
-            raise DtypeError(f"x must be an array of real numbers, got dtype {x.dtype}")
-        if x.ndim < 2:
-            raise ShapeError(
-                f"x must have the shape {self._expected()}, got {x.shape}; for a single sample use "
-                "x.reshape(1, -1)"
-            )
-        if x.size == 0 or not self._fits(x.shape[1:]):
-            raise ShapeError(f"x must have the shape {self._expected()}, got {x.shape}")
-        hint_at_scale(x)
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is named
-            x = x.reshape(len(x), -1).astype(self.dtype, copy=False)
-            doubtful = not np.isfinite(x.sum())  # one quick pass, in which a sum may overflow too
-        if doubtful:
-            _check_finite(x)
-        return x
-
-    def _fits(self, shape: Shape) -> bool:
-        """Whether the network takes rows of this shape.
-
-        A network of flat rows takes any shape of so many values. One of images (C, H, W) takes
-        flat rows, that shape, and with one channel (H, W).
-        """
-        own = self.input_shape
-        if len(own) == 1 or len(shape) == 1:
-            return math.prod(shape) == self.input_size
-        return shape == own or (own[0] == 1 and shape == own[1:])
-
-    def _expected(self) -> str:
-        sizes = [f"(N, {self.input_size})"]
-        if len(self.input_shape) > 1:
-            sizes.append(f"(N, {', '.join(map(str, self.input_shape))})")
-        return " or ".join(sizes)
+        return check_rows(x, self.input_shape, self.dtype)
 
     def check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
         """`x` and `t` as `forward` takes them; raises ShapeError or DtypeError."""
@@ -369,75 +329,6 @@ class Network:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
 
-def read_old_name(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a network, `weight_decay` read as `l2`; warns where the caller is called.
-
-    The old name works until version 0.3, with a FutureWarning. Raises TypeError for both names.
-    """
-    if "weight_decay" not in options:
-        return dict(options)
-    if "l2" in options:
-        raise TypeError("weight_decay is the old name of l2; give l2 alone")
-    warnings.warn(
-        "weight_decay of a network is now l2, and the old name works until version 0.3; "
-        "weight_decay is an option of optimizers",
-        FutureWarning,
-        stacklevel=3,
-    )
-    return {("l2" if name == "weight_decay" else name): value for name, value in options.items()}
-
-
-def name_parameters(layers: Sequence[Layer]) -> list[dict[str, str]]:
-    """For each layer the network's names of its parameters and statistics.
-
-    A name ends in the number of layers with a weight W up to there, this one included; if another
-    layer has taken the name already, in the next free number.
-    """
-    taken: set[str] = set()
-    found = []
-    count = 0
-    for layer in layers:
-        count += "W" in layer.shapes
-        of_layer = {}
-        for own in (*layer.shapes, *layer.statistic_shapes):
-            number = next(n for n in itertools.count(count) if f"{own}{n}" not in taken)
-            of_layer[own] = f"{own}{number}"
-            taken.add(of_layer[own])
-        found.append(of_layer)
-    return found
-
-
-def old_names(layers: Sequence[Layer]) -> dict[str, str]:
-    """The names of version 0.1, which counted each name by itself, by the names of today."""
-    counts: Counter[str] = Counter()
-    found = {}
-    for names in name_parameters(layers):
-        counts.update(names.keys())
-        found.update({new: f"{own}{counts[own]}" for own, new in names.items()})
-    return found
-
-
-def hint_at_scale(x: Array) -> None:
-    """Warn where x holds bytes beyond 1, as pixels that nobody has scaled."""
-    if x.dtype == np.uint8 and x.max() > 1:
-        warnings.warn(
-            f"x holds integers up to {x.max()}; networks learn best from values near 1: for "
-            "pixels divide by 255, or make Samples(x, t, scale=1 / 255)",
-            stacklevel=4,
-        )
-
-
-def _check_finite(x: Array) -> None:
-    """Raise ShapeError naming the first value of x (N, D) that is not finite, if there is one."""
-    bad = np.argwhere(~np.isfinite(x))
-    if len(bad):
-        row, column = bad[0]
-        raise ShapeError(
-            f"x must hold finite numbers, got {x[row, column]} at row {row}, column {column}; "
-            "remove or replace such values"
-        )
-
-
 def _shapes(layers: Sequence[Layer], given: Shape | None) -> tuple[Shape, list[Shape]]:
     """The shape of a row before the first layer, and behind each; raises ShapeError."""
     known = next((layer.input_shape for layer in layers if layer.input_shape is not None), None)
@@ -454,7 +345,3 @@ def _slices(n: int, batch_size: int) -> Iterator[slice]:
     """0..n cut into slices of batch_size, the last as short as need be."""
     size = check_integer("batch_size", batch_size, 1)
     return (slice(start, start + size) for start in range(0, n, size))
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 2**20 else f"{n_bytes / 2**20:.1f} MiB"

@@ -13,7 +13,8 @@ from scratchnet import layers
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.layers import Layer, Loss
 from scratchnet.networks.multi_layer import NETWORKS, count_weights, layer_sizes
-from scratchnet.networks.network import Network, old_names
+from scratchnet.networks.naming import old_names
+from scratchnet.networks.network import Network
 from scratchnet.networks.saving import arrays_of
 from scratchnet.parameters import Array
 from scratchnet.registry import pick

@@ -10,22 +10,21 @@ from types import MappingProxyType
 from typing import Any
 
 from scratchnet.errors import ParameterError
-from scratchnet.optimizers.adaptive import (
+from scratchnet.optimizers.adam_family import (
     AdaDelta,
-    AdaGrad,
-    Adam,
     Adamax,
     AdamW,
     AMSGrad,
     CenteredRMSprop,
     NAdam,
     RAdam,
-    RMSprop,
 )
+from scratchnet.optimizers.adaptive import AdaGrad, Adam, RMSprop
 from scratchnet.optimizers.averaged import ASGD, ScheduleFreeAdamW, ScheduleFreeSGD
-from scratchnet.optimizers.descent import SGD, Lion, Momentum, Nesterov, Rprop
+from scratchnet.optimizers.descent import SGD, Momentum, Nesterov
 from scratchnet.optimizers.layerwise import LAMB, LARS, Adafactor, Muon
 from scratchnet.optimizers.optimizer import Optimizer
+from scratchnet.optimizers.signs import Lion, Rprop
 from scratchnet.optimizers.wrappers import EMA, LBFGS, SAM, Lookahead
 from scratchnet.registry import pick
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchnet.optimizers.adaptive import Adam
-from scratchnet.optimizers.optimizer import Again, Optimizer, Params, hyper
+from scratchnet.optimizers.optimizer import Again, Optimizer, hyper
+from scratchnet.optimizers.walk import Params
 from scratchnet.parameters import Array, is_weight
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers.adaptive import Adam
 from scratchnet.optimizers.descent import Momentum
-from scratchnet.optimizers.optimizer import Again, Optimizer, Params, hyper, walk
+from scratchnet.optimizers.optimizer import Again, Optimizer, hyper
+from scratchnet.optimizers.walk import Params, walk
 from scratchnet.parameters import Array
 
 COMMON = ("weight_decay", "clip_norm", "clip_value")

@@ -11,7 +11,7 @@ import pytest
 from scratchnet import MultiLayerNet, Samples, Trainer
 from scratchnet.layers import activations, affine, losses
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
-from scratchnet.optimizers.optimizer import BLOCK
+from scratchnet.optimizers.walk import BLOCK
 from scratchnet.training import Batch
 
 SIZES = (784, 100, 10)

@@ -1,6 +1,7 @@
 """The house: every module imports only from the floors below it, and the tables are complete."""
 
 import ast
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -24,20 +25,19 @@ from scratchnet.optimizers import OPTIMIZERS, Optimizer
 
 PACKAGE = Path(scratchnet.__file__).parent
 
-FLOORS = (
-    ("errors", "environment", "tables"),
-    ("checks", "parameters", "registry"),
-    ("functions", "initializers", "options", "optimizers", "parallel", "randomness", "schedules"),
-    ("data",),
-    ("layers", "storage"),
-    ("networks",),
-    ("training",),
-    ("estimator", "inspection", "runs"),
-    ("compare",),
-    ("report",),
-    ("cli",),
-)
-"""The rooms, floor by floor. A room is a folder or a module of the root; it imports from below."""
+ROOT = Path(__file__).parents[2]
+
+
+def load(name):
+    """A script of docs/ as a module: docs/ is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_rooms = load("make_rooms")
+FLOORS = make_rooms.FLOORS
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OLD_NAMES = {"checkpoint", "finder", "gradient_check", "surfaces", "trainer"}
 """Modules that only lead to where their content is now."""
@@ -162,3 +162,46 @@ def test_the_package_never_runs_code_from_a_file():
                     assert not (loads and getattr(keyword.value, "value", None) is not False), name
             if isinstance(node, ast.Import):
                 assert "pickle" not in {alias.name for alias in node.names}, name
+
+
+EVENING = (
+    *("parameters", "layers.layer", "layers.affine", "layers.elementary", "layers.softmax"),
+    *("networks.network", "optimizers.optimizer", "optimizers.descent", "optimizers.adaptive"),
+    "training.trainer",
+)
+"""The modules of one evening of reading, whole."""
+GROUND = {"errors", "checks", "registry", "randomness", "functions", "initializers", "schedules"}
+GROUND |= {"data", "data.samples", "environment", "options"}
+EXCEPTIONS = {
+    *("layers", "layers.memory", "layers.labels", "optimizers", "optimizers.walk", "networks"),
+    *("networks.border", "networks.naming", "networks.saving", "networks.summary"),
+    *("parallel.ranks", "training.border", "training.divergence", "training.epoch"),
+    *("training.evaluation", "training.options", "training.resuming", "training.sharing"),
+    *("training.state", "training.stopping", "training.threads"),
+}
+"""What these import besides: `docs/architecture.md` says why for each."""
+
+
+def test_the_core_is_read_in_one_evening():
+    lines = sum(len(modules()[name].read_text("utf-8").splitlines()) for name in EVENING)
+    assert lines <= 1600
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    for name in EVENING:
+        assert f"`{name.replace('.', '/')}.py`" in page
+
+
+@pytest.mark.parametrize("name", EVENING)
+def test_what_is_read_in_one_evening_imports_only_itself_the_ground_and_the_exceptions(name):
+    assert imports_of(modules()[name]) <= set(EVENING) | GROUND | EXCEPTIONS
+
+
+def test_every_exception_of_the_evening_is_imported_and_has_its_reason():
+    imported = set().union(*(imports_of(modules()[name]) for name in EVENING))
+    assert imported >= EXCEPTIONS
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    for name in EXCEPTIONS:
+        assert f"`{name}`" in page, name
+
+
+def test_the_table_of_rooms_is_up_to_date():
+    make_rooms.main(["--check"])

@@ -1,0 +1,70 @@
+"""The border of a network: inputs checked once, then trusted."""
+
+import math
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchnet.errors import DtypeError, ShapeError
+from scratchnet.parameters import Array, Shape
+
+
+def check_rows(x: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
+    """`x` as rows (N, D) of a network that takes this shape; raises as `Network.check_inputs`."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise DtypeError(f"x must be an array of real numbers, got dtype {x.dtype}")
+    if x.ndim < 2:
+        raise ShapeError(
+            f"x must have the shape {_expected(shape)}, got {x.shape}; for a single sample use "
+            "x.reshape(1, -1)"
+        )
+    if x.size == 0 or not _fits(x.shape[1:], shape):
+        raise ShapeError(f"x must have the shape {_expected(shape)}, got {x.shape}")
+    hint_at_scale(x)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is named
+        x = x.reshape(len(x), -1).astype(dtype, copy=False)
+        doubtful = not np.isfinite(x.sum())  # one quick pass, in which a sum may overflow too
+    if doubtful:
+        _check_finite(x)
+    return x
+
+
+def _fits(given: Shape, own: Shape) -> bool:
+    """Whether a network of rows of the shape `own` takes rows of the shape `given`.
+
+    A network of flat rows takes any shape of so many values. One of images (C, H, W) takes flat
+    rows, that shape, and with one channel (H, W).
+    """
+    if len(own) == 1 or len(given) == 1:
+        return math.prod(given) == math.prod(own)
+    return given == own or (own[0] == 1 and given == own[1:])
+
+
+def _expected(shape: Shape) -> str:
+    sizes = [f"(N, {math.prod(shape)})"]
+    if len(shape) > 1:
+        sizes.append(f"(N, {', '.join(map(str, shape))})")
+    return " or ".join(sizes)
+
+
+def hint_at_scale(x: Array) -> None:
+    """Warn where x holds bytes beyond 1, as pixels that nobody has scaled."""
+    if x.dtype == np.uint8 and x.max() > 1:
+        warnings.warn(
+            f"x holds integers up to {x.max()}; networks learn best from values near 1: for "
+            "pixels divide by 255, or make Samples(x, t, scale=1 / 255)",
+            stacklevel=4,
+        )
+
+
+def _check_finite(x: Array) -> None:
+    """Raise ShapeError naming the first value of x (N, D) that is not finite, if there is one."""
+    bad = np.argwhere(~np.isfinite(x))
+    if len(bad):
+        row, column = bad[0]
+        raise ShapeError(
+            f"x must hold finite numbers, got {x[row, column]} at row {row}, column {column}; "
+            "remove or replace such values"
+        )
