@@ -88,7 +88,7 @@ def main() -> None:
         + "\n\nWhat fails there, by the names of the checks:\n\n"
         + "\n".join(f"- {row[0]}: {row[3]}" for row in rows if row[3])
         + "\n\nTwo checks fit one estimator twice and compare. With `warm_start` the second fit "
-        "goes on from the first, so they can only pass where the first has found the one optimum, "
+        "continues the first, so they can only pass where the first has found the one optimum, "
         "as in the setting above. With a hidden layer they contradict what the argument is for, in "
         "both classes:\n\n"
         + table(

@@ -92,7 +92,7 @@ class OutputFolder:
         """The folder of an earlier run, to go on in; raises OutputError where it is in use."""
         folder = cls.__new__(cls)
         folder.path = path
-        folder._hold(_lock(path, "wait until it ends, or go on with another run"))
+        folder._hold(_lock(path, "wait until it ends, or resume another run"))
         folder._open_tables()
         return folder
 
@@ -148,7 +148,7 @@ class RunFolder(OutputFolder):
         self.layers = Table(self.path / "layers.csv", OF_LAYERS)
 
     def rewrite_history(self, epochs: Sequence[Epoch], steps: int) -> None:
-        """Let all tables end with these epochs and that step, as where a run is gone on with."""
+        """Let all tables end with these epochs and that step, as when a run is resumed."""
         self.rows = [as_row(epoch) for epoch in epochs]
         self.history.rewrite(self.rows)
         self.steps.rewrite(row for row in self.steps.read() if row["step"] <= steps)
@@ -207,7 +207,7 @@ def check_free(out: str | None) -> None:
         if not nearest.is_dir():
             raise OutputError(f"{str(nearest)!r} must be a folder; choose another --out")
         if out is not None and nearest == path and any(path.iterdir()):
-            hint = ", or go on with it by --resume" if (path / "config.json").exists() else ""
+            hint = ", or resume it by --resume" if (path / "config.json").exists() else ""
             raise OutputError(f"{out!r} already holds files; choose another --out{hint}")
         if not os.access(nearest, os.W_OK):
             raise OutputError(f"cannot write to {str(nearest)!r}; choose another --out")

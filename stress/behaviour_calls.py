@@ -216,7 +216,7 @@ def stopped() -> Any:
 
 
 def gone_on_with(name: str, step: int) -> Any:
-    """Training that is saved after a step and gone on with by another Trainer."""
+    """Training that is saved after a step and resumed by another Trainer."""
     x, t = numbers()
 
     def make() -> Any:

@@ -115,7 +115,7 @@ def partly(kind: str, **options: Any) -> Any:
 
 
 def warm(kind: str, **options: Any) -> Any:
-    """A fit that is gone on with."""
+    """A fit that is resumed."""
     made = find(kind)(**{**SMALL, "warm_start": True, **options}).fit(*digits())
     return state(made.fit(*digits()))
 
@@ -151,7 +151,7 @@ def saved(kind: str, **options: Any) -> Any:
     read = find(kind).load("estimator.npz")
     found = state(read)
     x, y = digits()
-    return {"read": found, "gone on with": state(read.partial_fit(x, y))}
+    return {"read": found, "resumed": state(read.partial_fit(x, y))}
 
 
 def several_outputs(kind: str) -> Any:

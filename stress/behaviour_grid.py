@@ -157,7 +157,7 @@ def singles() -> dict[str, tuple[Line, ...]]:
 
 
 def resumed() -> dict[str, tuple[Line, ...]]:
-    """Runs that are gone on with: after an epoch, after a signal, with other options."""
+    """Runs that are resumed: after an epoch, after a signal, with other options."""
     found: dict[str, tuple[Line, ...]] = {}
     disturbed = "--dropout 0.1 --batch-norm --input-noise 0.1 --dtype float64"
     for name in OPTIMIZERS:

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of runs that save often, each gone on with until it is through.
+"""SIGKILL at random moments of runs that save often, each resumed until it is through.
 
 Four in ten kills come at any time after the start, three up to 3 ms after the run has said that it
 enters a save, three as soon as it has left one. After every kill a reader of its own opens every
@@ -36,7 +36,7 @@ def kill(one: worker.Run, rng: random.Random, duration: float) -> bool:
 
 
 class Chain:
-    """One run, killed and gone on with until it has ended."""
+    """One run, killed and resumed until it has ended."""
 
     in_place = False
 
@@ -48,7 +48,7 @@ class Chain:
         self.found: Counter[str] = Counter()
 
     def start(self) -> worker.Run:
-        """Start it, or go on with it where there is a checkpoint."""
+        """Start it, or resume it where there is a checkpoint."""
         if self.path.is_dir() and worker.numbered(self.path):
             arguments = ["--resume", str(self.path), "--save-every", self.save_every]
         else:

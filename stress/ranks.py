@@ -1,4 +1,4 @@
-"""SIGKILL to one rank of a job at a random moment: it must be over, and can be gone on with.
+"""SIGKILL to one rank of a job at a random moment: it must be over, and can be resumed.
 
 Jobs of two and three ranks under mpiexec save every few steps; one rank, any of them, is killed at
 any time after the first epoch has begun. All processes must be gone within five seconds, every
@@ -158,7 +158,7 @@ def measure(count: int, seed: int) -> list[Figure]:
     return [
         Figure("a rank was killed: all over within 5 s", slow, kills, f"slowest {slowest:.2f} s"),
         Figure("nobody but the launcher said anything", loud, kills),
-        Figure("its checkpoints were whole, and the job went on", hurt, kills),
+        Figure("its checkpoints were whole, and the job was resumed", hurt, kills),
         Figure("it ended where an unbroken job does, to the bit", wrong, kills),
     ]
 

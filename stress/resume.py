@@ -2,7 +2,7 @@
 
 Every optimizer, bare and inside of a moving average, with a schedule by steps and one by results,
 in float32 and float64, is trained for three epochs and saved after every step and every epoch. Each
-of these checkpoints is then gone on with by fresh objects. The controls forget one piece of the
+of these checkpoints is then resumed by fresh objects. The controls forget one piece of the
 state each: the final state must then be another.
 """
 
@@ -130,7 +130,7 @@ def cut_everywhere(case: Case, where: Path) -> tuple[tuple[Any, ...], list[Path]
 
 
 def resume(case: Case, path: Path, forget: Callable[..., object] | None = None) -> tuple[Any, ...]:
-    """The outcome of going on from `path`; `forget(trainer, stopping)` is what a control does."""
+    """The outcome of resuming from `path`; `forget(trainer, stopping)` is what a control does."""
     trainer, stopping = case.make()
     restore_checkpoint(path, trainer, stopping)
     if forget is not None:

@@ -1,7 +1,7 @@
-"""SIGINT and SIGTERM, some of them twice, at random moments of a run that is then gone on with.
+"""SIGINT and SIGTERM, some of them twice, at random moments of a run that is then resumed.
 
 What must hold: the run is gone within the step it was in and a second more, its exit status is 130
-or 143 as a shell sees it, and what it left is gone on with to the same end. A run that was through
+or 143 as a shell sees it, and what it left is resumed to the same end. A run that was through
 with training when the signal came may end with 0 instead, if it has left everything.
 """
 
@@ -40,7 +40,7 @@ def interrupt(one: worker.Run, rng: random.Random, duration: float) -> tuple[lis
 
 
 def measure(count: int, seed: int) -> list[Figure]:
-    """As many interrupted runs; what is left of each is gone on with."""
+    """As many interrupted runs; what is left of each is resumed."""
     rng = random.Random(seed)
     failed: Counter[str] = Counter()
     seen: Counter[str] = Counter()
@@ -76,7 +76,7 @@ def measure(count: int, seed: int) -> list[Figure]:
             failed["ending"] += not ends_alike(where, path, whole, what, seen)
             shutil.rmtree(path, ignore_errors=True)
     n = seen["signals"]
-    early = f"{seen['early']} of them before there was anything to go on with"
+    early = f"{seen['early']} of them before there was anything to resume"
     return [
         Figure(
             "signals: exit status 130 or 143",
@@ -85,14 +85,14 @@ def measure(count: int, seed: int) -> list[Figure]:
             f"{seen['twice']} sent twice; {seen['through']} came after the last step: 0",
         ),
         Figure(f"signals: gone within a step and 1 s, at most {slowest:.3f} s", failed["slow"], n),
-        Figure("signals: gone on with to the same end", failed["ending"], n, early),
+        Figure("signals: resumed to the same end", failed["ending"], n, early),
     ]
 
 
 def ends_alike(
     where: Path, path: Path, whole: tuple[Any, ...], what: str, seen: Counter[str]
 ) -> bool:
-    """True where the run in `path` can be gone on with, and comes to the end that `whole` is."""
+    """True where the run in `path` can be resumed, and comes to the end that `whole` is."""
     if not path.is_dir() or not worker.numbered(path):
         seen["early"] += 1
         return True

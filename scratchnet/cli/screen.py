@@ -146,18 +146,18 @@ class Screen:
         self._say(f"see {_shown(folder)}")
 
     def going_on(self, folder: str, trainer: Trainer) -> None:
-        """Say which run is gone on with, and from where."""
+        """Say which run is resumed, and from where."""
         if not self.quiet:
             epochs = f"{trainer.epochs} of {self.epochs} epochs"
             self._say(f"{'resume':<10} {_shown(folder)} after step {trainer.steps}, {epochs}")
 
     def finished(self, folder: str, results: Mapping[str, Any], flag: str) -> None:
-        """Say that there is nothing left to go on with, but with more of what `flag` sets."""
+        """Say that the run is finished, and that more of what `flag` sets would resume it."""
         if self.json:
             _print(to_json(results).rstrip(), sys.stdout)
         self._say(
             f"{_shown(folder)} is finished: epoch {results['epochs']} of {self.epochs}; "
-            f"raise {flag} to go on"
+            f"raise {flag} to resume it"
         )
 
     def epoch(self, epoch: Epoch) -> None:

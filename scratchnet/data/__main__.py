@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{parser.prog}: error: {error}\n")
         return 4 if isinstance(error, OutputError) else 6
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; the next try goes on from here\n")
+        sys.stderr.write("stopped; the next try resumes from here\n")
         return 130
     except BrokenPipeError:  # whoever read our lines has gone; let the exit find nothing to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -119,7 +119,7 @@ class Elastic(Distortion):
 
     `alpha` and the standard deviation `sigma` of the Gaussian blur G are in pixels (Simard et al.
     2003, with 34 and 4 for handwriting; Ciresan et al. 2010 take 36 and 6). u is drawn as normal
-    numbers of the same variance, 1 / 3, which blurred can hardly be told from it. Normal noise u
+    numbers of the same variance, 1 / 3, which looks the same once blurred. Normal noise u
     blurred along both axes, B u B^T with the blur B (H, H) of one axis, has the distribution of
     (U s) z (U s)^T, where B = U s V^T is its singular value decomposition and z is normal; only the
     first few s are not 0, so z is 10 by 10 where u was 28 by 28.

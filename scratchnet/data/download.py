@@ -1,6 +1,6 @@
 """Fetch files whose SHA-256 is known, so that a broken or dishonest mirror can only cost time.
 
-A partial file waits beside its target as `.NAME.part`, and the next try goes on from its end.
+A partial file waits beside its target as `.NAME.part`, and the next try resumes at its end.
 """
 
 import hashlib

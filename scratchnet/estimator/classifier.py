@@ -28,7 +28,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
       divided by N and not by the batch size, so that batches can change and the penalty does not;
     - `learning_rate="adaptive"` forgets the best loss when it lowers the rate, so that one lucky
       epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
-    - `warm_start` goes on with everything, the optimizer's memory and the order of epochs too:
+    - `warm_start` continues with everything, the optimizer's memory and the order of epochs too:
       `fit` with max_iter 10 twice is `fit` with 20, to the bit, and n_iter_ counts on;
     - of epochs within `tol` of the highest validation score early stopping keeps the one with the
       lowest validation loss, and waits while that still falls by `tol`;

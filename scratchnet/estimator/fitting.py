@@ -102,7 +102,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
 
         A sample of weight k counts exactly as k samples. `X_val` and `y_val` are validation data of
         one's own, in the place of the fraction that early stopping holds out. With `warm_start` an
-        earlier fit is gone on with: weights, optimizer and epochs as they were left.
+        earlier fit continues: weights, optimizer and epochs as they were left.
         """
         anew = not (self.warm_start and hasattr(self, "_network"))
         samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew)
@@ -131,7 +131,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         X_val: npt.ArrayLike | None = None,
         y_val: npt.ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on X and y, going on from where the last call left off.
+        """Train for one epoch on X and y, continuing where the last call ended.
 
         A schedule runs over max_iter calls. `classes` are all there will be; a classifier must know
         them at the first call. With early stopping the score on `X_val`, `y_val`, or on the
@@ -261,7 +261,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
             changed.remove("learning_rate_init")
         if changed:
             warnings.warn(
-                f"training goes on with the network as it was made; {', '.join(changed)} changed "
+                f"training continues with the network as it was made; {', '.join(changed)} changed "
                 "since, and has no effect; use warm_start=False",
                 stacklevel=5,
             )
@@ -468,7 +468,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         return cast(Self, load_estimator(cls, path))
 
     def _resume(self) -> None:
-        """What training goes on with that is not in a file."""
+        """Set what training continues with and a file does not have."""
         self._made_with = {name: getattr(self, name) for name in MAKES}
         self._optimizer = choose_optimizer(self)
         self._rate = self._optimizer.lr

@@ -43,7 +43,7 @@ def merge_equal(
 
 
 def row_keys(x: Array) -> Array:
-    """64 bits for each row of x (N, D), equal for equal rows and hardly ever otherwise.
+    """64 bits for each row of x (N, D), equal for equal rows, and for others almost never.
 
     sum_j r_j bits(x_j) modulo 2^64 with odd random r: the same wherever a row stands.
     """

@@ -1,4 +1,4 @@
-"""A network looked at: what it gets wrong and how surely, and the state of its layers.
+"""The predictions of a network: right or wrong, with what confidence, class by class.
 
 What comes back is plain data, as JSON can hold it.
 """
@@ -42,7 +42,7 @@ def inspect_predictions(network: Network, samples: Samples, classes: int) -> dic
     "interval" is the 95 % interval of the accuracy; "confusion" the matrix; "per_class" precision,
     recall and their harmonic mean (None where nothing was counted); "calibration" how often the
     network was right where it was so sure, and "calibration_error" the mean gap between the two;
-    "mistakes" the samples that it got wrong most surely.
+    "mistakes" its most confident mistakes.
     """
     t, (y, sure) = samples.t, _predict(network, samples)
     matrix = confusion_matrix(t, y, classes)
@@ -105,10 +105,10 @@ def _calibration(sure: Array, right: Array) -> list[dict[str, Any]]:
 
 
 def _mistakes(t: Array, y: Array, sure: Array) -> list[dict[str, Any]]:
-    """The samples that were wrong with the most confidence, first the surest."""
+    """The most confident mistakes, first the most confident of all."""
     wrong = np.flatnonzero(t != y)
-    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
     return [
         {"row": int(n), "label": int(t[n]), "prediction": int(y[n]), "confidence": float(sure[n])}
-        for n in surest
+        for n in worst
     ]

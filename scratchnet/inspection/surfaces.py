@@ -115,7 +115,7 @@ class Rosenbrock(Surface):
 class Beale(Surface):
     """f = (1.5 - x + x y)^2 + (2.25 - x + x y^2)^2 + (2.625 - x + x y^3)^2: cliffs about a plain.
 
-    Beale 1958. The second start, at f = 169,680, is one that a plain gradient hardly leaves alive.
+    Beale 1958. From the second start, at f = 169,680, plain gradient descent mostly diverges.
     """
 
     starts = ((1.0, 1.5), (-4.5, 4.5))

@@ -59,7 +59,7 @@ class AdamW(Adam):
     """AdamW: Adam with weight decay apart from the gradient.
 
     w <- w - lr weight_decay w;  w <- w - lr m^ / (sqrt(v^) + eps), with m^ and v^ of Adam.
-    An L2 penalty would be divided by sqrt(v^) with the rest of the gradient, and hardly act where
+    An L2 penalty would be divided by sqrt(v^) with the rest of the gradient, and do little where
     gradients are large. eps is outside of the root. weight_decay 0.01 is torch's; biases are
     spared. Use it instead of Adam with an L2 penalty. Loshchilov and Hutter 2017, algorithm 2.
     """

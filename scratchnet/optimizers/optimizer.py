@@ -134,7 +134,7 @@ class Optimizer(ABC):
                     w[...] = averaged.reshape(w.shape)
 
     def to_training(self, params: Params) -> None:
-        """Put the weights that training goes on from back into `params`."""
+        """Put the weights that training continues from back into `params`."""
         if not self._training:
             return
         for name, w, _ in walk(params, params, self.whole):

@@ -57,7 +57,7 @@ class Wrapper(Optimizer):
         self.inner.to_evaluation(params)
 
     def to_training(self, params: Params) -> None:
-        """Put the weights that training goes on from back into `params`."""
+        """Put the weights that training continues from back into `params`."""
         self.inner.to_training(params)
 
     def state(self) -> dict[str, Any]:

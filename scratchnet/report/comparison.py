@@ -97,7 +97,7 @@ def _losses(found: Comparison, against: str) -> Iterator[dict[str, Any]]:
         if against == "seconds":
             steps = [0, *(epoch.steps for epoch in trial.history)]
             seconds = np.cumsum([0.0, *(epoch.seconds for epoch in trial.history)])
-            within = x <= steps[-1]  # of an epoch that broke off no time is known
+            within = x <= steps[-1]  # the time of an interrupted epoch is not known
             x = np.interp(x[within], steps, seconds)
         yield curve(x.tolist(), losses[: len(x)].tolist(), name, k)
 

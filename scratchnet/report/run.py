@@ -66,15 +66,15 @@ LEARNING = {
     "time": "Seconds of training of each epoch",
 }
 PREDICTIONS = {
-    "confusion": "Confusion matrix: how often each label was taken for each class",
+    "confusion": "Confusion matrix: how often each label was predicted as each class",
     "classes": "Precision and recall of each class",
-    "calibration": "How often it was right where it was so sure",
+    "calibration": "Accuracy against confidence; on the diagonal the two agree",
 }
 LAYERS = {
     "weights": "Length of each layer's parameters over epochs",
     "gradients": "Length of each layer's gradient at the last step of each epoch",
-    "dead": "Share of units that are flat for every sample looked at",
-    "flat": "Share of all activations with a slope below 0.01",
+    "dead": "Dead units: the output does not respond to any of the samples looked at",
+    "flat": "Flat activations: their slope is below 0.01",
 }
 
 
@@ -274,10 +274,9 @@ def _predictions(results: Mapping[str, Any], figures: Mapping[str, Figure]) -> l
     ]
     low, high = found["interval"]
     return [
-        f"<p>{results['test_accuracy']:.4f} of {found['samples']:,} test samples were classified "
-        f"rightly; with other samples of the same kind it would lie between {low:.4f} and "
-        f"{high:.4f} (95 %, Wilson). On average confidence and accuracy are "
-        f"{found['calibration_error']:.4f} apart.</p>",
+        f"<p>{results['test_accuracy']:.2%} of the {found['samples']:,} test samples were "
+        f"classified correctly (95 % interval {low:.2%} to {high:.2%}, Wilson). Expected "
+        f"calibration error: {found['calibration_error']:.4f} (0 is perfect).</p>",
         _grid(figures, PREDICTIONS),
         "<details><summary>Numbers of each class</summary>",
         table(("Class", "Samples", "Precision", "Recall", "F1"), rows),
@@ -286,10 +285,11 @@ def _predictions(results: Mapping[str, Any], figures: Mapping[str, Figure]) -> l
 
 
 def _mistakes(mistakes: Rows, dataset: Dataset) -> str:
-    """The samples that were wrong with the most confidence, as pictures where they are images."""
+    """The most confident mistakes, as pictures if they are images."""
     if not mistakes:
         return "<p>There were none.</p>"
-    texts = [f"{m['label']} taken for {m['prediction']}: {m['confidence']:.1%}" for m in mistakes]
+    said = "{label} predicted as {prediction}, confidence {confidence:.1%}"
+    texts = [said.format(**m) for m in mistakes]
     shape = _picture_shape(dataset)
     if shape is None:
         rows = [(m["row"], m["label"], m["prediction"], f"{m['confidence']:.4f}") for m in mistakes]

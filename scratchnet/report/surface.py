@@ -33,7 +33,7 @@ ZIGZAG: Mapping[str, Optimizer] = {"sgd": SGD(0.95), "momentum": Momentum(0.1)}
 """What the first picture shows, on the ellipse."""
 
 _WHY = (
-    "Across the valley the slope is steep, along it there is hardly any. So plain gradient descent "
+    "Across the valley the slope is steep, along it almost flat. So plain gradient descent "
     "jumps from wall to wall and creeps towards the minimum. Momentum adds its steps up: those "
     "across point to and fro and cancel, those along agree and grow, and it rolls down the valley, "
     "here even past its lowest point and back."

@@ -64,7 +64,7 @@ class Saved(NamedTuple):
 class Checkpoints:
     """The checkpoints in the folder of a run: numbered by step the last KEPT, and the best.
 
-    `checkpoint-00001230.npz` is what training goes on from after step 1230; the one with the
+    `checkpoint-00001230.npz` is what training continues from after step 1230; the one with the
     highest number that can be read is the latest. `checkpoint-best.npz` has the weights of the
     epoch with the best validation result.
     """
@@ -142,7 +142,7 @@ def read_file(
     arrays, header = read_archive(path)
     kind, version = header.get("format"), header.get("version")
     if kind not in formats:
-        hint = "; it has weights, but nothing to go on from" if kind == WEIGHTS else ""
+        hint = "; it has weights, but nothing to resume from" if kind == WEIGHTS else ""
         raise DataError(
             f"{str(path)!r} must be a file of {' or '.join(formats)}, its header says "
             f"{kind!r}{hint}"

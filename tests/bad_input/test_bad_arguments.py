@@ -72,7 +72,7 @@ COMMANDS = [
         r"must hold W1 .*\(16, 7\) .*; must hold W2 .*; must hold b1 .*; make the", begun("new")),
     Row(14, ["--resume", "new", "--out", "other"], 2,
         "--out 'other': a resumed run stays in its folder, 'new'; leave it out", begun("new")),
-    Row(16, ["--out", "new"], 4, "'new' already holds files; .*, or go on with it by --resume",
+    Row(16, ["--out", "new"], 4, "'new' already holds files; .*, or resume it by --resume",
         begun("new")),
     Row(16, ["--out", "taken"], 4, "'taken' already holds files; choose another --out"),
     Row(16, ["--out", "taken", "--dry-run"], 4, "'taken' already holds files; choose another"),

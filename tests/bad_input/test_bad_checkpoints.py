@@ -117,7 +117,7 @@ BROKEN: list[tuple[int, str, Callable[[Path], object], str]] = [
     (65, "deep", as_header(lambda text: "[" * 10_000), "a damaged header .*recursion"),
     (66, "plain arrays", npz(W1=np.eye(3)), "an .npz without the header of scratchnet's files"),
     (66, "weights", lambda path: save_weights(load_weights(path), path),
-     "its header says 'scratchnet weights'; it has weights, but nothing to go on from"),
+     "its header says 'scratchnet weights'; it has weights, but nothing to resume from"),
     (67, "newer", lambda path: again(path, lambda a, h: h.update(version=2, scratchnet="9.1")),
      "has version 2 of its format, this scratchnet .* up to version 1; it needs scratchnet >= 9.1"),
 ]  # fmt: skip
@@ -218,7 +218,7 @@ def test_a_finished_run_is_left_as_it_is_and_says_how_to_go_on(desk, capsys):
     capsys.readouterr()
     assert run(["--resume", "new", "-q"]) == 0
     seen = capsys.readouterr()
-    assert seen == ("new is finished: epoch 3 of 3; raise --epochs to go on\n", "")
+    assert seen == ("new is finished: epoch 3 of 3; raise --epochs to resume it\n", "")
     assert run(["--resume", "new", "-q", "--json"]) == 0
     assert capsys.readouterr().out == (desk / "new" / "results.json").read_text(encoding="utf-8")
     assert look(desk) == before
@@ -231,6 +231,6 @@ def test_a_run_that_its_patience_ended_says_that_it_was_that(desk, capsys):
     assert run(argv) == 0
     capsys.readouterr()
     assert run(["--resume", "new", "-q", "--epochs", "60"]) == 0
-    assert re.search("epoch [0-9]+ of 60; raise --patience to go on\n", capsys.readouterr().out)
+    assert re.search("epoch [0-9]+ of 60; raise --patience to resume it\n", capsys.readouterr().out)
     assert run(["--resume", "new", "-q", "--patience", "3"]) == 0
     assert "test accuracy" in capsys.readouterr().out

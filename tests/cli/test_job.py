@@ -109,7 +109,7 @@ def test_a_finished_run_says_so_and_is_left_alone(capsys):
     before = outcome("new")
     page = Path("new/report.html").stat().st_mtime_ns
     assert cli.main(["--resume", "new"]) == 0
-    assert "new is finished: epoch 4 of 4; raise --epochs to go on" in capsys.readouterr().out
+    assert "new is finished: epoch 4 of 4; raise --epochs to resume it" in capsys.readouterr().out
     assert outcome("new") == before
     assert Path("new/report.html").stat().st_mtime_ns == page
 

@@ -27,7 +27,7 @@ def test_runs_signalled_at_random_moments_say_so_and_go_on_to_the_same_end():
         check=False,
     )
     assert "status 130 or 143: 0 of 16 failed" in found.stdout, found.stdout + found.stderr
-    assert "gone on with to the same end: 0 of 16 failed" in found.stdout, found.stderr
+    assert "resumed to the same end: 0 of 16 failed" in found.stdout, found.stderr
 
 
 def test_what_is_not_finite_stops_training_with_status_5_and_is_not_saved():

@@ -71,14 +71,15 @@ def test_every_number_of_the_page_of_a_run_is_that_of_results_json(made):
     seen = words(text)
     for name in ("test_accuracy", "test_loss", "val_accuracy", "val_loss"):
         assert f"{results[name]:.4f}" in seen
+    assert f"{results['test_accuracy']:.2%} of the 360 test samples were classified" in seen
     for end in results["test"]["interval"]:
-        assert f"{end:.4f}" in seen
+        assert f"{end:.2%}" in seen
     for row in results["test"]["per_class"]:
         for what in ("precision", "recall", "f1"):
             assert f"{row[what]:.4f}" in seen
     for mistake in results["test"]["mistakes"]:
-        told = f"{mistake['label']} taken for {mistake['prediction']}"
-        assert f"{told}: {mistake['confidence']:.1%}" in seen
+        told = f"{mistake['label']} predicted as {mistake['prediction']}"
+        assert f"{told}, confidence {mistake['confidence']:.1%}" in seen
     figures = inside(text, "figures")
     assert figures["confusion"]["data"][0]["text"] == results["test"]["confusion"]
     bars = {each["name"]: each["y"] for each in figures["classes"]["data"]}

@@ -88,7 +88,7 @@ def test_a_run_that_is_open_is_locked_and_names_its_process_until_it_is_closed()
     with pytest.raises(OutputError) as caught:
         RunFolder.reopen(Path("out"))
     assert str(caught.value) == (
-        f"'out' is in use by process {os.getpid()}; wait until it ends, or go on with another run"
+        f"'out' is in use by process {os.getpid()}; wait until it ends, or resume another run"
     )
     first.close()
     first.close()
@@ -166,7 +166,7 @@ def test_a_folder_that_holds_a_run_is_refused_with_the_way_to_go_on():
     with pytest.raises(OutputError) as caught:
         RunFolder("out", "name")
     assert str(caught.value) == (
-        "'out' already holds files; choose another --out, or go on with it by --resume"
+        "'out' already holds files; choose another --out, or resume it by --resume"
     )
 
 

@@ -38,7 +38,7 @@ def test_a_checkpoint_has_the_weights_by_name_and_a_network_can_be_loaded_from_i
 
 def test_weights_are_no_checkpoint(tmp_path):
     save_weights(trainer().network, tmp_path / "w.npz")
-    with pytest.raises(DataError, match="it has weights, but nothing to go on from"):
+    with pytest.raises(DataError, match="it has weights, but nothing to resume from"):
         restore_checkpoint(tmp_path / "w.npz", trainer())
 
 
