@@ -1,13 +1,12 @@
 """scratchnet: neural networks written from scratch on NumPy."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"  # before the imports: some of them want it
 
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import ScratchnetError
-from scratchnet.inspection.gradient_check import check_gradients
 from scratchnet.layers import (
     ELU,
     GELU,
@@ -34,15 +33,26 @@ from scratchnet.layers import (
 )
 from scratchnet.networks import MultiLayerNet, Network, TwoLayerNet
 from scratchnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
-from scratchnet.parallel import MPIGradients
-from scratchnet.training import Epoch, Trainer
+
+if TYPE_CHECKING:
+    from scratchnet.inspection.gradient_check import check_gradients
+    from scratchnet.inspection.lr_finder import find_lr
+    from scratchnet.networks.weights import load_network
+    from scratchnet.parallel import MPIGradients
+    from scratchnet.training import EarlyStopping, Epoch, Trainer
 
 LATER = {
     "EarlyStopping": "scratchnet.training",
+    "Epoch": "scratchnet.training",
+    "MPIGradients": "scratchnet.parallel",
+    "Trainer": "scratchnet.training",
+    "check_gradients": "scratchnet.inspection.gradient_check",
     "find_lr": "scratchnet.inspection.lr_finder",
     "load_network": "scratchnet.networks.weights",
 }
 """Public names that are imported when they are used, and where they are from."""
+ROOMS = ("compare", "estimator", "inspection", "report", "runs", "schedules", "storage", "training")
+"""Parts that are imported when they are used: `scratchnet.estimator` needs no import of its own."""
 
 __all__ = [
     "ELU",
@@ -94,6 +104,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in ROOMS:
+        return import_module(f"scratchnet.{name}")
     if name not in LATER:
         raise AttributeError(f"module 'scratchnet' has no attribute {name!r}")
     return getattr(import_module(LATER[name]), name)

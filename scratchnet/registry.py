@@ -4,7 +4,6 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TypeVar
 
@@ -43,6 +42,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     def letters_apart(match: str) -> int:
         mine, other = Counter(word), Counter(match)
         return (mine - other).total() + (other - mine).total()
+
+    from difflib import get_close_matches  # a misspelt name alone needs it
 
     return min(get_close_matches(word, known), key=letters_apart, default=None)
 

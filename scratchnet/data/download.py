@@ -3,12 +3,11 @@
 A partial file waits beside its target as `.NAME.part`, and the next try resumes at its end.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from scratchnet.errors import DownloadError, OutputError
 
@@ -100,7 +99,7 @@ def fetch(
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 (hex) of a whole file; raises OSError."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(file)
 
 
 def _lock(part: BinaryIO, path: Path) -> None:
@@ -216,7 +215,7 @@ def _in_words(error: Exception) -> str:
 def _sha256(part: BinaryIO) -> str:
     """Return the SHA-256 (hex) of all of an open file."""
     part.seek(0)
-    return hashlib.file_digest(part, "sha256").hexdigest()  # type: ignore[arg-type]
+    return sha256(part)
 
 
 # Plain http as a second address is safe: only bytes with the right SHA-256 are ever accepted.
@@ -304,3 +303,10 @@ KMNIST = Source(
         ),
     ),
 )
+
+
+def sha256(file: Any) -> str:
+    """SHA-256 (hex) of what is left of an open file."""
+    import hashlib  # slow to import, and only needed where a file is looked at
+
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,7 +3,6 @@
 Everything is checked where it comes in (`Samples`); what comes after relies on it.
 """
 
-import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -173,6 +172,8 @@ class Samples:
         return self._digest
 
     def _hash(self) -> str:
+        import hashlib  # slow to import, and only needed for a digest
+
         total = hashlib.sha256()
         targets = self.t.astype("<i8") if self.t.ndim == 1 else self.t
         weights = () if self.weights is None else (self.weights,)
@@ -184,7 +185,7 @@ class Samples:
                 let_go(part)
         return total.hexdigest()
 
-    def _hashed_parts(self, total: "hashlib._Hash") -> Iterator[Array]:
+    def _hashed_parts(self, total: Any) -> Iterator[Array]:
         """The parts of x that `digest` covers; notes in `total` where these are not all."""
         step = self.block_rows or len(self)
         starts = np.arange(0, len(self), step)
@@ -390,6 +391,8 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the digests of train and test; the name does not count."""
+        import hashlib
+
         return hashlib.sha256("".join(part.digest() for part in self).encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """The data sets by name, and the user's own folders and files: where they are, what they hold."""
 
-import hashlib
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scratchnet.data.download import FASHION_MNIST, KMNIST, MNIST, Source
+from scratchnet.data.download import FASHION_MNIST, KMNIST, MNIST, Source, sha256
 from scratchnet.data.idx import header as idx_header
 from scratchnet.data.idx import looks_like, open_regular, read_idx, read_npz
 from scratchnet.data.samples import Dataset, Samples
@@ -47,9 +46,11 @@ class Published:
         for file, path, ndim in zip(self.source.files, paths, (3, 1, 3, 1), strict=True):
             if file.unpacked is None and path.suffix == ".gz":
                 with open_regular(path) as packed:
-                    found = hashlib.file_digest(packed, "sha256").hexdigest()
+                    found = sha256(packed)
                 _check_sum(path, file.sha256, found, advice)
             array = read_idx(path, ndim=ndim)
+            import hashlib
+
             total = hashlib.sha256(idx_header(array.shape))
             total.update(array.data)
             _check_sum(path, file.unpacked, total.hexdigest(), advice)
