@@ -40,7 +40,9 @@ class Batch(NamedTuple):
 def gather(batches: Batches, index: npt.NDArray[np.intp], ranks: Parallel) -> Batch:
     """The samples `index` of a batch, or those of them that are this rank's."""
     part = ranks.part(len(index))
-    own = index if part is None else index[part.rows]
+    if part is None:
+        return Batch(*batches.gather(index), batches.weights(index))
+    own = index[part.rows]
     x, t = batches.gather(own if len(own) else index[:1])
     return Batch(x[: len(own)], t[: len(own)], batches.weights(own), part)
 

@@ -170,13 +170,15 @@ class Trainer:
         network = self.network
         if self._draws:  # the noise of this step, the same for every pass
             network.set_rng(generator(self.seed, "noise", self.steps))
-        network.take_part(batch.part)
+        if batch.part is not None:
+            network.take_part(batch.part)
         try:
             loss = network.forward(batch.x, batch.t, batch.w, train=True)
             right = network.loss_layer.count_correct()
             network.backward(batch.share)
         finally:
-            network.take_part(None)
+            if batch.part is not None:
+                network.take_part(None)
         return sum_ranks(network, batch, loss, right, self.parallel)
 
     def _closure(self, batch: Batch) -> float:
