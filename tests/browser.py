@@ -1,5 +1,7 @@
 """A real browser without a network, for the tests of pages; without it they are skipped."""
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +62,11 @@ def wait_frames(page: Any, count: int) -> None:
               next({count});
             }})"""
     )
+
+
+def data_of(html: str) -> Any:
+    """What a page has as its data."""
+    return json.loads(re.search(r'id="page-data">(.*?)</script>', html)[1])
 
 
 class Opened:
