@@ -17,7 +17,7 @@ from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import command, flag_of
 from scratchnet.cli.resume import Resumed
 from scratchnet.cli.screen import Silent
-from scratchnet.cli.setup import Setup
+from scratchnet.cli.setup import Setup, plain_options
 from scratchnet.cli.train import Job
 from scratchnet.compare import Common, Comparison, Task, Trial, compare, make_trainer, run_trial
 from scratchnet.compare.options import ComparisonOptions
@@ -128,12 +128,12 @@ class CompareJob:
                 val_split=options.val_split,
                 schedule=self.trainer.schedule,
                 augment=self.trainer.augment,
-                remeasure=options.remeasure,
                 target=options.target,
                 jobs=jobs,
                 # Absolute, as a process that is used again may be somewhere else.
                 run=Runner(options, self.dataset, folder.path.absolute()),
                 progress=progress,
+                **{n: v for n, v in plain_options(options).items() if n != "seed"},
             )
 
     def _check_data(self, folder: ComparisonFolder) -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scratchnet import environment
-from scratchnet.cli.options import CommandLine
+from scratchnet.cli.options import KNOWN, CommandLine
 from scratchnet.cli.screen import Screen
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import ParameterError
@@ -20,6 +21,7 @@ from scratchnet.options import options_of
 from scratchnet.parallel import MPIGradients
 from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.training import Trainer
+from scratchnet.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,20 @@ def make_setup(options: CommandLine, screen: Screen, parallel: MPIGradients | No
         optimizer=first,
         schedule=make_the_schedule(options),
         batch_size=None if compares and first.full_batch else options.batch_size,
-        seed=options.seed,
         threads=1 if compares else options.threads,
         augment=_augmentation(options, dataset),
-        remeasure=options.remeasure,
         parallel=parallel,
+        **plain_options(options),
     )
     options = replace(options, threads=trainer.threads)
     return Setup(options, dataset, network, optimizers, trainer, screen, parallel)
+
+
+def plain_options(options: CommandLine) -> dict[str, Any]:
+    """The options of the Trainer that need nothing built: it gets them as they are."""
+    built = {"optimizer", "lr", "schedule", "batch_size", "threads", "augment"}
+    names = [name for name in options_of(TrainingOptions) if name in KNOWN and name not in built]
+    return {name: getattr(options, name) for name in names}
 
 
 def _first(n: int, samples: Samples) -> Samples:

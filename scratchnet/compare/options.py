@@ -87,3 +87,5 @@ EACH_TRIAL_HAS = ("optimizer", "lr", "seed", "threads", "patience", "monitor")
 """Options of training that trials differ in, or that a comparison does not have."""
 ACCEPTED = {n: one for n, one in options_of(CompareOptions).items() if n not in EACH_TRIAL_HAS}
 """The options that `compare` accepts."""
+OF_TRIALS = [n for n in options_of(TrainingOptions) if n in ACCEPTED and n != "batch_size"]
+"""The options that go to the Trainer of each trial."""

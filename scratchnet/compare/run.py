@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchnet.checks import check_above_zero, check_integer, check_word
 from scratchnet.compare.comparison import Comparison
-from scratchnet.compare.options import ACCEPTED, CompareOptions
+from scratchnet.compare.options import ACCEPTED, OF_TRIALS, CompareOptions
 from scratchnet.compare.trials import Common, Progress, Run, Trial, Workers, run_trial
 from scratchnet.data import Dataset
 from scratchnet.errors import ParameterError
@@ -84,7 +84,7 @@ def compare(
         network.config(),
         given.epochs,
         given.batch_size,
-        {name: getattr(given, name) for name in ("schedule", "shuffle", "augment", "remeasure")},
+        {name: getattr(given, name) for name in OF_TRIALS},
     )
     total = sum(len(rates) for rates in grid.values() if len(rates) > 1)
     workers = Workers(
