@@ -51,7 +51,9 @@ def run_page(folder: RunFolder, network: Network, dataset: Dataset, command: str
         f"<header><h1>{escape(title)}</h1>{headline(results)}{_contents()}</header><main>",
         section("learning", "Learning", _grid(figures, LEARNING)),
         section("predictions", "Predictions on the test samples", *_predictions(results, figures)),
-        section("mistakes", "Surest mistakes", _mistakes(results["test"]["mistakes"], dataset)),
+        section(
+            "mistakes", "Most confident mistakes", _mistakes(results["test"]["mistakes"], dataset)
+        ),
         section("layers", "Layers", _grid(figures, LAYERS), _first_weights(network, dataset)),
         section("origin", "How it was made", *origin(config, command, network.summary())),
         "</main>",
@@ -167,7 +169,12 @@ def prediction_figures(found: Mapping[str, Any]) -> dict[str, Figure]:
 def calibration_figure(bins: Rows) -> Figure:
     """Accuracy against confidence, beside the diagonal where the two agree."""
     most = max((b["count"] for b in bins), default=1)
-    even: dict[str, Any] = {"x": [0, 1], "y": [0, 1], "mode": "lines", "name": "as sure as right"}
+    even: dict[str, Any] = {
+        "x": [0, 1],
+        "y": [0, 1],
+        "mode": "lines",
+        "name": "perfect calibration",
+    }
     even |= {"line": {"color": COLOURS[4], "dash": "dash", "width": 1}}
     found = {
         "x": [b["confidence"] for b in bins],
