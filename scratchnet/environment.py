@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on besides its arguments: versions, BLAS, threads, memory."""
+"""The surroundings that the numbers of a run depend on: versions, BLAS, threads, memory."""
 
 import os
 import platform

@@ -108,7 +108,7 @@ class Parsed:
         return value
 
     def parse(self, text: str) -> Any:
-        """What `read` makes of it."""
+        """The value that `read` makes of it."""
         return self.read(text)
 
 
@@ -130,12 +130,12 @@ class Switch:
 
 @dataclass(frozen=True)
 class Option:
-    """What there is to know of an option besides its name and its default."""
+    """The facts about an option besides its name and its default."""
 
     kind: Kind
     """The values it may have."""
     help: str
-    """What it does, without a full stop."""
+    """Its effect, in words for help, without a full stop."""
     metavar: str = "NAME"
     """The word for its value on the command line."""
     each: bool = False

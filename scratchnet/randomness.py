@@ -17,7 +17,7 @@ from scratchnet.checks import check_integer
 PURPOSES: Mapping[str, int] = MappingProxyType(
     {"initialize": 0, "shuffle": 1, "split": 2, "noise": 3, "augment": 4}
 )
-"""What a stream is for; the numbers are part of every result, so they never change."""
+"""The purposes of streams; the numbers are part of every result, so they never change."""
 
 
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:

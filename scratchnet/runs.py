@@ -111,7 +111,7 @@ class OutputFolder:
         self._write_json("config.json", config)
 
     def read_config(self) -> dict[str, Any]:
-        """What `config.json` says; empty where there is none, or none that can be read."""
+        """The content of `config.json`; empty if there is none that can be read."""
         return self._read_json("config.json")
 
     def write_results(self, results: dict[str, Any]) -> None:
@@ -119,7 +119,7 @@ class OutputFolder:
         self._write_json("results.json", results)
 
     def read_results(self) -> dict[str, Any]:
-        """What `results.json` says; empty where there is none, or none that can be read."""
+        """The content of `results.json`; empty if there is none that can be read."""
         return self._read_json("results.json")
 
     def _write_json(self, name: str, content: Any) -> None:

@@ -104,11 +104,11 @@ class Schedule:
         """Take note of a validation loss, at the end of an epoch; only the plateau does."""
 
     def config(self) -> dict[str, Any]:
-        """What makes a schedule like this one, as JSON can hold it."""
+        """The arguments that make a schedule like this one, as JSON can hold them."""
         return {"name": self.name, "warmup": self.warmup, **self.options}
 
     def state(self) -> dict[str, Any]:
-        """What the schedule has observed; only the plateau has anything."""
+        """The state of the schedule; only the plateau has any."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -197,7 +197,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "patience": Range(at_least=1, integer=True),
     }
 )
-"""What the options of schedules may be; a name means the same in all of them."""
+"""The ranges of the options of schedules; a name means the same in all of them."""
 
 SCHEDULES: Mapping[str, Callable[..., float]] = MappingProxyType(
     {

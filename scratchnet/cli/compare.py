@@ -146,7 +146,7 @@ class CompareJob:
             )
 
     def _results(self, found: Comparison) -> dict[str, Any]:
-        """What the comparison came to, as plain data."""
+        """The results of the comparison, as plain data."""
         return {
             "dataset": self.dataset.name,
             "epochs": self.options.epochs,

@@ -41,7 +41,7 @@ def _can_be_off(about: Option) -> bool:
 
 
 def _value(about: Option, value: Any) -> Any:
-    """What a TOML value means, which is read as one would type it, a list with commas."""
+    """The meaning of a TOML value, read as one would type it, a list with commas."""
     if isinstance(about.kind, Switch):
         if not isinstance(value, bool):
             raise ParameterError(f"must be true or false, got {value!r}")
@@ -57,7 +57,7 @@ def _value(about: Option, value: Any) -> Any:
 
 
 def _read_toml(path: str) -> dict[str, Any]:
-    """What a TOML file holds; raises ParameterError if it cannot be read or is far too large."""
+    """The content of a TOML file; raises ParameterError if it cannot be read or is too large."""
     try:
         with open(path, "rb") as file:
             text = file.read(MAX_CONFIG + 1)

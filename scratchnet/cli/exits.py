@@ -66,7 +66,7 @@ def drop_output() -> None:
 
 
 def _line(error: BaseException, where: str = "") -> str:
-    """What stderr says about an error: one line, or nothing where the reader has gone."""
+    """The line for stderr about an error, or nothing if the reader has gone."""
     if isinstance(error, BrokenPipeError):
         return ""
     if isinstance(error, KeyboardInterrupt | Interrupted):

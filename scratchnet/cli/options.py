@@ -184,7 +184,7 @@ class RankOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class InsteadOptions(Options):
-    """What is done instead of training."""
+    """The jobs instead of training."""
 
     title = "instead of training"
 
@@ -336,7 +336,7 @@ class CommandLine(
 
     @property
     def job(self) -> str:
-        """What is done, a word of EVERY_JOB."""
+        """The job, a word of EVERY_JOB."""
         if self.surface is not None:
             return "surface"
         if self.find_lr:

@@ -165,7 +165,7 @@ def _argument(about: Option) -> Callable[[str], Any]:
 
 
 def parse(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """What was typed, on the command line or else in --config, by the options' names.
+    """The values that were typed, on the command line or else in --config, by name.
 
     Exits with status 2, after one line on stderr, where one of the values cannot be used.
     """
@@ -237,6 +237,6 @@ def _launch(ranks: int) -> list[str]:
 
 
 def program() -> str:
-    """What the user called: train.py, or scratchnet where it was installed."""
+    """The name that the user called: train.py, or scratchnet if it is installed."""
     name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1]
     return "scratchnet" if name in {"", "-c", "__main__.py"} else name

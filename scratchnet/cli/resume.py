@@ -55,7 +55,7 @@ def reopen(given: Mapping[str, Any]) -> tuple[Resumed, CommandLine]:
 
 
 def _open_run(path: Path) -> tuple[Any, int, Resumed]:
-    """What the run saved of itself, its number of ranks, and the open folder."""
+    """The options that the run saved, its number of ranks, and the open folder."""
     folder = RunFolder.reopen(path)
     saved = Checkpoints(path).latest()
     ranks = saved.header.get("environment", {}).get("ranks", 1)

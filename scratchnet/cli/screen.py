@@ -1,4 +1,4 @@
-"""What a person sees of a run: a header, a bar on a terminal, a line for each epoch, the result."""
+"""The output of a run on the screen: a header, a bar on a terminal, a line for each epoch, the result."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ BARS = "▁▂▃▄▅▆▇█"
 RECENT = 10
 """How many epochs a sparkline shows."""
 IN_HEADER = {"activation", "dtype", "seed"}
-"""What the header says of every network in its own words."""
+"""Options that the header shows in words of its own."""
 
 
 class Screen:
@@ -135,7 +135,7 @@ class Screen:
         self._say(align([head, *lines]))
 
     def rates(self, name: str, found: RangeTest) -> None:
-        """What a range test of learning rates came to."""
+        """Print the result of a range test of learning rates."""
         said = str(found)
         self._say(f"{name}: {said.splitlines()[0] if self.quiet else said}")
 

@@ -185,7 +185,7 @@ def _beyond(tuning: Sequence[Trial]) -> float | None:
 
 
 def _merit(trial: Trial) -> tuple[float, float]:
-    """What a rate is chosen by: validation accuracy, then loss, after the last epoch."""
+    """The order in which rates are chosen: validation accuracy, then loss, after the last epoch."""
     if trial.val_accuracy is None or trial.val_loss is None:
         return (-math.inf, -math.inf)
     return (trial.val_accuracy, -trial.val_loss)

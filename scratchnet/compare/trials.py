@@ -69,7 +69,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Common:
-    """What all trials have in common."""
+    """The data and options that all trials share."""
 
     train: Samples
     validation: Samples | None

@@ -48,7 +48,7 @@ LOOKS = (
 
 
 class Stream(Protocol):
-    """What the reader needs of a file: the next bytes, at most so many; none at its end."""
+    """A file as the reader needs it: the next bytes, at most so many; none at its end."""
 
     def read1(self, size: int, /) -> bytes:
         """Return at least one of the next `size` bytes, or none at the end."""

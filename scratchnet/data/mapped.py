@@ -32,12 +32,12 @@ They may take three times that in memory: systems bring in what lies around them
 once, and at the change of pools there are two.
 """
 MAPPED_DTYPES = ("uint8", "float32", "float64")
-"""What a batch can be made of without another copy of the file."""
+"""Arrays that a batch can be made of without another copy of the file."""
 
 _GRAIN = 2**21
 """Around a page that is used the system brings in others, so more is let go than was used."""
 _DONE, _SOON = getattr(mmap, "MADV_DONTNEED", None), getattr(mmap, "MADV_WILLNEED", None)
-"""What systems may be told of memory; None where they have no word for it."""
+"""Advice about memory that systems take; None if they have no word for it."""
 
 
 class Pages(mmap.mmap):

@@ -246,7 +246,7 @@ class Samples:
         return part
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process makes them of: of an x that stays in its file, where that is."""
+        """The state for another process: of an x that stays in its file, the place of that."""
         state = {name: getattr(self, name) for name in self.__slots__}
         return state if self.block_rows is None else {**state, "x": place_of(self.x)}
 

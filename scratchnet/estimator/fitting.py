@@ -1,4 +1,4 @@
-"""What the scikit-learn estimators have in common: arguments in, a Trainer at work, results out."""
+"""The base of the scikit-learn estimators: arguments in, a Trainer at work, results out."""
 
 import copy
 import math
@@ -47,7 +47,7 @@ def _goes_by_batches(estimator: Any) -> bool:
 
 
 class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
-    """What the classifier and the regressor have in common: all but what the targets are."""
+    """The base of classifier and regressor: everything but the targets."""
 
     # What a subclass knows: its targets.
 
@@ -77,7 +77,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def _decide(self, outputs: Array) -> Array:
-        """What to predict from network outputs (N, n_outputs_)."""
+        """The predictions for network outputs (N, n_outputs_)."""
 
     @abstractmethod
     def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
@@ -349,7 +349,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
 
     @contextmanager
     def _bar(self, total: int) -> Iterator[Callable[[float], object]]:
-        """What to call with the loss after each epoch: it moves the bar, if there is to be one."""
+        """A function to call with the loss after each epoch; it moves the bar, if there is one."""
         if not self.progress_bar:
             yield lambda loss: None
             return
@@ -484,7 +484,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         return "_network" in vars(self)
 
     def _outputs(self, X: Array, network: MultiLayerNet) -> Array:
-        """What `network` puts out for X (N, D), (N, n_outputs_), converted batch by batch."""
+        """The outputs of `network` for X (N, D), (N, n_outputs_), converted batch by batch."""
         made = np.empty((len(X), self.n_outputs_), network.dtype)
         with limit_threads(self.n_threads):
             for start in range(0, len(X), EVALUATION_ROWS):

@@ -40,7 +40,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """What `to_plain` was given; tuples come back as lists."""
+    """The value that `to_plain` was given; tuples come back as lists."""
     if isinstance(value, list):
         return [from_plain(v) for v in value]
     if isinstance(value, dict) and set(value) == {"pairs"}:

@@ -1,4 +1,4 @@
-"""What scikit-learn's arguments mean: its solvers as our optimizers, its starting weights."""
+"""Scikit-learn's solvers as our optimizers, and its starting weights."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""What every layer is: a forward pass, its derivative, and named parameters.
+"""The protocol of a layer: a forward pass, its derivative, and named parameters.
 
 A layer made on its own has its own parameters and returns fresh arrays: right for a lesson or a
 test. A network adopts it: from then on its parameters are pieces of the network's one vector, and
@@ -113,7 +113,7 @@ class Layer(Memory, ABC):
 
 
 def remembered(value: T | None) -> T:
-    """What the last `forward` stored; raises CallOrderError where there was none."""
+    """The value that the last `forward` stored; raises CallOrderError if there was none."""
     if value is None:
         raise CallOrderError("backward needs a forward pass before it; call forward(x) first")
     return value

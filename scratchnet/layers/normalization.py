@@ -81,7 +81,7 @@ class BatchNorm(Layer):
 
     @property
     def _all_reduce(self) -> Callable[[Array], object] | None:
-        """What adds sums up over ranks, where they share a batch and measure all of it."""
+        """The sum over ranks, if they share a batch and measure all of it."""
         return None if self.part is None else self.part.all_reduce
 
     def _over_ranks(self, sums: Array) -> Array:

@@ -201,7 +201,7 @@ class Network:
         self.l2 = read_old_name({"weight_decay": value})["l2"]
 
     def config(self) -> dict[str, Any]:
-        """What makes a network like this one, as JSON can hold it."""
+        """The arguments that make a network like this one, as JSON can hold them."""
         from scratchnet.networks.saving import describe
 
         return {
@@ -317,7 +317,7 @@ class Network:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle needs: no memory of threads."""
+        """The state for a pickle: no memory of threads."""
         return {**self.__dict__, "_memory": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

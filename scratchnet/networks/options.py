@@ -64,7 +64,7 @@ def _class_weight(text: str) -> str | list[float] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions(Seeded):
-    """What a network is made of; the layers of one place stand in the order of these fields.
+    """The options of a network; the layers of one place stand in the order of these fields.
 
     An option with a `place` makes a layer wherever its value is not off (None, 0 or False). To add
     one is to write the layer and a field here.

@@ -1,4 +1,4 @@
-"""What every optimizer is: hyper-parameters with their ranges, a rule, and the walk over arrays.
+"""The base of every optimizer: hyper-parameters with their ranges, a rule, a walk over arrays.
 
 A rule is the formula of its paper on plain arrays. `Optimizer.update` walks over the parameters,
 so that a rule need not know whether it sees a piece of a network's vector or an array of a dict.

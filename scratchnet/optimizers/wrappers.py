@@ -61,7 +61,7 @@ class Wrapper(Optimizer):
         self.inner.to_training(params)
 
     def state(self) -> dict[str, Any]:
-        """What this and the inner optimizer remember."""
+        """The state of this and of the inner optimizer."""
         return {**super().state(), "inner": self.inner.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:

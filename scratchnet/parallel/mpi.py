@@ -84,7 +84,7 @@ class MPIGradients:
                     )
 
     def broadcast(self, make: Callable[[], T]) -> T:
-        """What `make()` gives on rank 0, or raises there, on every rank; the others do not call it.
+        """The result of `make()` on rank 0, or its error, on every rank; the others do not call it.
 
         Only a ScratchnetError is handed on; of anything else rank 0 dies, and all with it.
         """

@@ -45,7 +45,7 @@ class Part:
 
 
 class Parallel(Protocol):
-    """What training needs of the ranks; every rank makes the same calls in the same order."""
+    """The ranks, as training needs them; every rank makes the same calls in the same order."""
 
     @property
     def rank(self) -> int:

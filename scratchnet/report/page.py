@@ -182,7 +182,7 @@ def swatch(k: int) -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-    """What the curves of figures are called that have too many for a legend of their own."""
+    """The names of curves in figures that have too many for a legend of their own."""
     each = (f"<li>{swatch(k)}{escape(name)}</li>" for k, name in enumerate(names))
     return f'<ul class="legend">{"".join(each)}</ul>'
 

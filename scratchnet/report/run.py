@@ -212,7 +212,7 @@ def layer_figures(rows: Rows) -> dict[str, Figure]:
 
 
 def origin(config: Mapping[str, Any], command: str, summary: str) -> list[str]:
-    """What makes the run again, and what its numbers depend on."""
+    """The command that repeats the run, and the facts that its numbers depend on."""
     about, data = config["environment"], config["data"]
     named = ("internal_api", "version", "architecture")
     pools = [

@@ -30,7 +30,7 @@ FARTHEST = 1000
 CLOSE = 1e-3
 """Within this of its lowest value f counts as found."""
 ZIGZAG: Mapping[str, Optimizer] = {"sgd": SGD(0.95), "momentum": Momentum(0.1)}
-"""What the first picture shows, on the ellipse."""
+"""The optimizers of the first picture, on the ellipse."""
 
 _WHY = (
     "Across the valley the slope is steep, along it almost flat. So plain gradient descent "
@@ -74,7 +74,7 @@ class Walk:
         return int(near.argmax()) if near.any() else None
 
     def row(self) -> dict[str, Any]:
-        """What the page's table says of it, as JSON can hold it."""
+        """Its row in the page's table, as JSON can hold it."""
         return {
             "optimizer": self.name,
             "lr": self.optimizer.lr,
@@ -295,7 +295,7 @@ _PLAYER = """\
 
 
 def _switches(walks: list[Walk]) -> str:
-    """What shows and hides each optimizer, and is the legend too."""
+    """The switches that show and hide each optimizer; they are the legend too."""
     each = (
         f'<label><input type="checkbox" id="shown-{k}" checked>{swatch(k)}'
         f"{escape(walk.name)}</label>"

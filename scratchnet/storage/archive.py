@@ -94,7 +94,7 @@ def pack(tree: Any, name: str, arrays: dict[str, Array]) -> Any:
 
 
 def unpack(tree: Any, arrays: Mapping[str, Array]) -> Any:
-    """What `pack` was given; raises KeyError where an array is missing."""
+    """The value that `pack` was given; raises KeyError if an array is missing."""
     if isinstance(tree, dict):
         if set(tree) == {"array"}:
             return arrays[tree["array"]]

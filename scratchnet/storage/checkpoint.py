@@ -159,6 +159,6 @@ def read_file(
 
 
 def unfit(path: str | Path, error: Exception) -> DataError:
-    """What to raise where a header that is whole does not say what it should."""
+    """The error for a header that is whole and does not say what it should."""
     what = f"lacks {error}" if isinstance(error, KeyError) else f"does not fit: {error}"
     return DataError(f"{str(path)!r} has a header that {what}; take another copy")

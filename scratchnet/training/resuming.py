@@ -42,7 +42,7 @@ __all__ = [
 
 
 class Stateful(Protocol):
-    """What has a state that can be saved and restored, for example early stopping."""
+    """Anything with a state to save and restore, for example early stopping."""
 
     def state(self) -> dict[str, Any]:
         """All that is remembered, as plain data and arrays."""
@@ -167,7 +167,7 @@ def _compare_environments(before: dict[str, Any], trainer: Training) -> list[str
 
 
 def _environment(trainer: Training) -> dict[str, Any]:
-    """What the last bits of results depend on."""
+    """The facts that the last bits of results depend on."""
     return {**environment.describe(), "ranks": trainer.ranks}
 
 
@@ -178,7 +178,7 @@ def _kinds(config: Mapping[str, Any]) -> list[Any]:
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What is not the same in two JSON values, each as "name: was this, is that"."""
+    """The differences between two JSON values, each as "name: was this, is that"."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             text

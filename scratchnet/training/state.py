@@ -14,7 +14,7 @@ from scratchnet.training.sharing import measures
 
 
 class Training(Protocol):
-    """What the state is taken from and given to: the Trainer."""
+    """The parts of a Trainer that its state is taken from and given to."""
 
     network: Network
     train: Samples
