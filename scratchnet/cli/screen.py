@@ -1,4 +1,4 @@
-"""The output of a run on the screen: a header, a bar on a terminal, a line for each epoch, the result."""
+"""The output of a run: a header, a bar on a terminal, a line for each epoch, the result."""
 
 import os
 import sys

@@ -77,7 +77,7 @@ def build_network(
 
 
 def _build(value: Any, n_values: int, classes: Mapping[str, type[Any]]) -> Any:
-    """The value that `describe` was given; raises DataError for an unknown class, or one far too large."""
+    """The value that `describe` was given; raises DataError for an unknown or huge layer."""
     if isinstance(value, list):
         return [_build(one, n_values, classes) for one in value]
     if not isinstance(value, dict):

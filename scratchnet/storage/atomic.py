@@ -44,7 +44,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def describe(error: OSError) -> str:
-    """The message of the system, and the name of its number, for example "No space left on device (ENOSPC)"."""
+    """The system's message and the name of its number: "No space left on device (ENOSPC)"."""
     name = errno.errorcode.get(error.errno or 0)
     return f"{error.strerror or error}" + (f" ({name})" if name else "")
 
