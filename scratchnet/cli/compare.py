@@ -92,7 +92,7 @@ class CompareJob:
         except BrokenProcessPool as error:
             raise Interrupted(
                 signal.SIGKILL,
-                f"a process was killed, perhaps because memory ran out; resume with {resume}, perhaps "
+                f"a process was killed, perhaps out of memory; resume with {resume}, perhaps "
                 "with fewer --jobs",
             ) from error
         except (Interrupted, KeyboardInterrupt) as error:

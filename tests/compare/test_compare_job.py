@@ -235,7 +235,7 @@ def test_a_killed_process_of_a_comparison_is_one_line(small, monkeypatch, capsys
         capsys.readouterr()
         .err.splitlines()[-1]
         .startswith(
-            "train.py: a process was killed, perhaps because memory ran out; resume with --resume cmp"
+            "train.py: a process was killed, perhaps out of memory; resume with --resume cmp"
         )
     )
 
