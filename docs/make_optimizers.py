@@ -91,7 +91,7 @@ def memory(kind: type[Optimizer]) -> str:
     optimizer = kind()
     params, grads = {"W": np.ones(SHAPE)}, {"W": np.ones(SHAPE)}
     optimizer.update(params, grads, lambda: 1.0)
-    own = _count(optimizer.memory)
+    own = _count(optimizer.slot_values)
     whole, rest = divmod(own, params["W"].size)
     if rest not in {0, sum(SHAPE)}:
         raise ValueError(f"{kind.__name__} keeps {own} numbers for a matrix of {SHAPE}")

@@ -135,16 +135,21 @@ def loss(name: str, dtype: str, **options: Any) -> Any:
     return {"value": value, "dy": made.backward(), "sure": made.confidences(y)}
 
 
+def called(made: Any, name: str, old: str) -> Any:
+    """The method `name`, which had another name in the old version."""
+    return getattr(made, name, None) or getattr(made, old)
+
+
 def used(**options: Any) -> Any:
     """A network in all that a caller asks of it."""
     made = network(**options)
     x, t = numbers(4)
-    made.observe(x, t)
+    called(made, "adapt", "observe")(x, t)
     found: dict[str, Any] = {"loss and gradient": made.loss_and_gradient(x, t)}
     found |= {"gradient": dict(made.gradient(x, t)), "statistics": dict(made.statistics)}
     found |= {"predict": made.predict(x), "loss": made.loss(x, t), "penalty": made.penalty()}
     found |= {"accuracy": made.accuracy(x, t), "copy": made.copy("float32").predict(x)}
-    made.constrain()
+    called(made, "_apply_constraints", "constrain")()
     return {**found, "state": made.state_vector, "names": list(made.params)}
 
 

@@ -36,7 +36,7 @@ def poison(trainer: Trainer, site: str, value: float) -> Callable[[], object]:
     if site == "weight":
         network.params["W2"][1, 2] = value
     elif site == "memory":
-        trainer.optimizer.memory["vector"]["m"][-1] = value
+        trainer.optimizer.slot_values["vector"]["m"][-1] = value
     elif site == "gradient":
         return _after(network, "backward", lambda _: network.grads["W2"].fill(value))
     elif site == "activation":

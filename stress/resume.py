@@ -177,7 +177,7 @@ def controls() -> list[Control]:
     stops = Case("momentum", "one-cycle", "float64", patience=1, disturbed=False)
 
     def zero(array: str) -> Callable[..., None]:
-        return lambda trainer, _: trainer.optimizer.memory["vector"][array].fill(0)
+        return lambda trainer, _: trainer.optimizer.slot_values["vector"][array].fill(0)
 
     def put(name: str, value: Any) -> Callable[..., None]:
         return lambda trainer, _: setattr(trainer, name, value)
@@ -186,25 +186,25 @@ def controls() -> list[Control]:
         Control("parameters", adam, 2, lambda t, s: t.network.vector.fill(0)),
         Control("optimizer's memory m", adam, 2, zero("m")),
         Control("optimizer's memory v", adam, 2, zero("v")),
-        Control("optimizer's whole memory", adam, 2, lambda t, s: t.optimizer.memory.clear()),
+        Control("optimizer's whole memory", adam, 2, lambda t, s: t.optimizer.slot_values.clear()),
         Control("optimizer's steps", adam, 2, lambda t, s: t.optimizer.steps.clear()),
         Control(
             "optimizer's numbers",
             Case("nadam", "one-cycle", "float64", disturbed=False),
             2,
-            lambda t, s: t.optimizer.numbers.clear(),
+            lambda t, s: t.optimizer.scalars.clear(),
         ),
         Control(
             "numbers of schedule-free SGD",
             Case("schedule-free-sgd", "one-cycle", "float32", disturbed=False),
             2,
-            lambda t, s: t.optimizer.numbers.clear(),
+            lambda t, s: t.optimizer.scalars.clear(),
         ),
         Control(
             "Rprop's step sizes",
             Case("rprop", "one-cycle", "float32", disturbed=False),
             1,
-            lambda t, s: t.optimizer.memory["vector"]["step_size"].fill(t.lr),
+            lambda t, s: t.optimizer.slot_values["vector"]["step_size"].fill(t.lr),
         ),
         Control(
             "Lookahead's steps",
@@ -212,10 +212,10 @@ def controls() -> list[Control]:
             4,
             lambda t, s: t.optimizer.steps.clear(),
         ),
-        Control("the average", ema, 2, lambda t, s: t.optimizer.memory.clear()),
+        Control("the average", ema, 2, lambda t, s: t.optimizer.slot_values.clear()),
         Control("the average's steps", ema, 2, lambda t, s: t.optimizer.steps.clear()),
         Control("training weights", ema, 5, lambda t, s: t.optimizer._training.clear()),
-        Control("inner memory", ema, 2, lambda t, s: t.optimizer.inner.memory.clear()),
+        Control("inner memory", ema, 2, lambda t, s: t.optimizer.inner.slot_values.clear()),
         Control("inner steps", ema, 2, lambda t, s: t.optimizer.inner.steps.clear()),
         Control("level of the schedule", plateau, 10, lambda t, s: setattr(t.schedule, "level", 1)),
         Control("best of the schedule", plateau, 5, lambda t, s: setattr(t.schedule, "best", None)),

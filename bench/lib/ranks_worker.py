@@ -60,17 +60,17 @@ class Overlapping(Trainer):
     """Sums the gradient of each layer's weights while those of the layers below are computed."""
 
     def _forward_backward(self, batch: Batch) -> tuple[float, int]:
-        part = batch.part
-        assert part is not None
+        shard = batch.shard
+        assert shard is not None
         assert isinstance(self.parallel, MPIGradients)
         from mpi4py import MPI
 
         comm, network = self.parallel.comm, self.network
-        network.take_part(part)
+        network._set_shard(shard)
         loss = network.forward(batch.x, batch.t, batch.w, train=True)
-        sums = np.array([part.share * loss, network.loss_layer.count_correct()])
+        sums = np.array([shard.share * loss, network.loss_layer.count_correct()])
         requests = [comm.Iallreduce(MPI.IN_PLACE, sums)]
-        dout = network.loss_layer.backward(part.share)
+        dout = network.loss_layer.backward(shard.share)
         for layer in reversed(network.layers):
             layer.param_grads(dout)
             MPI.Request.Testall(requests)  # without such a call MPI does nothing in between
@@ -78,10 +78,10 @@ class Overlapping(Trainer):
                 requests.append(comm.Iallreduce(MPI.IN_PLACE, layer.grads["W"]))
             if layer is not network.layers[0]:
                 dout = layer.input_grad(dout)
-        biases = network.gradient_vector[network.n_weights :]
+        biases = network.gradient_vector[network._n_weights :]
         requests.append(comm.Iallreduce(MPI.IN_PLACE, biases))
         MPI.Request.Waitall(requests)
-        network.take_part(None)
+        network._set_shard(None)
         return float(sums[0]), int(sums[1])
 
 

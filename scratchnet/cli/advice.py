@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
+from scratchnet.cli.console import Console
 from scratchnet.cli.options import CALL, KNOWN, CommandLine
 from scratchnet.cli.parser import flag_of
-from scratchnet.cli.screen import Screen
 from scratchnet.networks.options import HIDDEN
 from scratchnet.parallel import launched, launched_here
 from scratchnet.training import Trainer
@@ -15,46 +15,46 @@ JOBS = {"surface": "--surface", "find-lr": "--find-lr", "train": "a single run"}
 """The words for a job in messages."""
 
 
-def advise_before(options: CommandLine, screen: Screen, *, shared: bool) -> None:
+def advise_before(options: CommandLine, console: Console, *, shared: bool) -> None:
     """Warn of options that have no part in the job, and of processes that share nothing."""
     job = options.job
     idle = {name for name in options.given - CALL if job not in KNOWN[name][1].jobs}
     if idle:
         flags = ", ".join(sorted(map(flag_of, idle)))
-        screen.note(f"{flags} has no effect on {JOBS.get(job, 'a comparison')}")
+        console.note(f"{flags} has no effect on {JOBS.get(job, 'a comparison')}")
     started = launched()
     if not shared and started is not None and started[1] > 1:
-        screen.note(
+        console.note(
             f"{started[1]} processes were started together, and each does all of this by itself; "
             "to share it they need --parallel mpi"
         )
 
 
-def advise(options: CommandLine, trainer: Trainer, screen: Screen) -> None:
+def advise(options: CommandLine, trainer: Trainer, console: Console) -> None:
     """Warn of options that do not fit the data, the network or the machine."""
     if (options.batch_size or 0) > len(trainer.train):
-        screen.note(
+        console.note(
             f"--batch-size {options.batch_size} is more than the {len(trainer.train)} training "
             "samples; every update uses all of them"
         )
     idle = _without_layers(options, trainer)
     if idle:
         flags = ", ".join(map(flag_of, idle))
-        screen.note(f"{flags} has no effect without the layers it is for")
+        console.note(f"{flags} has no effect without the layers it is for")
     if options.ema is not None and options.batch_norm and not options.remeasure:
-        screen.note(
+        console.note(
             "--ema averages weights, not the statistics of batch normalization; --remeasure 10000 "
             "measures these at the averaged weights"
         )
     processors = os.cpu_count() or 1
     wanted = launched_here() * (trainer.threads or 1)
     if trainer.ranks > 1 and wanted > processors:
-        screen.note(
+        console.note(
             f"{launched_here()} ranks with {trainer.threads} threads each are more than the "
             f"{processors} processors of this machine, and slow each other down"
         )
     if isinstance(options.threads, int) and options.threads > processors:
-        screen.note(
+        console.note(
             f"--threads {options.threads} is more than the {processors} processors there are; "
             "that many are used"
         )

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from scratchnet import environment
+from scratchnet.cli.console import Silent
 from scratchnet.cli.folder import OpenFolder, describe_asked, open_folder, shell_path, stem
 from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import command, flag_of
 from scratchnet.cli.resume import Resumed
-from scratchnet.cli.screen import Silent
 from scratchnet.cli.setup import Setup, plain_options
 from scratchnet.cli.train import Job
 from scratchnet.compare import Common, Comparison, Task, Trial, compare, make_trainer, run_trial
@@ -44,9 +44,9 @@ def run_comparison(setup: Setup, folder: OutputFolder | None) -> None:
             raise ParameterError(
                 f"{flag_of(name)} needs validation samples; set --val-split above 0"
             )
-    setup.screen.header(setup.dataset, setup.trainer, setup.network, setup.optimizers.values())
+    setup.console.header(setup.dataset, setup.trainer, setup.network, setup.optimizers.values())
     if options.dry_run:
-        setup.screen.plan()
+        setup.console.plan()
         return
     assert folder is None or isinstance(folder, ComparisonFolder)
     CompareJob(setup).run(folder)
@@ -61,7 +61,7 @@ class CompareJob:
         self.network = setup.network
         self.optimizers = setup.optimizers
         self.trainer = setup.trainer  # with the schedule and the distortion of all
-        self.screen = setup.screen
+        self.console = setup.console
 
     def run(self, folder: ComparisonFolder | None) -> None:
         """Run the trials that are not there yet, in `folder` or in a new one, and sum up."""
@@ -71,9 +71,9 @@ class CompareJob:
             self._check_data(folder)
         config = describe_asked(self.options, self.optimizers, self.dataset, self.network)
         Checkpoints(folder.path / TRIALS).clear_strays()
-        with open_folder(folder, self.options, self.screen, config) as opened:
+        with open_folder(folder, self.options, self.console, config) as opened:
             found, results, shown = self._run(folder, opened)
-        self.screen.comparison(found, results, str(shown))
+        self.console.comparison(found, results, str(shown))
         if all(trial.diverged for trial in found.trials):
             raise DivergenceError("every trial diverged; give a lower --lr, or --lr-grid auto")
 
@@ -104,19 +104,19 @@ class CompareJob:
         options = self.options
         kept = {path.name for path in (folder.path / TRIALS).glob("*.json")}
         if kept:
-            self.screen.note(f"{len(kept)} trials are there already")
+            self.console.note(f"{len(kept)} trials are there already")
         jobs = options.jobs or environment.processors()
         if jobs > 1:
-            self.screen.note(
+            self.console.note(
                 f"{jobs} processes side by side slow each other down; for seconds to go by use "
                 "--jobs 1"
             )
 
         def progress(trial: Trial | None, done: int, total: int) -> None:
             new = trial is None or place_of(*_key(trial)) not in kept
-            self.screen.trial(trial, done, total, new=new)
+            self.console.trial(trial, done, total, new=new)
 
-        with self.screen.bar("trial"):
+        with self.console.bar("trial"):
             return compare(
                 self.optimizers,
                 self.dataset,

@@ -13,13 +13,13 @@ import numpy as np
 from scratchnet import environment
 from scratchnet.cli.advice import advise, advise_before
 from scratchnet.cli.compare import run_comparison
+from scratchnet.cli.console import Console, Silent
 from scratchnet.cli.exits import EXIT_CODES, drop_output, exit_code, leave, prepare_streams, tell
 from scratchnet.cli.find_rates import find_rates
 from scratchnet.cli.interrupts import Interrupted
 from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import complete, flag_of, parse
 from scratchnet.cli.resume import Resumed, reopen
-from scratchnet.cli.screen import Screen, Silent
 from scratchnet.cli.setup import make_setup
 from scratchnet.cli.surface import draw_surface
 from scratchnet.cli.train import train
@@ -119,17 +119,17 @@ def start(given: Mapping[str, Any], parallel: MPIGradients | None = None) -> Non
 
     options = options_of_run() if parallel is None else parallel.broadcast(options_of_run)
     if parallel is not None and parallel.rank > 0:
-        screen: Screen = Silent(options.epochs)
+        console: Console = Silent(options.epochs)
     else:
-        screen = Screen(
+        console = Console(
             options.epochs, quiet=options.quiet, verbose=options.verbose, json=options.json
         )
-    run(options, screen, resumed, parallel)
+    run(options, console, resumed, parallel)
 
 
 def run(
     options: CommandLine,
-    screen: Screen,
+    console: Console,
     resumed: Resumed | None = None,
     parallel: MPIGradients | None = None,
 ) -> None:
@@ -141,17 +141,17 @@ def run(
                 "--surface and --find-lr need one process"
             )
         parallel.batch_stats = options.batch_stats
-    advise_before(options, screen, shared=parallel is not None)
+    advise_before(options, console, shared=parallel is not None)
     if options.job == "surface":
         if options.find_lr:
             raise ParameterError("--find-lr needs data, --surface has none; keep one of the two")
-        draw_surface(options, screen)
+        draw_surface(options, console)
         return
     for name in ("start", "steps"):
         if getattr(options, name) is not None:
             raise ParameterError(f"--{name} is for --surface; add that, or leave it out")
-    setup = make_setup(options, screen, parallel)
-    advise(options, setup.trainer, screen)
+    setup = make_setup(options, console, parallel)
+    advise(options, setup.trainer, console)
     with environment.limit_threads(setup.trainer.threads):
         if options.job == "find-lr":
             find_rates(setup)

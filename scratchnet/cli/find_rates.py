@@ -11,12 +11,12 @@ from scratchnet.runs import RangeFolder
 
 def find_rates(setup: Setup) -> None:
     """Test rates on the training samples, print and write what came out; raises ScratchnetError."""
-    options, dataset, screen = setup.options, setup.dataset, setup.screen
+    options, dataset, console = setup.options, setup.dataset, setup.console
     for optimizer in setup.optimizers.values():
         plan_rates(optimizer)  # refuses one that has no rate to find
-    screen.header(dataset, setup.trainer, setup.network, setup.optimizers.values())
+    console.header(dataset, setup.trainer, setup.network, setup.optimizers.values())
     if options.dry_run:
-        screen.plan()
+        console.plan()
         return
     found: dict[str, RangeTest] = {}
     with Interrupts().end_at_once():
@@ -30,7 +30,7 @@ def find_rates(setup: Setup) -> None:
                 threads=setup.trainer.threads,
                 augment=setup.trainer.augment,
             )
-            screen.rates(name, found[name])
+            console.rates(name, found[name])
     results = {
         "dataset": dataset.name,
         "seed": options.seed,
@@ -39,7 +39,7 @@ def find_rates(setup: Setup) -> None:
     }
     folder = RangeFolder(options.out, f"{stem(dataset.name)}-rates")
     config = describe_asked(options, setup.optimizers, dataset, setup.network)
-    with open_folder(folder, options, screen, config) as opened:
+    with open_folder(folder, options, console, config) as opened:
         folder.history.add(
             {"optimizer": name, "lr": lr, "loss": loss, "smoothed": smoothed}
             for name, each in found.items()
@@ -49,4 +49,4 @@ def find_rates(setup: Setup) -> None:
         shown = opened.finish(
             results, lambda: finder_page(found, results, config, command(options), summary)
         )
-    screen.written(results, str(shown))
+    console.written(results, str(shown))

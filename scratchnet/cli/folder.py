@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scratchnet import __version__, environment
+from scratchnet.cli.console import Console
 from scratchnet.cli.options import CommandLine
-from scratchnet.cli.screen import Screen
 from scratchnet.data import Dataset
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import Optimizer
@@ -25,22 +25,22 @@ class OpenFolder:
 
     folder: OutputFolder
     options: CommandLine
-    screen: Screen
+    console: Console
 
     def finish(self, results: dict[str, Any], page: Callable[[], str], later: str = "") -> Path:
         """Write the results and the page; returns the file to look at."""
         self.folder.write_results(results)
-        return write_report(self.folder, page, self.options, self.screen, later)
+        return write_report(self.folder, page, self.options, self.console, later)
 
 
 @contextmanager
 def open_folder(
-    folder: OutputFolder, options: CommandLine, screen: Screen, config: dict[str, Any]
+    folder: OutputFolder, options: CommandLine, console: Console, config: dict[str, Any]
 ) -> Iterator[OpenFolder]:
     """While inside: the folder, locked, with `config` written; closed however it ends."""
     try:
         folder.write_config(config)
-        yield OpenFolder(folder, options, screen)
+        yield OpenFolder(folder, options, console)
     finally:
         folder.close()
 
@@ -72,7 +72,7 @@ def write_report(
     folder: OutputFolder,
     page: Callable[[], str],
     options: CommandLine,
-    screen: Screen,
+    console: Console,
     later: str = "",
 ) -> Path:
     """Write `page()` as report.html, if there is to be one; returns what there is to look at.
@@ -85,7 +85,7 @@ def write_report(
     try:
         write_text(place, page())
     except MissingPlotlyError as error:
-        screen.note(f"{error}{later}")
+        console.note(f"{error}{later}")
         return folder.path
     return place
 

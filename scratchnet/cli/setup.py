@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scratchnet import environment
+from scratchnet.cli.console import Console
 from scratchnet.cli.options import KNOWN, CommandLine
-from scratchnet.cli.screen import Screen
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import ParameterError
 from scratchnet.networks import (
@@ -33,11 +33,13 @@ class Setup:
     network: MultiLayerNet
     optimizers: dict[str, Optimizer]
     trainer: Trainer
-    screen: Screen
+    console: Console
     parallel: MPIGradients | None = None
 
 
-def make_setup(options: CommandLine, screen: Screen, parallel: MPIGradients | None = None) -> Setup:
+def make_setup(
+    options: CommandLine, console: Console, parallel: MPIGradients | None = None
+) -> Setup:
     """Load the data and build what the options ask for; raises ScratchnetError.
 
     The options come back with the number of threads that "auto" came to, so that a resumed run has
@@ -67,7 +69,7 @@ def make_setup(options: CommandLine, screen: Screen, parallel: MPIGradients | No
         **plain_options(options),
     )
     options = replace(options, threads=trainer.threads)
-    return Setup(options, dataset, network, optimizers, trainer, screen, parallel)
+    return Setup(options, dataset, network, optimizers, trainer, console, parallel)
 
 
 def plain_options(options: CommandLine) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.cli.console import Console
 from scratchnet.cli.folder import describe_asked, open_folder
 from scratchnet.cli.options import CommandLine
-from scratchnet.cli.screen import Screen
 from scratchnet.cli.setup import make_optimizers
 from scratchnet.inspection.surfaces import RATES, SURFACES, check_start, tuned_rate
 from scratchnet.optimizers import Optimizer
@@ -16,7 +16,7 @@ from scratchnet.report.surface import check_steps, surface_page, walk_surface
 from scratchnet.runs import PathsFolder
 
 
-def draw_surface(options: CommandLine, screen: Screen) -> None:
+def draw_surface(options: CommandLine, console: Console) -> None:
     """Let each optimizer walk, print where it got, and write it all into a folder.
 
     Raises ParameterError for a start or a number of steps that cannot be, OutputError.
@@ -28,12 +28,12 @@ def draw_surface(options: CommandLine, screen: Screen) -> None:
     where: dict[str, Any] = {n: getattr(options, n) for n in ("start", "steps", "seed")}
     walks = walk_surface(name, chosen, **where)
     rows = [walk.row() for walk in walks]
-    screen.paths(name, walks[0].path[0], walks[0].steps, rows)
+    console.paths(name, walks[0].path[0], walks[0].steps, rows)
     if options.dry_run:
-        screen.plan()
+        console.plan()
         return
     folder = PathsFolder(options.out, f"{name}-surface")
-    with open_folder(folder, options, screen, describe_asked(options, chosen)) as opened:
+    with open_folder(folder, options, console, describe_asked(options, chosen)) as opened:
         folder.history.add(
             {"optimizer": walk.name, "step": k, "x": x, "y": y, "f": walk.surface.value(x, y)}
             for walk in walks
@@ -47,7 +47,7 @@ def draw_surface(options: CommandLine, screen: Screen) -> None:
             "optimizers": rows,
         }
         shown = opened.finish(results, lambda: surface_page(name, chosen, **where))
-    screen.written(results, str(shown))
+    console.written(results, str(shown))
 
 
 def _with_rates(options: CommandLine, optimizers: Mapping[str, Optimizer]) -> dict[str, Optimizer]:

@@ -1,7 +1,7 @@
 """One training run of the command line: train, save, stop when asked, resume, and sum up.
 
-Every rank runs the same loop. Rank 0 has a folder and a screen; the others have a silent screen and
-no folder.
+Every rank runs the same loop. Rank 0 has a folder and a console; the others have no folder and a
+silent console.
 """
 
 import time
@@ -42,11 +42,11 @@ def train(setup: Setup, resumed: Resumed | None) -> None:
     job = Job(setup)
     if setup.options.resume is not None:
         job.resume(resumed)
-    setup.screen.header(setup.dataset, setup.trainer, setup.network, [setup.trainer.optimizer])
+    setup.console.header(setup.dataset, setup.trainer, setup.network, [setup.trainer.optimizer])
     if resumed is not None:
-        setup.screen.going_on(str(resumed.folder.path), setup.trainer)
+        setup.console.going_on(str(resumed.folder.path), setup.trainer)
     if setup.options.dry_run:
-        setup.screen.plan()
+        setup.console.plan()
         return
     if setup.options.resume is None:
         job.begin()
@@ -69,7 +69,7 @@ class Job:
         self.dataset = setup.dataset
         self.network = setup.network
         self.trainer = setup.trainer
-        self.screen = setup.screen
+        self.console = setup.console
         self.ranks = setup.parallel or Alone()
         self.interrupts = Interrupts(self.ranks)
         self.curve = LossCurve(setup.trainer)
@@ -125,7 +125,7 @@ class Job:
         notes = restore_checkpoint(saved, self.trainer, self.stopping, override=override)
         self.seconds_before = saved.header["run"]["seconds"]
         for text in (*saved.passed_over, *notes):
-            self.screen.note(text)
+            self.console.note(text)
 
     # The loop.
 
@@ -145,7 +145,7 @@ class Job:
             if self.folder is not None:
                 self.folder.close()
         if told is not None:
-            self.screen.result(*told)
+            self.console.result(*told)
 
     def _is_over(self) -> bool:
         """Whether training has ended, by the number of epochs or by early stopping."""
@@ -158,7 +158,7 @@ class Job:
         self.trainer.on_step = self._after_step
         try:
             total = self.options.epochs * len(self.trainer.batches)
-            with self.screen.bar("batch", total, self.trainer.steps):
+            with self.console.bar("batch", total, self.trainer.steps):
                 if not self._is_over():
                     for epoch in self.trainer.run(self.options.epochs - self.trainer.epochs):
                         self._after_epoch(epoch)
@@ -182,7 +182,7 @@ class Job:
 
     def _after_step(self, step: int, loss: float) -> None:
         self.curve.add(step, loss)
-        self.screen.advance(loss)
+        self.console.advance(loss)
         every = self.options.save_every
         if every is not None and step % every == 0:
             self._save()
@@ -192,7 +192,7 @@ class Job:
         if self.folder is not None:
             samples = self.trainer.train.first(min(SAMPLES_FOR_LAYERS, len(self.trainer.train)))
             self.folder.add_epoch(epoch, inspect_layers(self.network, samples))
-        self.screen.epoch(epoch)
+        self.console.epoch(epoch)
         if self.stopping is not None:
             self.stopping.should_stop(epoch)
         due = time.perf_counter() - self.saved >= SECONDS_BETWEEN_SAVES
@@ -216,7 +216,7 @@ class Job:
         if not (folder.path / "report.html").exists():
             self._write_report(folder)
         flag = "--epochs" if trainer.epochs >= self.options.epochs else "--patience"
-        self.screen.finished(str(folder.path), results, flag)
+        self.console.finished(str(folder.path), results, flag)
         return True
 
     def _start_files(self) -> None:
@@ -275,7 +275,7 @@ class Job:
             return run_page(folder, network, self.dataset, asked_for)
 
         later = f", then --resume {shell_path(folder.path)} writes it"
-        return write_report(folder, page, self.options, self.screen, later)
+        return write_report(folder, page, self.options, self.console, later)
 
     def _results(
         self, kept: Mapping[str, Any], seconds: float, training_seconds: float

@@ -24,7 +24,7 @@ from scratchnet.checks import (
     check_share,
 )
 from scratchnet.errors import DtypeError, ParameterError, ShapeError
-from scratchnet.parallel import Part
+from scratchnet.parallel import Shard
 from scratchnet.parameters import Array
 from scratchnet.registry import canonical
 
@@ -199,10 +199,10 @@ class Augmentation:
         self._grid = np.stack(grid).reshape(2, -1).astype(np.float32)  # p from the centre (2, D)
         self._kept = np.empty((0, math.prod(self.shape)), np.float32)
 
-    def __call__(self, x: Array, rng: np.random.Generator, part: Part | None = None) -> Array:
+    def __call__(self, x: Array, rng: np.random.Generator, shard: Shard | None = None) -> Array:
         """Distorted images (n, D) in the dtype of x (n, D), which is left as it is.
 
-        Where ranks share a batch, x is the `part` of it that is distorted here, as it would be
+        Where ranks share a batch, x is the `shard` of it that is distorted here, as it would be
         among the others. The result is the first n rows of kept memory, which the next call
         overwrites. Raises ShapeError
         where the images have another size, DtypeError where x is not float32 or float64.
@@ -215,24 +215,24 @@ class Augmentation:
             self._kept = np.empty_like(x, order="C")
         images = self._kept[: len(x)]
         if len(x):  # of no images there is nothing to draw
-            part = Part(0, len(x), len(x)) if part is None else part
-            self._move(x, images, rng, part)
+            shard = Shard(0, len(x), len(x)) if shard is None else shard
+            self._move(x, images, rng, shard)
             for distortion in self.distortions:
-                blank = distortion.blank(part.total, self.shape, rng)
+                blank = distortion.blank(shard.total, self.shape, rng)
                 if blank is not None:
-                    images.reshape(-1, *self.shape)[blank[part.rows]] = 0.0
+                    images.reshape(-1, *self.shape)[blank[shard.rows]] = 0.0
         return images
 
-    def _move(self, x: Array, out: Array, rng: np.random.Generator, part: Part) -> None:
+    def _move(self, x: Array, out: Array, rng: np.random.Generator, shard: Shard) -> None:
         """Write into out (n, D) what the distortions of shape make of x (n, D)."""
-        n = part.total
+        n = shard.total
         drawn = [
             (one.matrix(n, rng), one.offset(n, rng), one.field(n, self.shape, rng))
             for one in self.distortions
         ]
-        matrices = [A[part.rows] for A, _, _ in drawn if A is not None]
-        offsets = [b[part.rows] for _, b, _ in drawn if b is not None]
-        displacements = [d[part.rows] for _, _, d in drawn if d is not None]
+        matrices = [A[shard.rows] for A, _, _ in drawn if A is not None]
+        offsets = [b[shard.rows] for _, b, _ in drawn if b is not None]
+        displacements = [d[shard.rows] for _, _, d in drawn if d is not None]
         if not (matrices or offsets or displacements):
             out[:] = x
         elif not (matrices or displacements) and all(b.dtype.kind == "i" for b in offsets):

@@ -145,7 +145,7 @@ def place_of(x: Array) -> FileArray:
     return FileArray(whole.path, whole.size, _address(x) - pages.address, whole.dtype, x.shape)
 
 
-def let_go(x: Array) -> None:
+def advise_dontneed(x: Array) -> None:
     """Take rows that lie in a mapped file out of memory; any other array stays as it is.
 
     The values are the same ever after: they are read again when they are used.
@@ -153,7 +153,7 @@ def let_go(x: Array) -> None:
     _advise(x, _DONE, _GRAIN)
 
 
-def announce(x: Array) -> None:
+def advise_willneed(x: Array) -> None:
     """Have rows that lie in a mapped file read in the background."""
     _advise(x, _SOON, mmap.PAGESIZE)
 
@@ -164,7 +164,7 @@ def blocks_of(x: Array) -> Iterator[tuple[int, Array]]:
     for start in range(0, len(x), step):
         block = x[start : start + step]
         yield start, block
-        let_go(block)
+        advise_dontneed(block)
 
 
 def rows_in_block(x: Array) -> int:
@@ -192,7 +192,7 @@ def mapped_batches(
         return
     skipped = done * batch_size - (int(ends[first - 1]) if first else 0)
     for rows in pools[first]:
-        announce(x[rows.start : rows.stop])
+        advise_willneed(x[rows.start : rows.stop])
     spent: list[Array] = []
     rest = np.empty(0, np.intp)
     for k in range(first, len(pools)):
@@ -209,16 +209,16 @@ def mapped_batches(
         for i in range(n_batches):
             yield waiting[i * batch_size : (i + 1) * batch_size]
             while spent:  # the batch had the last of their rows
-                let_go(spent.pop())
+                advise_dontneed(spent.pop())
             # Block by block, so that the disk is at work all the time and nobody waits for it.
             for rows in following[
                 i * len(following) // n_batches : (i + 1) * len(following) // n_batches
             ]:
-                announce(x[rows.start : rows.stop])
+                advise_willneed(x[rows.start : rows.stop])
         rest = waiting[n_batches * batch_size :]
         spent += [x[rows.start : rows.stop] for rows in pools[k]]
     for block in spent:
-        let_go(block)
+        advise_dontneed(block)
 
 
 def _pools(n: int, block_rows: int, seed: int | None, epoch: int) -> list[list[range]]:

@@ -17,8 +17,8 @@ from scratchnet.checks import check_dtype, check_integer
 from scratchnet.data.mapped import (
     POOL_BLOCKS,
     FileArray,
+    advise_dontneed,
     blocks_of,
-    let_go,
     map_rows,
     mapped_batches,
     place_of,
@@ -182,7 +182,7 @@ class Samples:
             total.update(f"{plain.str} {array.shape} {self.scale!r}\n".encode())
             for part in self._hashed_parts(total) if array is self.x else [array]:
                 total.update(part.astype(plain, copy=False).data)
-                let_go(part)
+                advise_dontneed(part)
         return total.hexdigest()
 
     def _hashed_parts(self, total: Any) -> Iterator[Array]:
@@ -341,7 +341,7 @@ class Batches:
                     raw, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
                 )
             yield x, t
-            let_go(raw)
+            advise_dontneed(raw)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from scratchnet.checks import Range, check_above_zero, check_dtype, check_intege
 from scratchnet.data import Samples
 from scratchnet.environment import limit_threads
 from scratchnet.estimator.arguments import MAKES, OF_NETWORK, OF_TRAINING, Arguments
-from scratchnet.estimator.repetitions import merge_equal, split_repeated
+from scratchnet.estimator.multiplicity import deduplicate, split_repeated
 from scratchnet.estimator.saving import load_estimator, save_estimator
 from scratchnet.estimator.solver import choose_optimizer, draw_weights, minimizes
 from scratchnet.layers import Affine, BatchNorm, Layer
@@ -168,7 +168,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        X, t, repeats, n = merge_equal(X, t, weights)
+        X, t, repeats, n = deduplicate(X, t, weights)
         weights = self._weigh(t, repeats, partial)
         if weights is not None:
             # Of one call of partial_fit the mean says nothing: others may have other classes.

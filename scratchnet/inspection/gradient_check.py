@@ -103,7 +103,7 @@ def check_gradients(
     problem = _pose(subject, x.astype(np.float64), t, train)
     checks = [_check_array(problem, name, tolerance) for name in problem.arrays]
     if train:
-        reasons = (layer.proves_nothing(len(x)) for layer in problem.layers)
+        reasons = (layer.gradcheck_caveat(len(x)) for layer in problem.layers)
         reason = next((text for text in reasons if text is not None), None)
         if reason is not None:
             checks = [
@@ -125,10 +125,10 @@ def _pose(
     """The function whose derivatives `subject` claims to know, on a float64 copy of it."""
     if isinstance(subject, Network):
         network = subject.copy(dtype="float64")
-        x, labels = network.check_batch(x, _needed(t))
+        x, labels = network._check_batch(x, _needed(t))
 
         def loss() -> float:
-            network.set_rng(np.random.default_rng(0))  # the same masks and noise each time
+            network._set_rng(np.random.default_rng(0))  # the same masks and noise each time
             return network.forward(x, labels, train=train) + network.penalty()
 
         loss()
@@ -210,5 +210,5 @@ def _differentiate(problem: _Problem, array: Array) -> tuple[Array, Array]:
 
 def _pattern(layers: tuple[Layer, ...]) -> bytes:
     """Which side of its kinks every unit is on, for comparison."""
-    patterns = (layer.pattern() for layer in layers)
+    patterns = (layer.kink_pattern() for layer in layers)
     return b"".join(pattern.tobytes() for pattern in patterns if pattern is not None)

@@ -366,7 +366,7 @@ class _Walker:
         self.grads = {"point": np.zeros(2)}
         self.tilt = np.zeros(2)
 
-    def again(self) -> float:
+    def closure(self) -> float:
         """Compute the gradient where the point is now; return the value."""
         x, y = self.point
         self.grads["point"][:] = self.surface.gradient(x, y)
@@ -376,8 +376,8 @@ class _Walker:
     def step(self, tilt: Array, training: bool) -> Array:
         """Update once; the point (2,) to show."""
         self.tilt = tilt
-        self.again()
-        self.optimizer.update(self.params, self.grads, self.again)
+        self.closure()
+        self.optimizer.update(self.params, self.grads, self.closure)
         if training:
             return self.point.copy()
         self.optimizer.to_evaluation(self.params)

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_integer, check_not_negative
 from scratchnet.errors import ParameterError
-from scratchnet.layers.elementary import Identity, ReLU, Sigmoid, Tanh
+from scratchnet.layers.elementary import Identity, Kinked, ReLU, Sigmoid, Tanh
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(Kinked):
     """y = x where x > 0, else slope x; dL/dx = dout, or slope dout where x <= 0.
 
     `slope`, 0 to 1, is small, so that a unit that is off still learns (Maas et al. 2013).
@@ -26,7 +26,6 @@ class LeakyReLU(Layer):
         self.slope = check_not_negative("slope", slope)
         if self.slope > 1:
             raise ParameterError(f"slope must be a number from 0 to 1, got {slope!r}")
-        self.x: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return max(x, slope x), the shape and dtype of x."""
@@ -39,19 +38,14 @@ class LeakyReLU(Layer):
         """Return dout where x > 0, else slope dout."""
         dx = self.keep("dx", dout.shape, dout.dtype)
         np.multiply(dout, self.slope, out=dx)
-        np.copyto(dx, dout, where=self.pattern())  # dx = dout [x > 0] + slope dout [x <= 0]
+        np.copyto(dx, dout, where=self.kink_pattern())  # dx = dout [x > 0] + slope dout [x <= 0]
         return dx
-
-    def pattern(self) -> Array:
-        """Which units are on: x > 0, booleans (N, n)."""
-        x = remembered(self.x)
-        return np.greater(x, 0, out=self.keep("mask", x.shape, np.bool_))
 
     def __repr__(self) -> str:
         return f"LeakyReLU({self.slope:g})"
 
 
-class PReLU(Layer):
+class PReLU(Kinked):
     """y = x where x > 0, else a x, with a slope a that is learnt (He et al. 2015, eq. 1).
 
     `a` (n,) is one slope for each of n inputs, or, with the default n = 1, one that all share; it
@@ -64,14 +58,13 @@ class PReLU(Layer):
         super().__init__({"a": (n,)}, dtype)
         self.n, self.n_in = n, None if n == 1 else n
         self.params["a"] = np.full(n, 0.25)
-        self.x: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x where x > 0, else a x, the shape of x."""
         self.x = x
         y = self.keep("y", x.shape, x.dtype)
         np.multiply(x, self.params["a"], out=y)
-        np.copyto(y, x, where=self.pattern())  # y = x [x > 0] + a x [x <= 0]
+        np.copyto(y, x, where=self.kink_pattern())  # y = x [x > 0] + a x [x <= 0]
         return y
 
     def param_grads(self, dout: Array) -> None:
@@ -86,19 +79,14 @@ class PReLU(Layer):
         """Return dout where x > 0, else a dout."""
         dx = self.keep("dx", dout.shape, dout.dtype)
         np.multiply(dout, self.params["a"], out=dx)
-        np.copyto(dx, dout, where=self.pattern())
+        np.copyto(dx, dout, where=self.kink_pattern())
         return dx
-
-    def pattern(self) -> Array:
-        """Which units are on: x > 0, booleans (N, n)."""
-        x = remembered(self.x)
-        return np.greater(x, 0, out=self.keep("mask", x.shape, np.bool_))
 
     def __repr__(self) -> str:
         return f"PReLU({self.n_in or 1})"
 
 
-class ELU(Layer):
+class ELU(Kinked):
     """y = x where x > 0, else exp(x) - 1; dL/dx = dout, or dout (y + 1) where x <= 0.
 
     The exponential linear unit with alpha = 1 (Clevert et al. 2016, eq. 15), whose slope has no
@@ -107,10 +95,7 @@ class ELU(Layer):
 
     scale = 1.0
     alpha = 1.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.y: Array | None = None
+    y: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return scale (max(x, 0) + alpha (exp(min(x, 0)) - 1)), the shape and dtype of x."""
@@ -120,6 +105,7 @@ class ELU(Layer):
         np.multiply(e, self.scale * self.alpha, out=e)  # of the two terms one is 0
         np.maximum(x, 0, out=y)
         np.multiply(y, self.scale, out=y)
+        self.x = x
         self.y = np.add(y, e, out=y)
         return self.y
 
@@ -129,13 +115,8 @@ class ELU(Layer):
         dx = self.keep("dx", dout.shape, dout.dtype)
         np.minimum(y, 0, out=dx)
         np.add(dx, self.scale * self.alpha, out=dx)  # scale alpha exp(x) where x <= 0
-        np.copyto(dx, self.scale, where=self.pattern(), casting="same_kind")
+        np.copyto(dx, self.scale, where=self.kink_pattern(), casting="same_kind")
         return np.multiply(dx, dout, out=dx)
-
-    def pattern(self) -> Array:
-        """On which side of 0 each unit is, where the curvature jumps: y > 0, booleans (N, n)."""
-        y = remembered(self.y)
-        return np.greater(y, 0, out=self.keep("mask", y.shape, np.bool_))
 
 
 class SELU(ELU):
@@ -156,10 +137,8 @@ class GELU(Layer):
     (Hendrycks and Gimpel 2016, eq. 1). erf is SciPy's, which comes with scikit-learn.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.x: Array | None = None
-        self.p: Array | None = None  # P(x) (N, n)
+    x: Array | None = None
+    p: Array | None = None  # P(x) (N, n)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x P(x), the shape and dtype of x."""
@@ -193,11 +172,12 @@ class SiLU(Layer):
     Called swish too (Elfwing et al. 2018; Ramachandran et al. 2017).
     """
 
+    x: Array | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self.sigmoid = Sigmoid()
         self.children = (self.sigmoid,)
-        self.x: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x s(x), the shape and dtype of x."""
@@ -222,9 +202,7 @@ class Softplus(Layer):
     Computed as max(x, 0) + log(1 + exp(-|x|)), in which no exp overflows.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.y: Array | None = None
+    y: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return log(1 + exp(x)), the shape and dtype of x."""
@@ -253,11 +231,12 @@ class Mish(Layer):
     s = 1 / (1 + exp(-x)) is the slope of the softplus within.
     """
 
+    x: Array | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self.softplus, self.tanh = Softplus(), Tanh()
         self.children = (self.softplus, self.tanh)
-        self.x: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x tanh(log(1 + exp(x))), the shape and dtype of x."""

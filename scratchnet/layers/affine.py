@@ -75,7 +75,7 @@ class Affine(Layer):
         dx = self.keep("dx", (len(dout), self.n_in), W.dtype)
         return np.matmul(dout, W.T, out=dx)  # dx = dout W^T
 
-    def constrain(self) -> None:
+    def apply_constraints(self) -> None:
         """Shorten each column of W that is longer than `max_norm`."""
         if self.max_norm is None:
             return

@@ -18,29 +18,31 @@ class Identity(Layer):
         return dout
 
 
-class ReLU(Layer):
-    """y = max(x, 0); dL/dx = dout where x > 0, else 0, so 0 at x = 0 itself (Nair, Hinton 2010)."""
+class Kinked(Layer):
+    """A function with a kink at 0, where its slope or its curvature jumps."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.y: Array | None = None
+    x: Array | None = None
+
+    def kink_pattern(self) -> Array:
+        """Which units are on: x > 0, booleans (N, n)."""
+        x = remembered(self.x)
+        return np.greater(x, 0, out=self.keep("mask", x.shape, np.bool_))
+
+
+class ReLU(Kinked):
+    """y = max(x, 0); dL/dx = dout where x > 0, else 0, so 0 at x = 0 itself (Nair, Hinton 2010)."""
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return max(x, 0), the shape and dtype of x; NaN stays NaN."""
+        self.x = x
         zeros = np.zeros(x.shape[-1:], x.dtype)  # compared 2 to 3 times as fast as the number 0
-        self.y = np.maximum(x, zeros, out=self.keep("y", x.shape, x.dtype))  # y = max(x, 0)
-        return self.y
+        return np.maximum(x, zeros, out=self.keep("y", x.shape, x.dtype))  # y = max(x, 0)
 
     def input_grad(self, dout: Array) -> Array:
-        """Return dout where y > 0, else 0."""
-        mask = self.pattern()
+        """Return dout where x > 0, else 0."""
+        mask = self.kink_pattern()
         dx = self.keep("dx", dout.shape, dout.dtype)
         return np.multiply(dout, mask, out=dx)  # dx = dout [x > 0]
-
-    def pattern(self) -> Array:
-        """Which units are on: y > 0, booleans (N, n)."""
-        y = remembered(self.y)
-        return np.greater(y, 0, out=self.keep("mask", y.shape, np.bool_))
 
 
 class Sigmoid(Layer):
@@ -49,9 +51,7 @@ class Sigmoid(Layer):
     Computed as exp(min(x, 0)) / (1 + exp(-|x|)), in which no exp overflows.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.y: Array | None = None
+    y: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return 1 / (1 + exp(-x)), the shape and dtype of x."""
@@ -77,9 +77,7 @@ class Sigmoid(Layer):
 class Tanh(Layer):
     """y = tanh(x), in [-1, 1]; dL/dx = dout (1 - y^2)."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.y: Array | None = None
+    y: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return tanh(x), the shape and dtype of x."""

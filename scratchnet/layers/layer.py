@@ -29,7 +29,7 @@ class Layer(Memory, ABC):
     remembers in `forward` what these need. It never writes into its arguments.
     """
 
-    measures: ClassVar[bool] = False
+    tracks_statistics: ClassVar[bool] = False
     """Whether a forward pass in training measures statistics that evaluation uses."""
 
     n_in: int | None = None
@@ -76,25 +76,25 @@ class Layer(Memory, ABC):
             )
         return input_shape
 
-    def pattern(self) -> Array | None:
+    def kink_pattern(self) -> Array | None:
         """Which side of its kinks each unit was on in the last `forward`; None if f is smooth."""
         return None
 
-    def proves_nothing(self, n_rows: int) -> str | None:
+    def gradcheck_caveat(self, n_rows: int) -> str | None:
         """Why a gradient check in training mode with so many rows would prove nothing, if so."""
         return None
 
-    def observe(self, x: Array, scale: float, weights: Array | None = None) -> None:
+    def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
         """Take what it needs to know of all training inputs, x * scale (N, D); most need nothing.
 
         `weights` (N,) say how much each row counts. The Trainer calls it for each layer before the
         first step.
         """
 
-    def forget(self) -> None:
+    def reset_statistics(self) -> None:
         """Begin anew with what it measures, if anything: what was measured counts no more."""
 
-    def constrain(self) -> None:
+    def apply_constraints(self) -> None:
         """Put the parameters back into the set they must lie in, after an update; most have none.
 
         The Trainer calls it for each layer after every step.

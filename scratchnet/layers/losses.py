@@ -67,12 +67,12 @@ class ElementwiseLoss(Loss):
 class MeanSquaredError(ElementwiseLoss):
     """L = sum_nk (y_nk - t_nk)^2 / 2N, the sum of squares of the book; dL/dy = (y - t) / N."""
 
-    def of_rows(self, y: Array, t: Array) -> Array:
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
         """sum_k (y_nk - t_nk)^2 / 2 (N,)."""
         self.y, self.t = y, self.spread(y, t)
         return np.asarray(np.square(y - self.t, dtype=np.float64).sum(axis=1) / 2)
 
-    def slopes(self) -> Array:
+    def per_sample_gradient(self) -> Array:
         """y - t (N, K)."""
         return np.asarray(remembered(self.y) - remembered(self.t))
 
@@ -98,13 +98,13 @@ class BinaryCrossEntropy(ElementwiseLoss):
 
     lowest, highest = 0.0, 1.0
 
-    def of_rows(self, y: Array, t: Array) -> Array:
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
         """sum_k max(y, 0) - y t + log(1 + exp(-|y|)) (N,)."""
         self.y, self.t = y, self.spread(y, t)
         rest = np.log1p(np.exp(-np.abs(y)))
         return np.asarray((np.maximum(y, 0) - y * self.t + rest).sum(axis=1, dtype=np.float64))
 
-    def slopes(self) -> Array:
+    def per_sample_gradient(self) -> Array:
         """s(y) - t (N, K)."""
         return np.asarray(sigmoid(remembered(self.y)) - remembered(self.t))
 
@@ -128,14 +128,14 @@ class PoissonLoss(ElementwiseLoss):
 
     lowest = 0.0
 
-    def of_rows(self, y: Array, t: Array) -> Array:
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
         """sum_k exp(y) - t y + t log t - t (N,)."""
         self.y, self.t = y, self.spread(y, t)
         logarithm = np.log(self.t, out=np.zeros_like(self.t), where=self.t > 0)
         deviance = np.exp(y, dtype=np.float64) - self.t * (y - logarithm + 1.0)
         return np.asarray(deviance.sum(axis=1))
 
-    def slopes(self) -> Array:
+    def per_sample_gradient(self) -> Array:
         """exp(y) - t (N, K)."""
         return np.asarray(np.exp(remembered(self.y)) - remembered(self.t))
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.parallel.ranks import Part
+from scratchnet.parallel.ranks import Shard
 from scratchnet.parameters import Array, Arrays, Shape, allocate
 
 NO_SHAPES: Mapping[str, Shape] = MappingProxyType({})
@@ -21,7 +21,7 @@ class Memory:
     children: tuple[Any, ...] = ()
     """The layers that this one is made of, which its own passes call."""
 
-    part: Part | None = None
+    shard: Shard | None = None
     """Which rows of the batch pass through, while ranks share it; None where all of them do."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Memory:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._kept = next(memory)
-        other._apart, other.part = {False: other._kept}, None
+        other._apart, other.shard = {False: other._kept}, None
         copies = {id(child): child.share(memory) for child in self.children}
         for name, value in other.__dict__.items() if copies else ():
             if isinstance(value, Memory):

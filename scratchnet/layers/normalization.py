@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_above_zero, check_integer, check_share, check_word
-from scratchnet.data.mapped import let_go
+from scratchnet.data.mapped import advise_dontneed
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array
 
@@ -31,7 +31,7 @@ class BatchNorm(Layer):
     Raises ParameterError for an option out of its range.
     """
 
-    measures = True
+    tracks_statistics = True
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n); in training, of more than one row, with the statistics of x itself."""
-        self.rows = len(x) if self._all_reduce is None else remembered(self.part).total
+        self.rows = len(x) if self._all_reduce is None else remembered(self.shard).total
         self.own_batch = train and self.rows > 1
         centred = self.keep("centred", x.shape, x.dtype)
         if self.own_batch:
@@ -82,7 +82,7 @@ class BatchNorm(Layer):
     @property
     def _all_reduce(self) -> Callable[[Array], object] | None:
         """The sum over ranks, if they share a batch and measure all of it."""
-        return None if self.part is None else self.part.all_reduce
+        return None if self.shard is None else self.shard.all_reduce
 
     def _over_ranks(self, sums: Array) -> Array:
         """Sums over the rows of all ranks, given those over the rows here."""
@@ -97,7 +97,7 @@ class BatchNorm(Layer):
         self.statistics["running_mean"] += rate * (mean - self.statistics["running_mean"])
         self.statistics["running_var"] += rate * (var - self.statistics["running_var"])
 
-    def forget(self) -> None:
+    def reset_statistics(self) -> None:
         """Let the next batch be the first that counts for the running statistics."""
         self.statistics["batches"] = np.zeros(1)
 
@@ -129,7 +129,7 @@ class BatchNorm(Layer):
         np.subtract(dx, of_dout / self.rows, out=dx)  # ... - dbeta / N
         return np.multiply(dx, self._slope(), out=dx)
 
-    def proves_nothing(self, n_rows: int) -> str | None:
+    def gradcheck_caveat(self, n_rows: int) -> str | None:
         """A batch of one row has no statistics whose derivative could be checked."""
         if n_rows > 1:
             return None
@@ -206,7 +206,7 @@ class Standardize(Layer):
     `over` says of what: "features", each column of x (N, n) by itself, as scikit-learn's
     StandardScaler; "all", one mean and one std of all values, which keeps an image an image. A
     column that never varies is only centred. The constants are statistics of the network: saved
-    with its weights, so that it takes the same raw inputs wherever it goes. Before `observe` y = x.
+    with its weights, so that it takes the same raw inputs wherever it goes. Before `adapt` y = x.
 
     Raises ParameterError for another word.
     """
@@ -219,7 +219,7 @@ class Standardize(Layer):
         self.over = check_word("standardize", over, STANDARDIZATIONS)
         self.statistics["input_std"] = np.ones(n)
 
-    def observe(self, x: Array, scale: float, weights: Array | None = None) -> None:
+    def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
         """Take mean and std of x * scale (N, n), unless they have been taken before."""
         if self.statistics["input_rows"][0]:
             return
@@ -269,11 +269,11 @@ def column_moments(x: Array, scale: float, weights: Array | None = None) -> tupl
     for rows in blocks:
         block = x[rows].astype(np.float64)
         mean += column_sums(block) / len(x) if w is None else column_sums(block * w[rows])
-        let_go(x[rows])
+        advise_dontneed(x[rows])
     for rows in blocks:
         d = x[rows] - mean
         var += column_sums(d, d) / len(x) if w is None else column_sums(d * w[rows], d)
-        let_go(x[rows])
+        advise_dontneed(x[rows])
     return mean * scale, var * scale**2
 
 

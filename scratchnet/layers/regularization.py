@@ -14,7 +14,7 @@ import numpy as np
 
 from scratchnet.checks import check_not_negative, check_share
 from scratchnet.layers.layer import Layer, remembered
-from scratchnet.parallel import Part
+from scratchnet.parallel import Shard
 from scratchnet.parameters import Array
 
 LEVELS = 2**16
@@ -45,7 +45,7 @@ class Dropout(Layer):
         self.disturbed = train and self.dropped > 0
         if not self.disturbed:
             return x
-        on = bits_for(x, self.rng, self.part) >= self.dropped
+        on = bits_for(x, self.rng, self.shard) >= self.dropped
         factor = self.keep("factor", x.shape, x.dtype)
         self.factor = np.multiply(on, x.dtype.type(LEVELS / (LEVELS - self.dropped)), out=factor)
         return np.multiply(x, factor, out=self.keep("y", x.shape, x.dtype))  # y = x m / (1 - p)
@@ -83,7 +83,7 @@ class GaussianNoise(Layer):
         y = self.keep("y", x.shape, x.dtype)
         np.take(
             _quantiles(x.dtype.name, self.std),
-            bits_for(x, self.rng, self.part),
+            bits_for(x, self.rng, self.shard),
             out=y,
             mode="clip",
         )
@@ -97,15 +97,15 @@ class GaussianNoise(Layer):
         return f"GaussianNoise({self.std:g})"
 
 
-def bits_for(x: Array, rng: np.random.Generator, part: Part | None) -> Array:
+def bits_for(x: Array, rng: np.random.Generator, shard: Shard | None) -> Array:
     """16 random bits for each value of x (N, n); where ranks share a batch, those of x's rows.
 
     All ranks draw the bits of the whole batch from equal streams, so that each row gets the same
     ones however many ranks there are.
     """
-    if part is None:
+    if shard is None:
         return random_bits(rng, x.size).reshape(x.shape)
-    return random_bits(rng, part.total * x.shape[1]).reshape(part.total, -1)[part.rows]
+    return random_bits(rng, shard.total * x.shape[1]).reshape(shard.total, -1)[shard.rows]
 
 
 def random_bits(rng: np.random.Generator, n: int) -> Array:

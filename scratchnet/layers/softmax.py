@@ -18,9 +18,9 @@ from scratchnet.parameters import Array
 class Loss(ABC):
     """L = mean over the batch of L_n, how wrong the row y_n of y (N, K) is for its target t_n.
 
-    A subclass writes `of_rows` and `slopes`, and remembers in the first what the second needs.
-    `labels` says what targets look like, and is never guessed from their shape. Raises
-    ParameterError for another word than those the loss knows.
+    A subclass writes `per_sample_loss` and `per_sample_gradient`, and remembers in the first what
+    the second needs. `labels` says what targets look like, and is never guessed from their shape.
+    Raises ParameterError for another word than those the loss knows.
     """
 
     known_labels: ClassVar[tuple[str, ...]]
@@ -29,7 +29,7 @@ class Loss(ABC):
         self.labels = check_word("labels", labels, self.known_labels)
         self.shares: Array | None = None  # of each row in the mean (N,); None for equal ones
 
-    def observe(self, t: Array, n_outputs: int) -> None:
+    def adapt(self, t: Array, n_outputs: int) -> None:
         """Take what it needs to know of all training labels t; most need nothing.
 
         The Trainer calls it before the first step.
@@ -44,11 +44,11 @@ class Loss(ABC):
         """`t` as the array that `forward` takes; raises ShapeError or DtypeError."""
 
     @abstractmethod
-    def of_rows(self, y: Array, t: Array) -> Array:
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
         """L_n of each row (N,), in float64, for outputs y (N, K) and targets t."""
 
     @abstractmethod
-    def slopes(self) -> Array:
+    def per_sample_gradient(self) -> Array:
         """dL_n/dy_n of each row (N, K) of the last forward pass, a fresh array."""
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Loss(ABC):
         The mean over rows of L_n, or of w_n L_n with weights w (N,) >= 0: not over weights, which
         would cancel in a batch of one.
         """
-        losses = self.of_rows(y, t)
+        losses = self.per_sample_loss(y, t)
         if w is None:
             self.shares = None
             return float(losses.sum()) / max(len(losses), 1)
@@ -80,7 +80,7 @@ class Loss(ABC):
 
         Raises CallOrderError before the first `forward`.
         """
-        dy = self.slopes()
+        dy = self.per_sample_gradient()
         if self.shares is None:
             return np.multiply(dy, dout / max(len(dy), 1), out=dy)
         return np.multiply(dy, dout * self.shares[:, np.newaxis], out=dy, casting="same_kind")
@@ -113,7 +113,7 @@ class SoftmaxWithLoss(Loss):
     factor >= 0 for each class: L = mean_n w_n L_n with w_n that of the label (its mean under soft
     labels); the mean is over rows, not over weights. "balanced" means N / (K N_k) for a class of
     N_k of the N training samples, of which K classes have any, and is known once a Trainer is made
-    or `Network.observe` called. Both hold in evaluation too.
+    or `Network.adapt` called. Both hold in evaluation too.
 
     Raises ParameterError for an option out of its range.
     """
@@ -178,12 +178,12 @@ class SoftmaxWithLoss(Loss):
             )
         return t.argmax(axis=1) if self.labels == "onehot" else t
 
-    def of_rows(self, y: Array, t: Array) -> Array:
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
         """L_n for finite logits y (N, K) and targets t as `check_targets` returned them."""
         if self.balanced and self.class_weight is None:
             raise CallOrderError(
                 "balanced class weights need the training labels; make a Trainer, or call "
-                "network.observe(x, t)"
+                "network.adapt(x, t)"
             )
         rows = np.arange(len(y))
         self.t, self.first = t, y.argmax(axis=1)
@@ -210,7 +210,7 @@ class SoftmaxWithLoss(Loss):
         gap = gaps[rows, t] if t.ndim == 1 else (gaps * t).sum(axis=1)
         return np.asarray((1.0 - e) * gap + e * gaps.mean(axis=1))
 
-    def observe(self, t: Array, n_outputs: int) -> None:
+    def adapt(self, t: Array, n_outputs: int) -> None:
         """Count the classes among the labels of all training samples, for balanced weights."""
         if self.balanced and self.class_weight is None:
             counts = np.bincount(t, minlength=n_outputs) if t.ndim == 1 else t.sum(axis=0)
@@ -223,7 +223,7 @@ class SoftmaxWithLoss(Loss):
         options = {"label_smoothing": self.label_smoothing, "class_weight": waiting}
         return super().config() | {name: value for name, value in options.items() if value}
 
-    def slopes(self) -> Array:
+    def per_sample_gradient(self) -> Array:
         """w (p - t), (N, K), in the dtype of the logits."""
         p, t, e = remembered(self.p), remembered(self.t), self.label_smoothing
         dy = p.copy()

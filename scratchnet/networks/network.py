@@ -25,7 +25,7 @@ from scratchnet.layers.layer import walk
 from scratchnet.networks.border import check_rows
 from scratchnet.networks.naming import name_parameters, read_old_name
 from scratchnet.networks.summary import summarize
-from scratchnet.parallel.ranks import Part
+from scratchnet.parallel.ranks import Shard
 from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
 
 EVALUATION_ROWS = 1000  # rows of one forward pass where no gradient follows
@@ -78,7 +78,7 @@ class Network:
         self._adopt()
         drawing = [layer.rng for layer in self._every if layer.rng is not None]
         if drawing:  # one after the other from one stream, or layers with one seed would agree
-            self.set_rng(drawing[0])
+            self._set_rng(drawing[0])
 
     def _adopt(self) -> None:
         """Allocate the two vectors and move every layer's parameters into its pieces of them."""
@@ -99,7 +99,7 @@ class Network:
         self.vector = self.state_vector[: self.gradient_vector.size]
         self.params = everything.select({name: name for name in learnt}, self.vector)
         self.statistics = everything.select({name: name for name in statistics})
-        self.n_weights = sum(math.prod(shape) for shape in weights.values())
+        self._n_weights = sum(math.prod(shape) for shape in weights.values())
         for layer, of_network in zip(self._every, names, strict=True):
             learns = {own: of_network[own] for own in layer.shapes}
             measures = {own: of_network[own] for own in layer.statistic_shapes}
@@ -147,7 +147,7 @@ class Network:
         In evaluation: without dropout and noise, with running statistics. Raises ShapeError or
         DtypeError, naming row and value, where x or t do not fit.
         """
-        return self.for_thread().forward(*self.check_batch(x, t)) + self.penalty()
+        return self.for_thread().forward(*self._check_batch(x, t)) + self.penalty()
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Arrays:
         """The derivatives of the loss by name: `grads`, which the next call overwrites.
@@ -165,7 +165,7 @@ class Network:
 
         `w` (N,) weighs the rows in the mean. Raises what `gradient` does.
         """
-        loss = self.forward(*self.check_batch(x, t), w, train=True)
+        loss = self.forward(*self._check_batch(x, t), w, train=True)
         self.backward()
         return loss + self.penalty()
 
@@ -173,7 +173,7 @@ class Network:
         self, x: npt.ArrayLike, t: npt.ArrayLike, batch_size: int = EVALUATION_ROWS
     ) -> float:
         """The share of all N rows whose largest logit is at the label, for every batch size."""
-        x, t = self.check_batch(x, t)
+        x, t = self._check_batch(x, t)
         correct, network = 0, self.for_thread()
         for rows in _slices(len(x), batch_size):
             network.forward(x[rows], t[rows])
@@ -184,7 +184,7 @@ class Network:
         """l2 / 2 times the sum of all squared weights."""
         if not self.l2:
             return 0.0
-        w = self.vector[: self.n_weights]
+        w = self.vector[: self._n_weights]
         return 0.5 * self.l2 * float(np.dot(w, w))
 
     def summary(self) -> str:
@@ -248,42 +248,42 @@ class Network:
             dout = layer.backward(dout)
         self.layers[self._lowest].param_grads(dout)
         if self.l2:
-            weights = slice(self.n_weights)
+            weights = slice(self._n_weights)
             self.gradient_vector[weights] += share * self.l2 * self.vector[weights]
 
-    def set_rng(self, rng: np.random.Generator) -> None:
+    def _set_rng(self, rng: np.random.Generator) -> None:
         """Let layers that draw random numbers in training take the next ones from `rng`."""
         for layer in self._every:
             if layer.rng is not None:
                 layer.rng = rng
 
-    def take_part(self, part: Part | None) -> None:
+    def _set_shard(self, shard: Shard | None) -> None:
         """Tell the layers which rows of a batch come next, where ranks share it; None for all."""
         for layer in self._every:
-            layer.part = part
+            layer.shard = shard
 
-    def observe(self, x: Array, t: Array, scale: float = 1.0, weights: Array | None = None) -> None:
+    def adapt(self, x: Array, t: Array, scale: float = 1.0, weights: Array | None = None) -> None:
         """Let layers and loss see all training samples, x * scale (N, D) with labels t, once."""
         for layer in self._every:
-            layer.observe(x, scale, weights)
-        self.loss_layer.observe(t, self.output_sizes[-1])
+            layer.adapt(x, scale, weights)
+        self.loss_layer.adapt(t, self.output_sizes[-1])
 
-    def measure(self, batches: Iterable[Array]) -> None:
+    def _recompute_statistics(self, batches: Iterable[Array]) -> None:
         """Take running statistics from these inputs (N, D) alone, at the weights there are.
 
         No layer disturbs what passes through it, as one does in training: so the statistics are
         those that evaluation meets.
         """
         for layer in self._every:
-            layer.forget()
+            layer.reset_statistics()
         for x in batches:
             for layer in self.layers:
-                x = layer.forward(x, train=layer.measures)
+                x = layer.forward(x, train=layer.tracks_statistics)
 
-    def constrain(self) -> None:
+    def _apply_constraints(self) -> None:
         """Put parameters back into the set they must lie in, as below a max-norm."""
         for layer in self._every:
-            layer.constrain()
+            layer.apply_constraints()
 
     # The border: what may come in, and copies.
 
@@ -295,7 +295,7 @@ class Network:
         """
         return check_rows(x, self.input_shape, self.dtype)
 
-    def check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
+    def _check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
         """`x` and `t` as `forward` takes them; raises ShapeError or DtypeError."""
         x = self.check_inputs(x)
         return x, self.loss_layer.check_targets(t, len(x), self.output_sizes[-1])

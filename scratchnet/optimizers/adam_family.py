@@ -21,7 +21,7 @@ class CenteredRMSprop(Optimizer):
 
     decay: float = hyper(0.99, at_least=0, below=1)
     eps: float = hyper(1e-7, above=0)
-    remembers = ("h", "m")
+    slots = ("h", "m")
 
     def rule(self, w: Array, g: Array, h: Array, m: Array) -> None:
         h *= self.decay
@@ -43,7 +43,7 @@ class AdaDelta(Optimizer):
     lr: float = hyper(1.0, above=0)
     decay: float = hyper(0.9, at_least=0, below=1)
     eps: float = hyper(1e-6, above=0)
-    remembers = ("h", "s")
+    slots = ("h", "s")
 
     def rule(self, w: Array, g: Array, h: Array, s: Array) -> None:
         h *= self.decay
@@ -81,7 +81,7 @@ class AMSGrad(Optimizer):
     beta1: float = hyper(0.9, at_least=0, below=1)
     beta2: float = hyper(0.999, at_least=0, below=1)
     eps: float = hyper(1e-8, above=0)
-    remembers = ("m", "v", "u")
+    slots = ("m", "v", "u")
 
     def rule(self, w: Array, g: Array, m: Array, v: Array, u: Array) -> None:
         t = self.step
@@ -105,7 +105,7 @@ class Adamax(Adam):
     """
 
     lr: float = hyper(0.002, above=0)
-    remembers = ("m", "u")
+    slots = ("m", "u")
 
     def rule(self, w: Array, g: Array, m: Array, u: Array) -> None:
         m *= self.beta1
@@ -129,8 +129,8 @@ class NAdam(Adam):
     lr: float = hyper(0.002, above=0)
     psi: float = hyper(0.004, at_least=0)
 
-    def before_rule(self, numbers: dict[str, float]) -> None:
-        numbers["M"] = self.product = numbers.get("M", 1.0) * self.mu(self.step)
+    def before_rule(self, scalars: dict[str, float]) -> None:
+        scalars["M"] = self.product = scalars.get("M", 1.0) * self.mu(self.step)
 
     def mu(self, t: int) -> float:
         """The momentum of step t, which rises from beta1 / 2 to beta1."""

@@ -18,7 +18,7 @@ class AdaGrad(Optimizer):
     """
 
     eps: float = hyper(1e-7, above=0)
-    remembers = ("h",)
+    slots = ("h",)
 
     def rule(self, w: Array, g: Array, h: Array) -> None:
         h += g * g
@@ -35,7 +35,7 @@ class RMSprop(Optimizer):
 
     decay: float = hyper(0.99, at_least=0, below=1)
     eps: float = hyper(1e-7, above=0)
-    remembers = ("h",)
+    slots = ("h",)
 
     def rule(self, w: Array, g: Array, h: Array) -> None:
         h *= self.decay
@@ -58,7 +58,7 @@ class Adam(Optimizer):
     beta1: float = hyper(0.9, at_least=0, below=1)
     beta2: float = hyper(0.999, at_least=0, below=1)
     eps: float = hyper(1e-8, above=0)
-    remembers = ("m", "v")
+    slots = ("m", "v")
 
     def rule(self, w: Array, g: Array, m: Array, v: Array) -> None:
         t = self.step

@@ -22,7 +22,7 @@ class ASGD(Optimizer):
     decay: float = hyper(1e-4, at_least=0)
     power: float = hyper(0.75, at_least=0)
     start: int = hyper(1_000_000, at_least=0, integer=True)
-    remembers = ("a",)
+    slots = ("a",)
 
     def rule(self, w: Array, g: Array, a: Array) -> None:
         t = self.step
@@ -49,12 +49,12 @@ class ScheduleFreeSGD(Optimizer):
 
     lr: float = hyper(1.0, above=0)
     momentum: float = hyper(0.9, above=0, below=1)
-    remembers: ClassVar[tuple[str, ...]] = ("z",)
+    slots: ClassVar[tuple[str, ...]] = ("z",)
 
-    def before_rule(self, numbers: dict[str, float]) -> None:
-        numbers["largest"] = max(numbers.get("largest", 0.0), self.lr)
-        numbers["sum"] = numbers.get("sum", 0.0) + numbers["largest"] ** 2
-        self.c = numbers["largest"] ** 2 / numbers["sum"]
+    def before_rule(self, scalars: dict[str, float]) -> None:
+        scalars["largest"] = max(scalars.get("largest", 0.0), self.lr)
+        scalars["sum"] = scalars.get("sum", 0.0) + scalars["largest"] ** 2
+        self.c = scalars["largest"] ** 2 / scalars["sum"]
 
     def begin(self, w: Array, z: Array, *rest: Any, **none: Any) -> None:
         z[...] = w
@@ -86,7 +86,7 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
     lr: float = hyper(0.0025, above=0)
     beta2: float = hyper(0.999, at_least=0, below=1)
     eps: float = hyper(1e-8, above=0)
-    remembers = ("z", "v")
+    slots = ("z", "v")
 
     def rule(self, w: Array, g: Array, z: Array, v: Array) -> None:
         v *= self.beta2

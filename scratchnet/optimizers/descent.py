@@ -28,7 +28,7 @@ class Momentum(Optimizer):
     """
 
     momentum: float = hyper(0.9, at_least=0, below=1)
-    remembers = ("v",)
+    slots = ("v",)
 
     def rule(self, w: Array, g: Array, v: Array) -> None:
         v *= self.momentum
@@ -46,7 +46,7 @@ class Nesterov(Optimizer):
     """
 
     momentum: float = hyper(0.9, at_least=0, below=1)
-    remembers = ("v",)
+    slots = ("v",)
 
     def rule(self, w: Array, g: Array, v: Array) -> None:
         v *= self.momentum

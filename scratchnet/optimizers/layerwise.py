@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchnet.optimizers.adaptive import Adam
-from scratchnet.optimizers.optimizer import Again, Optimizer, hyper
+from scratchnet.optimizers.optimizer import Closure, Optimizer, hyper
 from scratchnet.optimizers.walk import Params
 from scratchnet.parameters import Array, is_weight
 
@@ -25,9 +25,9 @@ class LARS(Optimizer):
     lr: float = hyper(0.5, above=0)
     momentum: float = hyper(0.9, at_least=0, below=1)
     trust: float = hyper(0.001, above=0)
-    remembers = ("v",)
-    whole = True
-    decays_itself = True
+    slots = ("v",)
+    elementwise = False
+    own_weight_decay = True
 
     def rule(self, w: Array, g: Array, v: Array) -> None:
         d = g + self.weight_decay * w if is_weight(w.shape) else g
@@ -47,8 +47,8 @@ class LAMB(Adam):
     """
 
     eps: float = hyper(1e-6, above=0)
-    whole = True
-    decays_itself = True
+    elementwise = False
+    own_weight_decay = True
 
     def rule(self, w: Array, g: Array, m: Array, v: Array) -> None:
         t = self.step
@@ -78,9 +78,9 @@ class Adafactor(Optimizer):
     power: float = hyper(0.8, above=0)
     least: float = hyper(1e-3, above=0)
     clip: float = hyper(1.0, above=0)
-    whole = True
+    elementwise = False
 
-    def memory_shapes(self, w: Array) -> dict[str, tuple[int, ...]]:
+    def slot_shapes(self, w: Array) -> dict[str, tuple[int, ...]]:
         """Row and column means of a matrix, all of a vector."""
         if w.ndim < 2:
             return {"v": w.shape}
@@ -127,14 +127,14 @@ class Muon(Adam):
     lr: float = hyper(0.02, above=0)
     momentum: float = hyper(0.95, at_least=0, below=1)
     adam_share: float = hyper(0.05, above=0)
-    whole = True
+    elementwise = False
 
     def update(
-        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
     ) -> None:
         self.hidden = self.hidden_matrices(params)
         self.rest = Adam(self.lr * self.adam_share, self.beta1, self.beta2, self.eps)
-        super().update(params, grads, again)
+        super().update(params, grads, closure)
 
     def hidden_matrices(self, params: Params) -> list[str]:
         """The names of the matrices but the first and the last."""

@@ -17,7 +17,7 @@ from scratchnet.errors import CallOrderError, ParameterError
 from scratchnet.optimizers.walk import Params, blocks, walk, weights_in
 from scratchnet.parameters import Array
 
-Again = Callable[[], float]
+Closure = Callable[[], float]
 
 
 def hyper(default: Any, *, kw_only: bool = False, **bounds: Any) -> Any:
@@ -42,13 +42,13 @@ class Optimizer(ABC):
     clip_norm: float | None = hyper(None, kw_only=True, above=0, optional=True)
     clip_value: float | None = hyper(None, kw_only=True, above=0, optional=True)
 
-    remembers: ClassVar[tuple[str, ...]] = ()
-    """The arrays kept for each parameter, as ("m", "v"); they start at 0."""
-    whole: ClassVar[bool] = False
-    """True for a rule that needs whole arrays in their shape, and cannot take them in blocks."""
-    decays_itself: ClassVar[bool] = False
+    slots: ClassVar[tuple[str, ...]] = ()
+    """The names of the arrays kept for each parameter, for example ("m", "v"); they start at 0."""
+    elementwise: ClassVar[bool] = True
+    """False for a rule that needs whole arrays in their shape, and cannot take them in blocks."""
+    own_weight_decay: ClassVar[bool] = False
     """True for a rule that has weight decay inside of its formula."""
-    looks_again = False  # True where the gradient at other points is needed too, through `again`
+    uses_closure = False  # True where the gradient at other points is needed too, through `closure`
     full_batch = False  # True where the gradient of all samples is meant, not that of a batch
 
     def __post_init__(self) -> None:
@@ -58,19 +58,19 @@ class Optimizer(ABC):
                 raise ParameterError(
                     f"{one.name} must be {allowed}, got {getattr(self, one.name)!r}"
                 )
-        self.memory: dict[str, dict[str, Array]] = {}
-        self.numbers: dict[str, dict[str, float]] = {}
+        self.slot_values: dict[str, dict[str, Array]] = {}
+        self.scalars: dict[str, dict[str, float]] = {}
         self.steps: dict[str, int] = {}
         self.step = 0
         self._training: dict[str, Array] = {}
 
     def update(
-        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
     ) -> None:
         """One step: change every array of `params` in place, given `grads` under the same names.
 
         Both are a network's, or plain dicts of float arrays. A name seen for the first time starts
-        with an empty memory and a step count of its own. `again()`, for the few optimizers that
+        with empty slots and a step count of its own. `closure()`, for the few optimizers that
         look at other points, computes `grads` anew where `params` are, and returns the loss.
 
         Raises ParameterError for a parameter without gradient, ShapeError and DtypeError where
@@ -79,43 +79,43 @@ class Optimizer(ABC):
         if self._training:
             raise CallOrderError("the weights are those for evaluation; call to_training(params)")
         scale = self._clip_scale(params, grads)
-        for name, w, g in walk(params, grads, self.whole):
+        for name, w, g in walk(params, grads, not self.elementwise):
             self.name = name
             self.steps[name] = self.step = self.steps.get(name, 0) + 1
-            memory = self._memory_of(name, w)
-            self.before_rule(self.numbers.setdefault(name, {}))
-            if self.weight_decay and not self.decays_itself:
+            slots = self._slots_of(name, w)
+            self.before_rule(self.scalars.setdefault(name, {}))
+            if self.weight_decay and not self.own_weight_decay:
                 n = weights_in(params, w)
                 if n:
                     self.decay_weights(
-                        *(array if n == w.size else array[:n] for array in (w, *memory))
+                        *(array if n == w.size else array[:n] for array in (w, *slots))
                     )
-            for block in [(w, g, *memory)] if self.whole else blocks(w, g, *memory):
+            for block in blocks(w, g, *slots) if self.elementwise else [(w, g, *slots)]:
                 self.rule(block[0], self._clipped(block[1], scale), *block[2:])
 
     @abstractmethod
-    def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
-        """Change w, and the memory, in place, given g = dL/dw: arrays of one shape.
+    def rule(self, w: Array, g: Array, *slots: Any, **none: Any) -> None:
+        """Change w, and the slots, in place, given g = dL/dw: arrays of one shape.
 
-        A rule names its memory, in the order of `remembers`. `self.step` counts the updates of
+        A rule names its slots, in their order. `self.step` counts the updates of
         these parameters, this one included: 1, 2, ...
         """
 
-    def memory_shapes(self, w: Array) -> dict[str, tuple[int, ...]]:
+    def slot_shapes(self, w: Array) -> dict[str, tuple[int, ...]]:
         """The shape of each array kept for the parameters w: that of w, for nearly every rule."""
-        return dict.fromkeys(self.remembers, w.shape)
+        return dict.fromkeys(self.slots, w.shape)
 
-    def begin(self, w: Array, *memory: Any, **none: Any) -> None:
-        """Fill the memory of parameters seen for the first time, where it does not begin at 0."""
+    def begin(self, w: Array, *slots: Any, **none: Any) -> None:
+        """Fill the slots of parameters seen for the first time, if they do not begin at 0."""
 
-    def decay_weights(self, w: Array, *memory: Any, **none: Any) -> None:
+    def decay_weights(self, w: Array, *slots: Any, **none: Any) -> None:
         """w <- w - lr weight_decay w, for weights, before the rule."""
         w *= 1 - self.lr * self.weight_decay
 
-    def before_rule(self, numbers: dict[str, float]) -> None:
-        """Advance what a rule keeps as single numbers, once a step; most keep none."""
+    def before_rule(self, scalars: dict[str, float]) -> None:
+        """Advance the single numbers that a rule keeps, once a step; most keep none."""
 
-    def evaluation_weights(self, w: Array, *memory: Any, **none: Any) -> Array | None:
+    def evaluation_weights(self, w: Array, *slots: Any, **none: Any) -> Array | None:
         """The weights to evaluate with, where they are not w itself: an average of the path."""
         return None
 
@@ -126,9 +126,9 @@ class Optimizer(ABC):
         """
         if type(self).evaluation_weights is Optimizer.evaluation_weights:
             return
-        for name, w, _ in walk(params, params, self.whole):
-            if name in self.memory and name not in self._training:
-                averaged = self.evaluation_weights(w, *self.memory[name].values())
+        for name, w, _ in walk(params, params, not self.elementwise):
+            if name in self.slot_values and name not in self._training:
+                averaged = self.evaluation_weights(w, *self.slot_values[name].values())
                 if averaged is not None:
                     self._training[name] = w.copy()
                     w[...] = averaged.reshape(w.shape)
@@ -137,31 +137,31 @@ class Optimizer(ABC):
         """Put the weights that training continues from back into `params`."""
         if not self._training:
             return
-        for name, w, _ in walk(params, params, self.whole):
+        for name, w, _ in walk(params, params, not self.elementwise):
             if name in self._training:
                 w[...] = self._training.pop(name)
 
     def arrays_kept(self) -> int:
-        """How many arrays the size of the parameters are remembered, at most."""
-        return len(self.remembers)
+        """How many arrays of the size of the parameters are kept, at most."""
+        return len(self.slots)
 
     def state(self) -> dict[str, Any]:
-        """All that the optimizer remembers, as plain data: steps, numbers, and copies of arrays."""
+        """The optimizer's whole state as plain data: steps, scalars, and copies of the slots."""
         return {
             "steps": dict(self.steps),
-            "numbers": {name: dict(numbers) for name, numbers in self.numbers.items()},
+            "numbers": {name: dict(kept) for name, kept in self.scalars.items()},
             "memory": {
                 name: {what: array.copy() for what, array in arrays.items()}
-                for name, arrays in self.memory.items()
+                for name, arrays in self.slot_values.items()
             },
             "training": {name: w.copy() for name, w in self._training.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Remember what `state` gave, so that training goes on to the same bits."""
+        """Continue from what `state` gave, to the same bits."""
         self.steps = dict(state["steps"])
-        self.numbers = {name: dict(numbers) for name, numbers in state["numbers"].items()}
-        self.memory = {
+        self.scalars = {name: dict(kept) for name, kept in state["numbers"].items()}
+        self.slot_values = {
             name: {what: np.array(array) for what, array in arrays.items()}
             for name, arrays in state["memory"].items()
         }
@@ -182,12 +182,12 @@ class Optimizer(ABC):
     def _is_set(self, one: Field[Any]) -> bool:
         return bool(getattr(self, one.name) != Optimizer.__dataclass_fields__[one.name].default)
 
-    def _memory_of(self, name: str, w: Array) -> list[Array]:
-        if name not in self.memory:
-            shapes = self.memory_shapes(w)
-            self.memory[name] = {what: np.zeros(shapes[what], w.dtype) for what in shapes}
-            self.begin(w, *self.memory[name].values())
-        return list(self.memory[name].values())
+    def _slots_of(self, name: str, w: Array) -> list[Array]:
+        if name not in self.slot_values:
+            shapes = self.slot_shapes(w)
+            self.slot_values[name] = {what: np.zeros(shapes[what], w.dtype) for what in shapes}
+            self.begin(w, *self.slot_values[name].values())
+        return list(self.slot_values[name].values())
 
     def _clip_scale(self, params: Params, grads: Mapping[str, Array]) -> float:
         """min(1, clip_norm / norm of all gradients together)."""

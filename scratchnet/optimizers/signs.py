@@ -21,7 +21,7 @@ class Rprop(Optimizer):
 
     shrink: float = hyper(0.5, above=0, below=1)
     grow: float = hyper(1.2, above=1)
-    remembers = ("step_size", "previous")
+    slots = ("step_size", "previous")
     full_batch = True
 
     def begin(self, w: Array, step_size: Array, previous: Array) -> None:
@@ -46,7 +46,7 @@ class Lion(Optimizer):
     lr: float = hyper(1e-4, above=0)
     beta1: float = hyper(0.9, at_least=0, below=1)
     beta2: float = hyper(0.99, at_least=0, below=1)
-    remembers = ("m",)
+    slots = ("m",)
 
     def rule(self, w: Array, g: Array, m: Array) -> None:
         w -= self.lr * np.sign(self.beta1 * m + (1 - self.beta1) * g)

@@ -11,7 +11,7 @@ import numpy as np
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers.adaptive import Adam
 from scratchnet.optimizers.descent import Momentum
-from scratchnet.optimizers.optimizer import Again, Optimizer, hyper
+from scratchnet.optimizers.optimizer import Closure, Optimizer, hyper
 from scratchnet.optimizers.walk import Params, walk
 from scratchnet.parameters import Array
 
@@ -37,20 +37,20 @@ class Wrapper(Optimizer):
         if given:  # made anew, so that the inner one checks what it is given
             self.inner = replace(self.inner, **{name: getattr(self, name) for name in given})
         self.lr = self.inner.lr
-        self.looks_again = self.inner.looks_again
+        self.uses_closure = self.inner.uses_closure
         self.full_batch = self.inner.full_batch
 
     @abstractmethod
     def update(
-        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
     ) -> None:
         """One step of the inner optimizer, at this one's lr."""
         self.inner.lr = self.lr
-        self.inner.update(params, grads, again)
+        self.inner.update(params, grads, closure)
 
-    def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
+    def rule(self, w: Array, g: Array, *slots: Any, **none: Any) -> None:
         """The inner optimizer's."""
-        self.inner.rule(w, g, *memory)
+        self.inner.rule(w, g, *slots)
 
     def to_evaluation(self, params: Params) -> None:
         """Put the weights that the inner optimizer evaluates with into `params`."""
@@ -65,12 +65,12 @@ class Wrapper(Optimizer):
         return {**super().state(), "inner": self.inner.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Remember what `state` gave, here and within."""
+        """Continue from what `state` gave, here and within."""
         super().restore(state)
         self.inner.restore(state["inner"])
 
     def arrays_kept(self) -> int:
-        """How many arrays are remembered here and within."""
+        """How many arrays are kept here and within."""
         return super().arrays_kept() + self.inner.arrays_kept()
 
     def config(self) -> dict[str, Any]:
@@ -78,12 +78,12 @@ class Wrapper(Optimizer):
         return {**super().config(), "inner": self.inner.config()}
 
     def _visit(self, params: Params) -> list[tuple[Array, Array]]:
-        """Parameters and the memory kept beside them, counted as one more step."""
+        """Parameters and the slot kept beside them, counted as one more step."""
         found = []
         for name, w, _ in walk(params, params):
-            (memory,) = self._memory_of(name, w)
+            (slot,) = self._slots_of(name, w)
             self.steps[name] = self.steps.get(name, 0) + 1
-            found.append((w, memory))
+            found.append((w, slot))
         return found
 
 
@@ -97,12 +97,12 @@ class EMA(Wrapper):
     """
 
     decay: float = hyper(0.999, at_least=0, below=1)
-    remembers = ("average",)
+    slots = ("average",)
 
     def update(
-        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
     ) -> None:
-        super().update(params, grads, again)
+        super().update(params, grads, closure)
         for w, average in self._visit(params):
             average += (1 - self.decay) * (w - average)
 
@@ -124,16 +124,16 @@ class Lookahead(Wrapper):
     inner: Optimizer = field(default_factory=Adam)
     k: int = hyper(5, at_least=1, integer=True)
     alpha: float = hyper(0.5, above=0, at_most=1)
-    remembers = ("slow",)
+    slots = ("slow",)
 
     def begin(self, w: Array, slow: Array) -> None:
         slow[...] = w
 
     def update(
-        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
     ) -> None:
         pairs = self._visit(params)
-        super().update(params, grads, again)
+        super().update(params, grads, closure)
         if max(self.steps.values()) % self.k == 0:
             for w, slow in pairs:
                 slow += self.alpha * (w - slow)
@@ -151,7 +151,7 @@ class SAM(Wrapper):
     """Sharpness-aware minimisation: `inner` steps by the gradient of the worst point nearby.
 
     e = rho g / |g|;  g <- the gradient at w + e;  w <- the step of `inner` from w by that g.
-    |g| is over all parameters together. Twice the work of a step; needs `again`. Use it where
+    |g| is over all parameters together. Twice the work of a step; needs `closure`. Use it where
     generalisation is worth the time. Foret et al. 2020, algorithm 1.
     """
 
@@ -159,17 +159,17 @@ class SAM(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.inner.looks_again:
+        if self.inner.uses_closure:
             raise ParameterError(
                 "inner of sam must step by the gradient it is given; sam and lbfgs look for their "
                 f"own, got {self.inner!r}"
             )
-        self.looks_again = True
+        self.uses_closure = True
 
     def update(
-        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
     ) -> None:
-        compute = require(again, "sam")
+        compute = require(closure, "sam")
         pieces = list(walk(params, grads))
         norm = math.sqrt(sum(float(np.vdot(g, g)) for _, _, g in pieces))
         if norm:
@@ -179,7 +179,7 @@ class SAM(Wrapper):
             compute()
             for (_, w, _), start in zip(pieces, here, strict=True):
                 w[...] = start
-        super().update(params, grads, again)
+        super().update(params, grads, closure)
 
 
 @dataclass(repr=False)
@@ -189,9 +189,9 @@ class LBFGS(Optimizer):
     w <- w - a H g, up to `iterations` times in each update: less where every derivative is below
     `tolerance`, or after `evaluations` gradients. H is built from the last `history` pairs of
     changes in w and g, and a found by a line search: SciPy's L-BFGS-B does both, in float64, and
-    begins anew at each update. Means the gradient of all samples, and needs `again`. lr has no part
-    in it and must be 1; weight decay and clipping are refused. Use it for small sets and exact
-    minima. Liu and Nocedal 1989; Byrd et al. 1995.
+    begins anew at each update. Means the gradient of all samples, and needs `closure`. lr has no
+    part in it and must be 1; weight decay and clipping are refused. Use it for small sets and
+    exact minima. Liu and Nocedal 1989; Byrd et al. 1995.
     """
 
     lr: float = hyper(1.0, at_least=1, at_most=1)
@@ -199,7 +199,7 @@ class LBFGS(Optimizer):
     history: int = hyper(10, at_least=1, integer=True)
     tolerance: float = hyper(1e-5, at_least=0)
     evaluations: int = hyper(15000, at_least=1, integer=True)
-    looks_again = True
+    uses_closure = True
     full_batch = True
 
     def __post_init__(self) -> None:
@@ -212,11 +212,11 @@ class LBFGS(Optimizer):
                 )
 
     def update(
-        self, params: Params, grads: Mapping[str, Array], again: Again | None = None
+        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
     ) -> None:
         from scipy.optimize import minimize
 
-        compute = require(again, "lbfgs")
+        compute = require(closure, "lbfgs")
         pieces = list(walk(params, grads))
 
         def at(point: Array) -> tuple[float, Array]:
@@ -241,16 +241,16 @@ class LBFGS(Optimizer):
         self.iterated = int(found.nit)
         place(found.x)
 
-    def rule(self, w: Array, g: Array, *memory: Any, **none: Any) -> None:
+    def rule(self, w: Array, g: Array, *slots: Any, **none: Any) -> None:
         """There is none for a piece of the parameters: L-BFGS sees them all."""
         raise ParameterError("lbfgs has no rule for single arrays; call update")
 
 
-def require(again: Again | None, name: str) -> Again:
-    """`again`; raises ParameterError where the caller gave none."""
-    if again is None:
+def require(closure: Closure | None, name: str) -> Closure:
+    """`closure`; raises ParameterError where the caller gave none."""
+    if closure is None:
         raise ParameterError(
-            f"{name} needs the gradient at other points: call update(params, grads, again), with "
-            "again = lambda: network.loss_and_gradient(x, t)"
+            f"{name} needs the gradient at other points: call update(params, grads, closure), with "
+            "closure = lambda: network.loss_and_gradient(x, t)"
         )
-    return again
+    return closure

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from scratchnet.parallel.ranks import BATCH_STATS, Alone, Parallel, Part, fingerprint
+from scratchnet.parallel.ranks import BATCH_STATS, Alone, Parallel, Shard, fingerprint
 
 if TYPE_CHECKING:
     from scratchnet.parallel.mpi import MPIGradients, launched, launched_here, mpi_world
@@ -16,7 +16,7 @@ __all__ = [
     "Alone",
     "MPIGradients",
     "Parallel",
-    "Part",
+    "Shard",
     "fingerprint",
     "launched",
     "launched_here",

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet.checks import check_word
 from scratchnet.errors import ParameterError, ScratchnetError
-from scratchnet.parallel.ranks import BATCH_STATS, Part, T
+from scratchnet.parallel.ranks import BATCH_STATS, Shard, T
 from scratchnet.parameters import Array
 
 PATIENCE = 2.0
@@ -49,17 +49,17 @@ class MPIGradients:
         # Where the communicator is from, so that mpi4py is imported by those alone who have it.
         modules = (sys.modules[kind.__module__] for kind in type(comm).__mro__)
         self._mpi: Any = next(module for module in modules if hasattr(module, "IN_PLACE"))
-        self._parts: dict[int, Part] = {}
+        self._shards: dict[int, Shard] = {}
         self._leaving = comm.Dup()  # apart, so that it fits whatever the others are in
         self.check_equal({"batch_stats": batch_stats})
 
-    def part(self, n: int) -> Part:
+    def shard(self, n: int) -> Shard:
         """Rows n r / size to n (r + 1) / size: no rank has two more than another."""
-        if n not in self._parts:
+        if n not in self._shards:
             start, stop = (n * r // self.size for r in (self.rank, self.rank + 1))
             whole = self.all_reduce if self.batch_stats == "all" else None
-            self._parts[n] = Part(start, stop, n, whole)
-        return self._parts[n]
+            self._shards[n] = Shard(start, stop, n, whole)
+        return self._shards[n]
 
     def all_reduce(self, array: Array) -> None:
         """One Allreduce, in place; `array` must be contiguous."""

@@ -23,7 +23,7 @@ BATCH_STATS = ("all", "rank")
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """Rows `start` to `stop` of a batch of `total`: those of one rank, which may be none."""
 
     start: int
@@ -59,7 +59,7 @@ class Parallel(Protocol):
     def batch_stats(self) -> str:
         """The rows that batch normalization measures, a word of BATCH_STATS."""
 
-    def part(self, n: int) -> Part | None:
+    def shard(self, n: int) -> Shard | None:
         """The rows of a batch of n that are this rank's; None if all of them are."""
 
     def all_reduce(self, array: Array) -> None:
@@ -76,7 +76,7 @@ class Alone:
     size = 1
     batch_stats = "all"
 
-    def part(self, n: int) -> None:
+    def shard(self, n: int) -> None:
         """None: all rows of a batch are its own."""
 
     def all_reduce(self, array: Array) -> None:

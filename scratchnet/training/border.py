@@ -20,7 +20,7 @@ def prepare(
     samples = fit_data(network, "train", train)
     if samples.scale == 1.0:
         hint_at_scale(samples.x[: samples.block_rows])
-    network.observe(samples.x, samples.t, samples.scale, samples.weights)
+    network.adapt(samples.x, samples.t, samples.scale, samples.weights)
     return samples, None if validation is None else fit_data(network, "validation", validation)
 
 

@@ -29,4 +29,4 @@ def remeasure(network: Network, samples: Samples, count: int) -> None:
     samples = samples.first(min(count, len(samples)))
     pieces = -(-len(samples) // EVALUATION_ROWS)  # of one size, because all count alike
     batches = Batches(samples, -(-len(samples) // pieces), network.dtype)
-    network.measure(x for x, _ in batches.in_order())
+    network._recompute_statistics(x for x, _ in batches.in_order())

@@ -13,10 +13,18 @@ from scratchnet.environment import describe
 from scratchnet.errors import ParameterError
 from scratchnet.layers import Layer
 from scratchnet.networks import Network
-from scratchnet.parallel.ranks import Alone, Parallel, Part, fingerprint
+from scratchnet.parallel.ranks import Alone, Parallel, Shard, fingerprint
 from scratchnet.parameters import Array
 
-__all__ = ["Alone", "Batch", "check_alike", "check_start", "gather", "measures", "sum_ranks"]
+__all__ = [
+    "Alone",
+    "Batch",
+    "check_alike",
+    "check_start",
+    "gather",
+    "sum_ranks",
+    "tracks_statistics",
+]
 
 
 class Batch(NamedTuple):
@@ -28,23 +36,23 @@ class Batch(NamedTuple):
     """Targets: labels (n,), or values (n, K)."""
     w: Array | None = None
     """How much each row counts in the loss (n,); None if all count alike."""
-    part: Part | None = None
+    shard: Shard | None = None
     """Which rows of a shared batch these are; None if they are all of it."""
 
     @property
     def share(self) -> float:
         """The share of the rows of the batch that these are, 1 for all of them."""
-        return 1.0 if self.part is None else self.part.share
+        return 1.0 if self.shard is None else self.shard.share
 
 
 def gather(batches: Batches, index: npt.NDArray[np.intp], ranks: Parallel) -> Batch:
     """The samples `index` of a batch, or those of them that are this rank's."""
-    part = ranks.part(len(index))
-    if part is None:
+    shard = ranks.shard(len(index))
+    if shard is None:
         return Batch(*batches.gather(index), batches.weights(index))
-    own = index[part.rows]
+    own = index[shard.rows]
     x, t = batches.gather(own if len(own) else index[:1])
-    return Batch(x[: len(own)], t[: len(own)], batches.weights(own), part)
+    return Batch(x[: len(own)], t[: len(own)], batches.weights(own), shard)
 
 
 def sum_ranks(
@@ -54,13 +62,13 @@ def sum_ranks(
 
     Before, `loss`, `right` and the gradient are those of this rank's rows.
     """
-    part = batch.part
-    if part is None:
+    shard = batch.shard
+    if shard is None:
         return loss, right
     ranks.all_reduce(network.gradient_vector)
-    sums = np.array([part.share * loss, right])
+    sums = np.array([shard.share * loss, right])
     ranks.all_reduce(sums)
-    if part.all_reduce is None and measures(network):
+    if shard.all_reduce is None and tracks_statistics(network):
         _average_statistics(network, len(batch.x), ranks)
     return float(sums[0]), int(sums[1])
 
@@ -74,15 +82,15 @@ def _average_statistics(network: Network, n: int, ranks: Parallel) -> None:
     total = np.array([float(weight)])
     ranks.all_reduce(total)
     for layer in network.layers if total[0] else ():
-        for array in layer.statistics.values() if layer.measures else ():
+        for array in layer.statistics.values() if layer.tracks_statistics else ():
             array *= weight
             ranks.all_reduce(array)
             array /= total[0]
 
 
-def measures(network: Network) -> bool:
+def tracks_statistics(network: Network) -> bool:
     """Whether any layer measures batches, as batch normalization does."""
-    return any(layer.measures for layer in network.layers)
+    return any(layer.tracks_statistics for layer in network.layers)
 
 
 def check_start(
@@ -94,7 +102,7 @@ def check_start(
             f"each rank needs a row of a batch, got {ranks.size} ranks for batches of "
             f"{batch_size}; start fewer ranks, or take larger batches"
         )
-    if measures(network) and ranks.batch_stats == "rank" and batch_size < 2 * ranks.size:
+    if tracks_statistics(network) and ranks.batch_stats == "rank" and batch_size < 2 * ranks.size:
         raise ParameterError(
             "statistics of each rank's rows need two rows a rank, got batches of "
             f"{batch_size} for {ranks.size} ranks; take larger batches, or batch_stats='all'"

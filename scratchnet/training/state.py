@@ -10,7 +10,7 @@ from scratchnet.optimizers import Optimizer
 from scratchnet.parallel.ranks import Parallel
 from scratchnet.schedules import Schedule
 from scratchnet.training.epoch import Epoch
-from scratchnet.training.sharing import measures
+from scratchnet.training.sharing import tracks_statistics
 
 
 class Training(Protocol):
@@ -87,4 +87,4 @@ def restore_state(trainer: Training, state: Mapping[str, Any], times: Sequence[f
 
 def batch_stats_of(trainer: Training) -> str:
     """Whether layers measure whole batches, "all", or each rank its own rows, "rank"."""
-    return trainer.parallel.batch_stats if measures(trainer.network) else "all"
+    return trainer.parallel.batch_stats if tracks_statistics(trainer.network) else "all"

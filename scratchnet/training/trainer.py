@@ -139,7 +139,7 @@ class Trainer:
                 batch = gather(self.batches, index, self.parallel)
                 if self.augment is not None:
                     rng = generator(self.seed, "augment", self.steps)
-                    batch = batch._replace(x=self.augment(batch.x, rng, batch.part))
+                    batch = batch._replace(x=self.augment(batch.x, rng, batch.shard))
                 self.optimizer.lr = self._lr_of_step(self.steps, planned)
                 loss, right = self.step(batch)
                 self._loss_sum += loss * len(index)
@@ -162,23 +162,23 @@ class Trainer:
         loss, right = self._forward_backward(batch)
         check_step(loss, network, batch.x, optimizer, self.steps + 1)
         optimizer.update(network.params, network.grads, partial(self._closure, batch))
-        network.constrain()
+        network._apply_constraints()
         return loss, right
 
     def _forward_backward(self, batch: Batch) -> tuple[float, int]:
         """Mean loss and correct rows of a batch; its gradient is in `network.grads` then."""
         network = self.network
         if self._draws:  # the noise of this step, the same for every pass
-            network.set_rng(generator(self.seed, "noise", self.steps))
-        if batch.part is not None:
-            network.take_part(batch.part)
+            network._set_rng(generator(self.seed, "noise", self.steps))
+        if batch.shard is not None:
+            network._set_shard(batch.shard)
         try:
             loss = network.forward(batch.x, batch.t, batch.w, train=True)
             right = network.loss_layer.count_correct()
             network.backward(batch.share)
         finally:
-            if batch.part is not None:
-                network.take_part(None)
+            if batch.shard is not None:
+                network._set_shard(None)
         return sum_ranks(network, batch, loss, right, self.parallel)
 
     def _closure(self, batch: Batch) -> float:

@@ -358,7 +358,7 @@ def test_statistics_are_measured_anew_undisturbed_and_at_the_weights_of_evaluati
     network = train(small, *flags, "--val-split", "0")
     samples = load(small).train.first(150)
     other = network.copy()
-    other.measure([samples[:][0]])
+    other._recompute_statistics([samples[:][0]])
     np.testing.assert_array_equal(other.state_vector, network.state_vector)
     assert network.statistics["batches1"][0] == 1
     x = samples[:][0]

@@ -21,7 +21,7 @@ from command_line import (
 )
 
 from scratchnet import Trainer, cli, load
-from scratchnet.cli import screen
+from scratchnet.cli import console
 from scratchnet.training.resuming import load_weights
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -132,15 +132,15 @@ def test_a_sparkline_is_drawn_only_where_the_terminal_can(term, monkeypatch):
     monkeypatch.setenv("TERM", term)
     for encoding, able in (("utf-8", term == "xterm"), ("ascii", False), ("latin-1", False)):
         file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-        assert screen.can_draw(file) is False  # no terminal
+        assert console.can_draw(file) is False  # no terminal
         monkeypatch.setattr(file, "isatty", lambda: True, raising=False)
-        assert screen.can_draw(file) is able
+        assert console.can_draw(file) is able
 
 
 def test_a_sparkline_goes_from_the_lowest_to_the_highest_value():
-    assert screen.sparkline([3.0, 2.0, 1.5, 1.0]) == "█▅▃▁"
-    assert screen.sparkline([0.0, 7.0, 3.5]) == "▁█▅"
-    assert screen.sparkline([2.0, 2.0]) == "▁▁"
+    assert console.sparkline([3.0, 2.0, 1.5, 1.0]) == "█▅▃▁"
+    assert console.sparkline([0.0, 7.0, 3.5]) == "▁█▅"
+    assert console.sparkline([2.0, 2.0]) == "▁▁"
 
 
 def test_the_bar_does_not_change_what_is_trained(bars, monkeypatch, capsys):

@@ -404,6 +404,8 @@ def test_a_pool_at_a_time_is_in_memory_and_without_letting_go_all_of_it():
         path = Path(folder) / "x.npy"
         x = np.lib.format.open_memmap(path, "w+", np.float32, (204_800, 1024))
         del x
-        let_go = growth(path, "let go")
-        assert let_go < 300
-        assert growth(path, "keep") > let_go  # all 800, where the system does not take pages back
+        advise_dontneed = growth(path, "let go")
+        assert advise_dontneed < 300
+        assert (
+            growth(path, "keep") > advise_dontneed
+        )  # all 800, where the system does not take pages back

@@ -157,7 +157,7 @@ def test_pr16169_any_optimizer_by_name_or_object(name):
 def test_pr16169_an_optimizer_that_is_handed_in_is_left_as_it_was():
     optimizer = Momentum(0.01, 0.5)
     classify(optimizer=optimizer).fit(IRIS, KIND)
-    assert optimizer.memory == {}
+    assert optimizer.slot_values == {}
     assert clone(classify(optimizer=optimizer)).optimizer.momentum == 0.5
 
 

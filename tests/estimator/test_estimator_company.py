@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from scratchnet import estimator as estimator_module
 from scratchnet.errors import ParameterError
 from scratchnet.estimator import MLPClassifier, MLPRegressor, fitting
-from scratchnet.estimator.repetitions import merge_equal, row_keys
+from scratchnet.estimator.multiplicity import deduplicate, row_keys
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = datasets.load_digits(return_X_y=True)
@@ -163,7 +163,7 @@ def test_rows_have_one_key_wherever_they_stand_and_others_have_others():
 
 def test_without_repetitions_nothing_is_copied_or_put_in_another_order():
     x, t = np.arange(12.0).reshape(6, 2), np.arange(6)
-    merged = merge_equal(x, t, None)
+    merged = deduplicate(x, t, None)
     assert merged[0] is x
     assert merged[1] is t
     assert merged[2:] == (None, 6)
@@ -172,22 +172,22 @@ def test_without_repetitions_nothing_is_copied_or_put_in_another_order():
 @pytest.mark.parametrize("weights", [np.zeros(3), np.array([1.0, -1.0, 1.0]), -np.ones(3)])
 def test_weights_below_0_and_none_above_it_are_refused(weights):
     with pytest.raises(ParameterError, match="must be >= 0 and not all 0"):
-        merge_equal(np.arange(6.0).reshape(3, 2), np.arange(3), weights)
+        deduplicate(np.arange(6.0).reshape(3, 2), np.arange(3), weights)
 
 
 def test_equal_rows_with_other_targets_stay_apart():
-    x, t, w, n = merge_equal(np.ones((4, 2)), np.array([0, 0, 1, 1]), np.array([1, 2, 3, 0]))
+    x, t, w, n = deduplicate(np.ones((4, 2)), np.array([0, 0, 1, 1]), np.array([1, 2, 3, 0]))
     assert sorted(zip(t.tolist(), w.tolist(), strict=True)) == [(0, 3.0), (1, 3.0)]
     assert (len(x), n) == (2, 6)
 
 
 def test_weights_that_are_not_whole_are_shares_of_the_rows_that_came():
-    _, t, w, n = merge_equal(np.eye(3), np.arange(3), np.array([0.1, 0.1, 0.2]))
+    _, t, w, n = deduplicate(np.eye(3), np.arange(3), np.array([0.1, 0.1, 0.2]))
     assert n == 3
     assert dict(zip(t.tolist(), w.tolist(), strict=True)) == pytest.approx(
         {0: 0.75, 1: 0.75, 2: 1.5}
     )
-    assert merge_equal(np.eye(3), np.arange(3), np.full(3, 1 / 3))[2] is None
+    assert deduplicate(np.eye(3), np.arange(3), np.full(3, 1 / 3))[2] is None
 
 
 def test_data_of_many_repetitions_gets_as_many_updates_as_without_merging():

@@ -60,8 +60,8 @@ def test_the_representation_names_the_shapes():
 def test_weights_come_before_biases_so_that_decay_is_one_slice():
     network = MultiLayerNet(3, [4, 5], 2)
     assert list(network.params) == ["W1", "W2", "W3", "b1", "b2", "b3"]
-    assert network.n_weights == 3 * 4 + 4 * 5 + 5 * 2
-    network.vector[: network.n_weights] = 7
+    assert network._n_weights == 3 * 4 + 4 * 5 + 5 * 2
+    network.vector[: network._n_weights] = 7
     assert all((network.params[f"W{k}"] == 7).all() for k in (1, 2, 3))
     assert all((network.params[f"b{k}"] == 0).all() for k in (1, 2, 3))
 

@@ -156,7 +156,7 @@ PASSES = {
 @pytest.mark.parametrize(("name", "passes"), PASSES.items())
 def test_a_rule_passes_over_memory_so_many_times(name, passes):
     optimizer = make_optimizer(name)
-    arrays = [np.ones(10, np.float32).view(Counted) for _ in range(2 + len(optimizer.remembers))]
+    arrays = [np.ones(10, np.float32).view(Counted) for _ in range(2 + len(optimizer.slots))]
     optimizer.step = 1
     Counted.counts = Counter()
     optimizer.rule(*arrays)

@@ -68,7 +68,7 @@ MUTATIONS = [
     Mutation(
         "b17 relu passes gradient at 0",
         "layers/elementary.py",
-        'mask = self.pattern()\n        dx = self.keep("dx", dout.shape, dout.dtype)\n'
+        'mask = self.kink_pattern()\n        dx = self.keep("dx", dout.shape, dout.dtype)\n'
         "        return np.multiply(dout, mask, out=dx)",
         "return np.multiply(dout, remembered(self.y) >= 0)",
         "test_layers.py -k b17",
@@ -97,7 +97,7 @@ MUTATIONS = [
     Mutation(
         "weight decay shrinks biases too",
         "networks/network.py",
-        "weights = slice(self.n_weights)",
+        "weights = slice(self._n_weights)",
         "weights = slice(None)",
         "test_networks.py",
     ),
@@ -258,9 +258,9 @@ MUTATIONS = [
     Mutation(
         "standardize looks at the samples held out",
         "training/border.py",
-        "network.observe(samples.x, samples.t, samples.scale, samples.weights)",
+        "network.adapt(samples.x, samples.t, samples.scale, samples.weights)",
         'seen = fit_data(network, "seen", validation or train)\n'
-        "    network.observe(seen.x, seen.t, seen.scale)",
+        "    network.adapt(seen.x, seen.t, seen.scale)",
         "test_normalization.py -k standard_scaler",
     ),
     Mutation(
@@ -301,7 +301,7 @@ MUTATIONS = [
     Mutation(
         "masks depend on all that was drawn before, which no checkpoint holds",
         "training/trainer.py",
-        'network.set_rng(generator(self.seed, "noise", self.steps))',
+        'network._set_rng(generator(self.seed, "noise", self.steps))',
         "pass",
         "test_regularization.py -k broken_off",
     ),
@@ -357,7 +357,7 @@ MUTATIONS = [
     Mutation(
         "ranks add up losses without their share of the batch",
         "training/sharing.py",
-        "part.share * loss",
+        "shard.share * loss",
         "loss",
         "test_parallel.py -k with_every_layer_and_loss",
     ),
@@ -371,8 +371,8 @@ MUTATIONS = [
     Mutation(
         "every rank drops what the first drops",
         "layers/regularization.py",
-        ".reshape(part.total, -1)[part.rows]",
-        ".reshape(part.total, -1)[: part.stop - part.start]",
+        ".reshape(shard.total, -1)[shard.rows]",
+        ".reshape(shard.total, -1)[: shard.stop - shard.start]",
         "test_parallel.py -k dropout",
     ),
     Mutation(
@@ -385,8 +385,8 @@ MUTATIONS = [
     Mutation(
         "ranks distort as if they were the first",
         "data/augment.py",
-        "A[part.rows] for A",
-        "A[: part.stop - part.start] for A",
+        "A[shard.rows] for A",
+        "A[: shard.stop - shard.start] for A",
         "test_parallel.py -k augmented",
     ),
     Mutation(

@@ -186,7 +186,7 @@ def test_a_wrong_layer_of_training_fails(layer):
 def test_the_check_leaves_statistics_and_random_numbers_as_they_were():
     layers = [Standardize(5), GaussianNoise(), BatchNorm(5), Dropout(), Affine(5, 3)]
     network = Network(layers)
-    network.observe(ROWS, LABELS)
+    network.adapt(ROWS, LABELS)
     network.gradient(ROWS, LABELS)
     before, state = network.state_vector.copy(), layers[1].rng.bit_generator.state
     check_gradients(network, ROWS, LABELS)

@@ -23,7 +23,7 @@ from scratchnet.optimizers import (
 
 NAMES = list(SURFACES)
 WITH_MINIMUM = [name for name in NAMES if SURFACES[name].minima]
-BY_VALUE = [n for n in OPTIMIZERS if not (OPTIMIZERS[n].whole or n in ("sam", "lbfgs"))]
+BY_VALUE = [n for n in OPTIMIZERS if OPTIMIZERS[n].elementwise and n not in ("sam", "lbfgs")]
 AVERAGING = ("asgd", "ema", "lookahead", "schedule-free-sgd", "schedule-free-adamw")
 # At their default rates these are too fast for the cliffs; all else stays finite.
 DIVERGES = {

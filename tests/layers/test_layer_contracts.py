@@ -24,7 +24,7 @@ from scratchnet.layers import (
 def standardize(n, dtype):
     """A Standardize that has seen its training inputs."""
     layer = Standardize(n, dtype=dtype)
-    layer.observe(inputs(50, n, seed=9) * 3 + 1, 0.5)
+    layer.adapt(inputs(50, n, seed=9) * 3 + 1, 0.5)
     return layer
 
 
@@ -124,7 +124,7 @@ def test_in_a_network_a_short_batch_after_a_long_one_is_computed_on_its_own_rows
     np.testing.assert_array_equal(used.predict(x[:2]), alone.predict(x[:2]))
     used.gradient(x, t)
     for network in (used, alone):
-        network.set_rng(np.random.default_rng(4))
+        network._set_rng(np.random.default_rng(4))
         network.gradient(x[:2], t[:2])
     for key, g in alone.grads.items():
         np.testing.assert_array_equal(used.grads[key], g)
@@ -170,7 +170,7 @@ def test_a_copied_network_goes_on_to_the_same_bits(name, copied):
     other = copied(network)
     np.testing.assert_array_equal(other.predict(x), network.predict(x))
     for each in (network, other):
-        each.set_rng(np.random.default_rng(4))
+        each._set_rng(np.random.default_rng(4))
         each.gradient(x, t)
     np.testing.assert_array_equal(other.gradient_vector, network.gradient_vector)
     np.testing.assert_array_equal(other.state_vector, network.state_vector)

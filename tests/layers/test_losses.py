@@ -230,9 +230,9 @@ def test_class_weights_multiply_the_loss_of_a_row_and_the_mean_is_over_rows():
 def test_balanced_weights_wait_for_the_training_labels_and_are_counted_once():
     loss = SoftmaxWithLoss(class_weight="balanced")
     assert loss.config()["class_weight"] == "balanced"
-    loss.observe(np.array([0, 0, 0, 2]), 3)
+    loss.adapt(np.array([0, 0, 0, 2]), 3)
     assert loss.config()["class_weight"] == [4 / 6, 2, 2]  # of the two classes that there are
-    loss.observe(np.array([1, 1, 1, 1]), 3)
+    loss.adapt(np.array([1, 1, 1, 1]), 3)
     assert loss.config()["class_weight"] == [4 / 6, 2, 2]
     with pytest.raises(CallOrderError, match="make a Trainer, or call"):
         SoftmaxWithLoss(class_weight="balanced").forward(Y, T)

@@ -224,7 +224,7 @@ def test_standardize_is_scikit_learn_s_standard_scaler_on_the_training_samples_a
 def test_standardize_of_more_rows_than_a_block_is_right_far_from_0_too():
     x = np.random.default_rng(0).normal(size=(2500, 2)) * [1.0, 1e-3] + [0.0, 1e6]
     layer = Standardize(2, dtype="float64")
-    layer.observe(x, 1.0)
+    layer.adapt(x, 1.0)
     np.testing.assert_allclose(layer.statistics["input_mean"], x.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(layer.statistics["input_std"], x.std(axis=0), rtol=1e-9)
 
@@ -233,26 +233,26 @@ def test_standardize_of_more_rows_than_a_block_is_right_far_from_0_too():
 def test_a_column_that_never_varies_is_only_centred(over):
     for value in (0.0, 2.5, -7.0):
         layer = Standardize(2, over, dtype="float64")
-        layer.observe(np.full((7, 2), value), 1.0)
+        layer.adapt(np.full((7, 2), value), 1.0)
         np.testing.assert_array_equal(layer.forward(np.full((1, 2), value + 1)), [[1, 1]])
 
 
 @pytest.mark.parametrize(("value", "rows"), [(0.1, 7), (1 / 3, 997), (-1e30, 2500), (1.0, 60_000)])
 def test_nor_is_it_divided_by_what_rounding_leaves_of_its_mean(value, rows):
     layer = Standardize(1, dtype="float64")
-    layer.observe(np.full((rows, 1), value), 1.0)
+    layer.adapt(np.full((rows, 1), value), 1.0)
     assert layer.statistics["input_std"] == 1
 
 
 def test_a_deviation_that_float32_cannot_hold_is_none():
     layer = Standardize(1)
-    layer.observe(np.array([[0.0], [1e-50]]), 1.0)
+    layer.adapt(np.array([[0.0], [1e-50]]), 1.0)
     np.testing.assert_array_equal(layer.forward(np.zeros((1, 1), "float32")), [[0]])
 
 
 def test_over_all_there_is_one_mean_and_one_deviation():
     layer = Standardize(5, "all", dtype="float64")
-    layer.observe(X * [1, 2, 3, 4, 0], 1.0)
+    layer.adapt(X * [1, 2, 3, 4, 0], 1.0)
     x = X * [1, 2, 3, 4, 0]
     np.testing.assert_allclose(layer.statistics["input_mean"], np.full(5, x.mean()), rtol=1e-13)
     np.testing.assert_allclose(layer.statistics["input_std"], np.full(5, x.std()), rtol=1e-13)
@@ -261,9 +261,9 @@ def test_over_all_there_is_one_mean_and_one_deviation():
 def test_standardize_looks_once():
     layer = Standardize(5, dtype="float64")
     np.testing.assert_array_equal(layer.forward(X), X)  # before it has looked
-    layer.observe(X, 1.0)
+    layer.adapt(X, 1.0)
     before = layer.forward(X).copy()
-    layer.observe(X * 100, 1.0)
+    layer.adapt(X * 100, 1.0)
     np.testing.assert_array_equal(layer.forward(X), before)
 
 

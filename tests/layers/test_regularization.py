@@ -306,7 +306,7 @@ def test_max_norm_shortens_long_columns_and_leaves_the_others_alone():
     layer.params["W"] = np.random.default_rng(0).normal(size=(4, 5)) * [0.1, 0.3, 1, 10, 0]
     before = layer.params["W"].copy()
     lengths = np.linalg.norm(before, axis=0)
-    layer.constrain()
+    layer.apply_constraints()
     after = np.linalg.norm(layer.params["W"], axis=0)
     assert set(lengths > 2) == {True, False}
     np.testing.assert_allclose(after, np.minimum(lengths, 2), rtol=1e-14)
@@ -320,7 +320,7 @@ def test_max_norm_shortens_long_columns_and_leaves_the_others_alone():
 def test_a_column_of_zeros_beside_a_long_one_stays(max_norm):
     layer = Affine(3, 2, max_norm=max_norm)
     layer.params["W"] = np.array([[0, 1e6], [0, 0], [0, 0]])
-    layer.constrain()
+    layer.apply_constraints()
     np.testing.assert_allclose(layer.params["W"], [[0, max_norm], [0, 0], [0, 0]], rtol=1e-6)
 
 
@@ -341,7 +341,7 @@ def test_after_every_step_of_training_no_column_is_longer_than_max_norm():
 def test_without_max_norm_nothing_is_shortened_and_it_must_be_above_0():
     layer = Affine(3, 2)
     layer.params["W"] = np.full((3, 2), 1e6)
-    layer.constrain()
+    layer.apply_constraints()
     assert (layer.params["W"] == 1e6).all()
     with pytest.raises(ParameterError, match="max_norm must be"):
         Affine(3, 2, max_norm=0.0)

@@ -17,9 +17,9 @@ def train_a_little(network, steps=10):
     optimizer = make_optimizer("sgd", lr=0.1)
     for step in range(steps):
         x = inputs(8, 6, seed=step)
-        network.observe(x, CLASSES[:1], 1.0)
+        network.adapt(x, CLASSES[:1], 1.0)
         optimizer.update(network.params, network.gradient(x, np.arange(8) % 4))
-        network.constrain()
+        network._apply_constraints()
     return network
 
 

@@ -36,7 +36,7 @@ class QuasiHyperbolic(Optimizer):
 
     beta: float = hyper(0.9, at_least=0, below=1)
     nu: float = hyper(0.7, at_least=0, at_most=1)
-    remembers = ("m",)
+    slots = ("m",)
 
     def rule(self, w: Array, g: Array, m: Array) -> None:
         m *= self.beta

@@ -37,17 +37,17 @@ class Bowl:
     def __init__(self, **params):
         self.params = params
         self.grads = {name: np.empty_like(w) for name, w in params.items()}
-        self.again()
+        self.closure()
 
-    def again(self):
+    def closure(self):
         for name, w in self.params.items():
             self.grads[name][...] = w - 3
         return sum(float(((w - 3) ** 2).sum()) / 2 for w in self.params.values())
 
     def descend(self, optimizer, steps=1):
         for _ in range(steps):
-            self.again()
-            optimizer.update(self.params, self.grads, self.again)
+            self.closure()
+            optimizer.update(self.params, self.grads, self.closure)
         return self
 
 
@@ -82,7 +82,7 @@ def test_an_optimizer_changes_arrays_in_place_and_keeps_their_dtype(name, dtype)
         assert w is same[key]
         assert w.dtype == dtype
         assert (w != before[key]).all()
-    kept = [array for arrays in optimizer.memory.values() for array in arrays.values()]
+    kept = [array for arrays in optimizer.slot_values.values() for array in arrays.values()]
     assert {array.dtype.name for array in kept} <= {dtype}
 
 
@@ -119,7 +119,7 @@ def test_by_name_over_a_dict_equals_the_vector_to_the_bit(name, dtype, weight_de
             np.testing.assert_array_equal(w, network.params[key])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not OPTIMIZERS[name].looks_again])
+@pytest.mark.parametrize("name", [name for name in NAMES if not OPTIMIZERS[name].uses_closure])
 def test_the_gradients_are_left_alone(name):
     if name == "sam":
         return  # it asks the caller to overwrite them
@@ -204,19 +204,19 @@ def again_and_again(optimizer, w, seed):
     rng = np.random.default_rng(seed)
     grads = {"w": np.empty_like(w)}
 
-    def again():
+    def closure():
         grads["w"][...] = w + noise
         return float((w * w).sum() / 2 + (w * noise).sum())
 
     for _ in range(5):
         noise = rng.normal(size=w.shape)
-        again()
-        optimizer.update({"w": w}, grads, again)
+        closure()
+        optimizer.update({"w": w}, grads, closure)
 
 
 def restored(optimizer):
     other = copy.deepcopy(optimizer)
-    other.memory, other.steps, other.numbers = {}, {}, {}
+    other.slot_values, other.steps, other.scalars = {}, {}, {}
     state = optimizer.state()
     other.restore(state)
     return other

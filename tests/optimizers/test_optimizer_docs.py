@@ -113,9 +113,9 @@ def test_memory_is_measured(name, expected):
 
 @dataclass(repr=False)
 class Half(Optimizer):
-    remembers = ("m",)
+    slots = ("m",)
 
-    def memory_shapes(self, w):
+    def slot_shapes(self, w):
         return {"m": (w.size // 2,)}
 
     def rule(self, w, g, m):

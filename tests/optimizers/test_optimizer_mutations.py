@@ -56,7 +56,7 @@ MUTATIONS = [
     Mutation("adamax without decay of its maximum", "Adamax", "u *= self.beta2", "u *= 1.0", "adamax"),
     Mutation("adamax with eps in the division", "Adamax", "np.abs(g) + self.eps, out=u", "np.abs(g), out=u", "adamax"),
     Mutation("nadam without its look ahead", "NAdam", "ahead = self.mu(t + 1)", "ahead = self.mu(t)", "nadam"),
-    Mutation("nadam without the product of momenta", "NAdam", 'numbers.get("M", 1.0) * self.mu(self.step)', "self.mu(self.step)", "nadam"),
+    Mutation("nadam without the product of momenta", "NAdam", 'scalars.get("M", 1.0) * self.mu(self.step)', "self.mu(self.step)", "nadam"),
     Mutation("nadam with a constant momentum", "NAdam", "0.96 ** (t * self.psi)", "0.0", "nadam"),
     Mutation("radam always rectified", "RAdam", "if rho_t > 5:", "if rho_t > 4:", "radam"),
     Mutation("radam never rectified", "RAdam", "self.lr / (1 - self.beta1**t)\n", "self.lr\n", "radam"),

@@ -64,12 +64,12 @@ def follow(optimizer, dtype, each_step):
     for step in range(1, problem.STEPS + 1):
         grads = {n: g.astype(dtype) for n, g in problem.gradient(step, params).items()}
 
-        def again(grads=grads, step=step):
+        def closure(grads=grads, step=step):
             for name, g in problem.gradient(step, params).items():
                 grads[name][...] = g
             return 0.0
 
-        optimizer.update(params, grads, again)
+        optimizer.update(params, grads, closure)
         each_step(step, params)
 
 

@@ -73,4 +73,4 @@ def test_the_penalty_counts_the_same_weights():
     net.l2 = 0.2
     weights = [array for array in net.params.values() if array.ndim > 1]
     assert net.penalty() == pytest.approx(0.1 * sum((w * w).sum() for w in weights))
-    assert net.n_weights == sum(w.size for w in weights)
+    assert net._n_weights == sum(w.size for w in weights)

@@ -122,7 +122,7 @@ def test_sam_stays_where_the_gradient_is_0():
     [(SAM(), "sam"), (LBFGS(), "lbfgs"), (EMA(inner=SAM()), "sam")],
 )
 def test_what_needs_another_look_says_how_to_give_it(optimizer, name):
-    with pytest.raises(ParameterError, match=rf"^{name} needs the gradient at .* again = lambda"):
+    with pytest.raises(ParameterError, match=rf"^{name} needs the gradient at .* closure = lambda"):
         optimizer.update({"w": np.ones(2)}, {"w": np.ones(2)})
 
 
@@ -133,16 +133,16 @@ def minimize(optimizer, params, value_and_gradient, updates=1):
     """Update so many times with a function of the arrays; returns the loss at the end."""
     grads = {name: np.empty_like(w) for name, w in params.items()}
 
-    def again():
+    def closure():
         loss, found = value_and_gradient(**params)
         for name, g in found.items():
             grads[name][...] = g
         return loss
 
     for _ in range(updates):
-        again()
-        optimizer.update(params, grads, again)
-    return again()
+        closure()
+        optimizer.update(params, grads, closure)
+    return closure()
 
 
 def rosenbrock(x, y):

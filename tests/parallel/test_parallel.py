@@ -13,7 +13,7 @@ from scratchnet.errors import DivergenceError, OutputError, ParameterError
 from scratchnet.layers import Affine, BatchNorm, Dropout, PReLU
 from scratchnet.networks import Network
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
-from scratchnet.parallel import MPIGradients, Part
+from scratchnet.parallel import MPIGradients, Shard
 from scratchnet.training import EarlyStopping
 
 RANKS = (2, 3, 4)
@@ -225,7 +225,7 @@ def test_each_rank_computes_its_share_of_the_rows_only():
 
 @pytest.mark.parametrize("n", [1, 3, 4, 20, 97])
 def test_parts_of_a_batch_cover_it_once_and_evenly(n):
-    parts = run_ranks(4, lambda comm: MPIGradients(comm).part(n))
+    parts = run_ranks(4, lambda comm: MPIGradients(comm).shard(n))
     rows = [range(n)[part.rows] for part in parts]
     assert [row for own in rows for row in own] == list(range(n))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
@@ -421,8 +421,8 @@ def test_a_rank_draws_the_bits_of_its_rows():
     parts = []
     for rank in range(3):
         layer = Dropout(0.5, np.random.default_rng(0))
-        layer.part = Part(10 * rank // 3, 10 * (rank + 1) // 3, 10)
-        parts.append(layer.forward(x[layer.part.rows], train=True))
+        layer.shard = Shard(10 * rank // 3, 10 * (rank + 1) // 3, 10)
+        parts.append(layer.forward(x[layer.shard.rows], train=True))
     assert np.array_equal(np.concatenate(parts), whole)
 
 
@@ -432,7 +432,7 @@ def test_images_are_distorted_as_among_all_of_the_batch():
     whole = augment(x, np.random.default_rng(1)).copy()
     parts = []
     for rank in range(3):
-        part = Part(11 * rank // 3, 11 * (rank + 1) // 3, 11)
+        part = Shard(11 * rank // 3, 11 * (rank + 1) // 3, 11)
         parts.append(augment(x[part.rows], np.random.default_rng(1), part).copy())
     assert np.array_equal(np.concatenate(parts), whole)
 

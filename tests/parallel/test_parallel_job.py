@@ -158,7 +158,7 @@ def test_statistics_of_each_rank_are_an_argument(small, capsys):
         job(size, "--resume", "rank", "--epochs", 2 + size)
         assert "now measures other rows than before" in capsys.readouterr().err
     job(2, "--resume", "all", "--epochs", 3, "--batch-stats", "all")
-    assert "measures" not in capsys.readouterr().err
+    assert "tracks_statistics" not in capsys.readouterr().err
     assert cli.main([*map(str, words), "--batch-stats", "rank", "--out", "one"]) == 0
     assert "--batch-stats has no effect" in capsys.readouterr().err
 

@@ -166,7 +166,7 @@ def test_values_that_are_not_finite_are_never_saved_over_good_ones(tmp_path):
     list(one.run(1))
     save_checkpoint(path, one)
     before = path.read_bytes()
-    one.optimizer.memory["vector"]["v"][3] = np.inf
+    one.optimizer.slot_values["vector"]["v"][3] = np.inf
     with pytest.raises(DivergenceError, match=r"by step 3: trainer.optimizer.memory.vector.v is"):
         save_checkpoint(path, one)
     assert path.read_bytes() == before

@@ -10,7 +10,7 @@ ROWS = 1024
 """Rows looked at together, so that little memory is needed."""
 
 
-def merge_equal(
+def deduplicate(
     X: Array, t: Array, weights: Array | None
 ) -> tuple[Array, Array, Array | None, int]:
     """Samples (X, t, weights) in which none occurs twice or has the weight 0, and their number.

@@ -29,7 +29,7 @@ IN_HEADER = {"activation", "dtype", "seed"}
 """Options that the header shows in words of its own."""
 
 
-class Screen:
+class Console:
     """Prints a run: results on stdout, bars on stderr; with `json` only results.json on stdout."""
 
     def __init__(self, epochs: int, *, quiet: bool, verbose: bool, json: bool) -> None:
@@ -207,8 +207,8 @@ class Screen:
             self._bar.refresh()
 
 
-class Silent(Screen):
-    """A Screen that shows nothing, of a run that is a part of something else."""
+class Silent(Console):
+    """A Console that shows nothing, of a run that is a part of something else."""
 
     def __init__(self, epochs: int) -> None:
         super().__init__(epochs, quiet=True, verbose=False, json=False)
