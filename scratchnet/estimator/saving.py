@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from scratchnet.errors import DataError
+from scratchnet.networks.saving import arrays_of
 from scratchnet.networks.weights import build_network, place_weights
-from scratchnet.storage.archive import read_archive, write_archive
+from scratchnet.storage.archive import write_archive
+from scratchnet.storage.checkpoint import ESTIMATOR, mark, read_file
 
-FORMAT = "scratchnet estimator"
 NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with"})
 
 
@@ -55,7 +56,7 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
     params = {**estimator.get_params(deep=False), "dtype": np.dtype(estimator.dtype).name}
     fitted = {n: v for n, v in vars(estimator).items() if n not in params and n not in NOT_SAVED}
     header = {
-        "format": FORMAT,
+        **mark(ESTIMATOR),
         "class": type(estimator).__name__,
         "params": {name: to_plain(v) for name, v in params.items() if is_plain(v)},
         "network": estimator._network.config(),
@@ -63,16 +64,16 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
         "classes": to_plain(getattr(estimator, "classes_", None)),
         "dtype of classes": getattr(estimator, "classes_", np.empty(0)).dtype.str,
     }
-    write_archive(path, {**estimator._network.params, **estimator._network.statistics}, header)
+    write_archive(path, arrays_of(estimator._network), header)
 
 
 def load_estimator(cls: type[Any], path: str | Path) -> Any:
     """The estimator of class `cls` in the file; raises DataError if it is damaged or another's."""
-    arrays, header = read_archive(path)
-    if (header.get("format"), header.get("class")) != (FORMAT, cls.__name__):
+    arrays, header = read_file(path, (ESTIMATOR,))
+    if header.get("class") != cls.__name__:
         raise DataError(
             f"{str(path)!r} must be a file of {cls.__name__}.save, its header says "
-            f"{header.get('format')!r}, {header.get('class')!r}"
+            f"{header.get('class')!r}"
         )
     try:
         made = cls(**from_plain(header["params"]))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scratchnet.errors import DtypeError, GradientCheckError, InconclusiveCheckError, ParameterError
 from scratchnet.layers import Layer, Loss
+from scratchnet.layers.layer import walk
 from scratchnet.networks import Network
 from scratchnet.parameters import Array, allocate
 
@@ -103,7 +104,7 @@ def check_gradients(
     problem = _pose(subject, x.astype(np.float64), t, train)
     checks = [_check_array(problem, name, tolerance) for name in problem.arrays]
     if train:
-        reasons = (layer.gradcheck_caveat(len(x)) for layer in problem.layers)
+        reasons = (layer.gradcheck_caveat(len(x)) for layer in walk(problem.layers))
         reason = next((text for text in reasons if text is not None), None)
         if reason is not None:
             checks = [
@@ -136,7 +137,7 @@ def _pose(
         claimed = {name: g.copy() for name, g in network.grads.items()}
         return _Problem(loss, dict(network.params), claimed, network.layers)
     if isinstance(subject, Loss):
-        criterion = copy.deepcopy(subject)
+        criterion = copy.copy(subject)
         labels = criterion.check_targets(_needed(t), *x.shape)
         criterion.compute(x, labels)
         return _Problem(
@@ -174,7 +175,7 @@ def _check_array(problem: _Problem, name: str, tolerance: float) -> ArrayCheck:
     largest = max(np.abs(a).max(initial=0.0), np.abs(n).max(initial=0.0))
     if largest < NOTHING * max(1.0, abs(problem.value())):
         largest = 0.0
-    error = float(np.abs(a - n).max(initial=0.0) / largest) if largest else 0.0
+    error = float(np.abs(a - n).max() / largest) if largest else 0.0
     status, reason = "passed", ""
     if not error <= tolerance:  # so that NaN fails
         worst = np.flatnonzero(smooth)[np.abs(a - n).argmax()]
@@ -210,5 +211,5 @@ def _differentiate(problem: _Problem, array: Array) -> tuple[Array, Array]:
 
 def _pattern(layers: tuple[Layer, ...]) -> bytes:
     """Which side of its kinks every unit is on, for comparison."""
-    patterns = (layer.kink_pattern() for layer in layers)
+    patterns = (layer.kink_pattern() for layer in walk(layers))
     return b"".join(pattern.tobytes() for pattern in patterns if pattern is not None)

@@ -29,6 +29,8 @@ class Affine(Layer):
     ((2, 3), (3,))
     """
 
+    x: Array | None = None
+
     def __init__(
         self,
         n_in: int,
@@ -48,7 +50,6 @@ class Affine(Layer):
         self.max_norm = None if max_norm is None else check_above_zero("max_norm", max_norm)
         draw = find_initializer(initializer)
         self.params["W"] = draw(np.random.default_rng(rng), (n_in, n_out))
-        self.x: Array | None = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x W + b, (N, n_out), in the layer's dtype.

@@ -38,6 +38,9 @@ class Layer(Memory, ABC):
     rng: np.random.Generator | None = None
     """Where a layer that draws random numbers in training takes them from; None in all others."""
 
+    noisy: bool = True
+    """Whether what it draws in training disturbs x; False while statistics are recomputed."""
+
     @abstractmethod
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """y (N, n_out) for x (N, n_in); `train` only matters to layers that differ in training."""

@@ -25,10 +25,11 @@ class ElementwiseLoss(Loss):
     lowest, highest = -np.inf, np.inf
     """The target values there may be."""
 
+    y: Array | None = None  # (N, K)
+    t: Array | None = None  # (N, K)
+
     def __init__(self, labels: str = "values") -> None:
         super().__init__(labels)
-        self.y: Array | None = None
-        self.t: Array | None = None  # (N, K)
 
     def check_targets(self, t: npt.ArrayLike, n_rows: int, n_outputs: int) -> Array:
         """`t` checked against N = n_rows and K = n_outputs.

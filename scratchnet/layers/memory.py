@@ -88,5 +88,18 @@ class Memory:
         return kept if len(kept) == shape[0] else kept[: shape[0]]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the kept buffers: what a copy or a pickle of the layer needs."""
-        return {**self.__dict__, "_kept": None if self._kept is None else {}, "_apart": {}}
+        """The state for a copy or a pickle: no kept buffers, nothing of the last batch."""
+        kept: dict[str, Array] | None = None if self._kept is None else {}
+        return {**without_remembered(self), "_kept": kept, "_apart": {}}
+
+
+def without_remembered(owner: Any) -> dict[str, Any]:
+    """The attributes of a layer or a loss without the arrays that `forward` remembered.
+
+    Its class declares these at its head, as None.
+    """
+    return {
+        name: value
+        for name, value in vars(owner).items()
+        if not (isinstance(value, np.ndarray) and getattr(type(owner), name, value) is None)
+    }

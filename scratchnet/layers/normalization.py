@@ -32,6 +32,11 @@ class BatchNorm(Layer):
     """
 
     tracks_statistics = True
+    centred: Array | None = None  # x - mean (N, n)
+    inverse: Array | None = None  # 1 / sqrt(var + eps) (n,)
+    sums: tuple[Array, Array] | None = None  # of dout, and of dout (x - mean), (n,) each
+    own_batch = True  # whether mean and var are those of the batch itself
+    rows = 0  # that they are of
 
     def __init__(
         self,
@@ -55,11 +60,6 @@ class BatchNorm(Layer):
         if scale:
             self.params["gamma"] = np.ones(n)
         self.statistics["running_var"] = np.ones(n)
-        self.centred: Array | None = None  # x - mean (N, n)
-        self.inverse: Array | None = None  # 1 / sqrt(var + eps) (n,)
-        self.sums: tuple[Array, Array] | None = None  # of dout, and of dout (x - mean), (n,) each
-        self.own_batch = True  # whether mean and var are those of the batch itself
-        self.rows = 0  # that they are of
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n); in training, of more than one row, with the statistics of x itself."""
@@ -150,6 +150,9 @@ class LayerNorm(Layer):
     Raises ParameterError for an option out of its range.
     """
 
+    xhat: Array | None = None  # (x - mean) / sqrt(var + eps) (N, n)
+    inverse: Array | None = None  # 1 / sqrt(var + eps) (N, 1)
+
     def __init__(
         self,
         n: int,
@@ -165,8 +168,6 @@ class LayerNorm(Layer):
         self.scale = scale
         if scale:
             self.params["gamma"] = np.ones(n)
-        self.xhat: Array | None = None
-        self.inverse: Array | None = None  # 1 / sqrt(var + eps) (N, 1)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n)."""

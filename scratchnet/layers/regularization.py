@@ -31,18 +31,19 @@ class Dropout(Layer):
     Raises ParameterError for a rate outside of that.
     """
 
+    factor: Array | None = None  # m / (1 - p) (N, n), of the last pass that disturbed
+    disturbed: bool | None = None  # whether the last forward pass did anything
+
     def __init__(self, rate: float = 0.5, rng: np.random.Generator | int = 0) -> None:
         super().__init__()
         self.rate = check_share("dropout", rate)
         self.rng: np.random.Generator = np.random.default_rng(rng)
         # Of LEVELS values, how many mean "off": never all, which would leave nothing to scale up.
         self.dropped = min(round(self.rate * LEVELS), LEVELS - 1)
-        self.factor: Array | None = None  # m / (1 - p) (N, n), of the last pass that disturbed
-        self.disturbed: bool | None = None  # whether the last forward pass did anything
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x m / (1 - p) in training, else x itself."""
-        self.disturbed = train and self.dropped > 0
+        self.disturbed = train and self.noisy and self.dropped > 0
         if not self.disturbed:
             return x
         on = bits_for(x, self.rng, self.shard) >= self.dropped
@@ -78,7 +79,7 @@ class GaussianNoise(Layer):
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return x + e in training, else x itself."""
-        if not (train and self.std):
+        if not (train and self.noisy and self.std):
             return x
         y = self.keep("y", x.shape, x.dtype)
         np.take(

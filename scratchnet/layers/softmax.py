@@ -12,6 +12,7 @@ from scratchnet.errors import CallOrderError, DtypeError, ParameterError, ShapeE
 from scratchnet.functions import softmax
 from scratchnet.layers.labels import check_integer_labels, is_distribution
 from scratchnet.layers.layer import remembered
+from scratchnet.layers.memory import without_remembered
 from scratchnet.parameters import Array
 
 
@@ -24,10 +25,10 @@ class Loss(ABC):
     """
 
     known_labels: ClassVar[tuple[str, ...]]
+    shares: Array | None = None  # of each row in the mean (N,); None for equal ones
 
     def __init__(self, labels: str) -> None:
         self.labels = check_word("labels", labels, self.known_labels)
-        self.shares: Array | None = None  # of each row in the mean (N,); None for equal ones
 
     def adapt(self, t: Array, n_outputs: int) -> None:
         """Take what it needs to know of all training labels t; most need nothing.
@@ -89,6 +90,10 @@ class Loss(ABC):
     def count_correct(self) -> int:
         """How many rows of the last `forward` have the right class first."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The state for a copy or a pickle: nothing of the last batch."""
+        return without_remembered(self)
+
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
         return f"{type(self).__name__}({options})"
@@ -119,6 +124,10 @@ class SoftmaxWithLoss(Loss):
     """
 
     known_labels = ("integer", "onehot", "soft")
+    p: Array | None = None  # softmax(y) (N, K)
+    t: Array | None = None  # (N,) integers or (N, K) probabilities
+    w: Array | None = None  # the weight of each row (N, 1)
+    first: Array | None = None  # the class with the largest logit (N,)
 
     def __init__(
         self,
@@ -143,10 +152,6 @@ class SoftmaxWithLoss(Loss):
             self.class_weight = np.array(
                 [check_not_negative(f"class_weight[{k}]", weight) for k, weight in each]
             )
-        self.p: Array | None = None  # softmax(y) (N, K)
-        self.t: Array | None = None  # (N,) integers or (N, K) probabilities
-        self.w: Array | None = None  # the weight of each row (N, 1)
-        self.first: Array | None = None  # the class with the largest logit (N,)
 
     def check_targets(self, t: npt.ArrayLike, n_rows: int, n_outputs: int) -> Array:
         """`t` checked against N = n_rows and K = n_outputs; one-hot rows become integers.

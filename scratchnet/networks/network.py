@@ -39,6 +39,7 @@ class Network:
     "W2", "b2" of the next. The number counts the layers with a weight W: gamma3 and beta3 normalize
     what W3 gives. Writing to one is writing to the other. `statistics` are what layers have
     measured instead of learnt, as "running_mean1", and `state_vector` is `vector` and these.
+    `all_layers` are the layers and, behind each, those that it is made of.
 
     L2: the loss has l2 / 2 times the sum of all squared weights added to it, biases
     spared, and the gradient has its derivative, l2 * W.
@@ -76,19 +77,19 @@ class Network:
             i for i, layer in enumerate(self.layers) if any(one.shapes for one in walk([layer]))
         )
         self._adopt()
-        drawing = [layer.rng for layer in self._every if layer.rng is not None]
+        drawing = [layer.rng for layer in self.all_layers if layer.rng is not None]
         if drawing:  # one after the other from one stream, or layers with one seed would agree
             self._set_rng(drawing[0])
 
     def _adopt(self) -> None:
         """Allocate the two vectors and move every layer's parameters into its pieces of them."""
         self._owner, self._memory = get_ident(), local()
-        self._every = tuple(walk(self.layers))
-        names = name_parameters(self._every)
+        self.all_layers = tuple(walk(self.layers))
+        names = name_parameters(self.all_layers)
         weights: dict[str, Shape] = {}
         others: dict[str, Shape] = {}
         statistics: dict[str, Shape] = {}
-        for layer, of_network in zip(self._every, names, strict=True):
+        for layer, of_network in zip(self.all_layers, names, strict=True):
             for own, shape in layer.shapes.items():
                 (weights if is_weight(shape) else others)[of_network[own]] = shape
             for own, shape in layer.statistic_shapes.items():
@@ -100,7 +101,7 @@ class Network:
         self.params = everything.select({name: name for name in learnt}, self.vector)
         self.statistics = everything.select({name: name for name in statistics})
         self._n_weights = sum(math.prod(shape) for shape in weights.values())
-        for layer, of_network in zip(self._every, names, strict=True):
+        for layer, of_network in zip(self.all_layers, names, strict=True):
             learns = {own: of_network[own] for own in layer.shapes}
             measures = {own: of_network[own] for own in layer.statistic_shapes}
             layer.adopt(
@@ -118,13 +119,13 @@ class Network:
         if get_ident() == self._owner:
             return self
         kept = self._memory.__dict__.setdefault("kept", [])
-        kept += [{} for _ in self._every[len(kept) :]]
+        kept += [{} for _ in self.all_layers[len(kept) :]]
         places = iter(kept)
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.layers = tuple(layer.share(places) for layer in self.layers)
         other.loss_layer = copy.copy(self.loss_layer)
-        other._owner, other._every = get_ident(), tuple(walk(other.layers))
+        other._owner, other.all_layers = get_ident(), tuple(walk(other.layers))
         return other
 
     # What a caller uses: inputs are checked, and no kept memory leaves except params and grads.
@@ -253,18 +254,18 @@ class Network:
 
     def _set_rng(self, rng: np.random.Generator) -> None:
         """Let layers that draw random numbers in training take the next ones from `rng`."""
-        for layer in self._every:
+        for layer in self.all_layers:
             if layer.rng is not None:
                 layer.rng = rng
 
     def _set_shard(self, shard: Shard | None) -> None:
         """Tell the layers which rows of a batch come next, where ranks share it; None for all."""
-        for layer in self._every:
+        for layer in self.all_layers:
             layer.shard = shard
 
     def adapt(self, x: Array, t: Array, scale: float = 1.0, weights: Array | None = None) -> None:
         """Let layers and loss see all training samples, x * scale (N, D) with labels t, once."""
-        for layer in self._every:
+        for layer in self.all_layers:
             layer.adapt(x, scale, weights)
         self.loss_layer.adapt(t, self.output_sizes[-1])
 
@@ -274,15 +275,20 @@ class Network:
         No layer disturbs what passes through it, as one does in training: so the statistics are
         those that evaluation meets.
         """
-        for layer in self._every:
+        for layer in self.all_layers:
             layer.reset_statistics()
-        for x in batches:
-            for layer in self.layers:
-                x = layer.forward(x, train=layer.tracks_statistics)
+            layer.noisy = False
+        try:
+            for x in batches:
+                for layer in self.layers:
+                    x = layer.forward(x, train=True)
+        finally:
+            for layer in self.all_layers:
+                layer.noisy = True
 
     def _apply_constraints(self) -> None:
         """Put parameters back into the set they must lie in, as below a max-norm."""
-        for layer in self._every:
+        for layer in self.all_layers:
             layer.apply_constraints()
 
     # The border: what may come in, and copies.

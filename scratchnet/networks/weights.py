@@ -18,7 +18,7 @@ from scratchnet.networks.network import Network
 from scratchnet.networks.saving import arrays_of
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
-from scratchnet.storage.checkpoint import CHECKPOINT, WEIGHTS, read_file
+from scratchnet.storage.checkpoint import CHECKPOINT, ESTIMATOR, WEIGHTS, read_file
 
 CLASSES: Mapping[str, type[Any]] = {
     name: value
@@ -29,7 +29,7 @@ CLASSES: Mapping[str, type[Any]] = {
 
 
 def load_network(path: str | Path, classes: Iterable[type[Any]] = ()) -> Any:
-    """The network in a file of `Network.save`, or in a checkpoint.
+    """The network in a file of `Network.save`, in a checkpoint, or in the file of an estimator.
 
     `classes` are layers and losses of your own that it is made of. Raises DataError if the file is
     missing, damaged or something else, and, naming it, for a class that is not known.
@@ -38,7 +38,7 @@ def load_network(path: str | Path, classes: Iterable[type[Any]] = ()) -> Any:
     >>> TwoLayerNet(64, 100, 10).save("net.npz")  # doctest: +SKIP
     >>> load_network("net.npz").predict(x)  # doctest: +SKIP
     """
-    arrays, header = read_file(path, (WEIGHTS, CHECKPOINT))
+    arrays, header = read_file(path, (WEIGHTS, CHECKPOINT, ESTIMATOR))
     weights = weights_in(arrays)
     known = {**CLASSES, **{kind.__name__: kind for kind in classes}}
     size = sum(array.size for array in weights.values())

@@ -1,6 +1,6 @@
-"""The two kinds of files: the weights of a network, and the checkpoints of a run.
+"""The kinds of files: the weights of a network, an estimator, and the checkpoints of a run.
 
-Both are files of `scratchnet.storage.archive`: plain arrays and JSON values. The parameters stand
+All are files of `scratchnet.storage.archive`: plain arrays and JSON values. The parameters stand
 in them by name, so a learner reads them with `np.load(path)["W1"]`.
 """
 
@@ -20,6 +20,7 @@ from scratchnet.parameters import Array, first_not_finite
 from scratchnet.storage.archive import digest, read_archive, write_archive
 
 WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
+ESTIMATOR = "scratchnet estimator"
 VERSION = 1
 KEPT = 2  # numbered checkpoints of a run; the best one is kept apart
 NUMBERED = re.compile(r"checkpoint-(\d{8,})\.npz")
@@ -140,13 +141,12 @@ def read_file(
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and header of one of our files of these formats, in the version that we know."""
     arrays, header = read_archive(path)
-    kind, version = header.get("format"), header.get("version")
+    kind = header.get("format")
+    version = header.get("version", 1 if kind == ESTIMATOR else None)  # it had none at first
     if kind not in formats:
+        listed = " or ".join([", ".join(formats[:-1]), formats[-1]][-len(formats) :])
         hint = "; it has weights, but nothing to resume from" if kind == WEIGHTS else ""
-        raise DataError(
-            f"{str(path)!r} must be a file of {' or '.join(formats)}, its header says "
-            f"{kind!r}{hint}"
-        )
+        raise DataError(f"{str(path)!r} must be a file of {listed}, its header says {kind!r}{hint}")
     if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise DataError(
             f"{str(path)!r} has version {version!r} of its format, this scratchnet {__version__} "

@@ -81,7 +81,7 @@ def _average_statistics(network: Network, n: int, ranks: Parallel) -> None:
     weight = n if n > 1 else 0
     total = np.array([float(weight)])
     ranks.all_reduce(total)
-    for layer in network.layers if total[0] else ():
+    for layer in network.all_layers if total[0] else ():
         for array in layer.statistics.values() if layer.tracks_statistics else ():
             array *= weight
             ranks.all_reduce(array)
@@ -90,7 +90,7 @@ def _average_statistics(network: Network, n: int, ranks: Parallel) -> None:
 
 def tracks_statistics(network: Network) -> bool:
     """Whether any layer measures batches, as batch normalization does."""
-    return any(layer.tracks_statistics for layer in network.layers)
+    return any(layer.tracks_statistics for layer in network.all_layers)
 
 
 def check_start(
@@ -111,7 +111,7 @@ def check_start(
     ranks.check_equal(
         {
             **settings,
-            "layers": [_options(layer) for layer in network.layers],
+            "layers": [_options(layer) for layer in network.all_layers],
             "loss": repr(network.loss_layer),
             "l2": network.l2,
             "dtype": network.dtype,

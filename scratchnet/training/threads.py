@@ -33,6 +33,7 @@ def suggest_threads(network: Network, batch_size: int) -> int:
     results depend on the number of threads.
     """
     largest = max(
-        (math.prod(shape) for layer in network.layers for shape in layer.shapes.values()), default=0
+        (math.prod(shape) for layer in network.all_layers for shape in layer.shapes.values()),
+        default=0,
     )
     return max(1, min(batch_size * largest // PRODUCTS_A_THREAD, processors()))

@@ -81,7 +81,7 @@ class Trainer:
         self.epochs, self.steps = 0, 0  # completed
         self.history: list[Epoch] = []
         self._loss_sum, self._right = 0.0, 0  # over the samples of this epoch so far
-        self._draws = any(layer.rng is not None for layer in network.layers)
+        self._draws = any(layer.rng is not None for layer in network.all_layers)
         self.parallel = Alone() if parallel is None or parallel.size == 1 else parallel
         rows = min(batch_size, len(self.train))
         self.threads = choose_threads(given.threads, network, rows, self.ranks)

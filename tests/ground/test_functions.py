@@ -32,6 +32,13 @@ def test_a08_every_row_of_a_softmax_sums_to_one_and_does_not_depend_on_the_other
         np.testing.assert_array_equal(functions.softmax(x[row : row + 1])[0], y[row])
 
 
+def test_rows_are_along_the_last_axis_whatever_the_number_of_axes():
+    for shape in ((5,), (2, 5), (2, 3, 5)):
+        x = np.random.default_rng(0).normal(size=shape)
+        np.testing.assert_allclose(functions.softmax(x), softmax(x, axis=-1), rtol=1e-13)
+        np.testing.assert_allclose(functions.log_softmax(x), log_softmax(x, axis=-1), rtol=1e-13)
+
+
 def test_cross_entropy_is_the_mean_of_minus_log_softmax_at_the_label():
     x = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     by_hand = [np.log(1 + np.exp(-1) + np.exp(-2)), np.log(3)]

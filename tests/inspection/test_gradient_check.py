@@ -211,6 +211,91 @@ def test_b06_too_many_points_on_kinks_prove_nothing():
         check_gradients(ReLU(), x)
 
 
+def test_b06_a_kink_between_any_two_of_the_points_leaves_the_element_out():
+    for side in (-1.5e-4, 1.5e-4):  # only the farthest of the points is beyond the kink
+        x = np.ones((1, 20))
+        x[0, 3] = side
+        assert check_gradients(ReLU(), x).arrays[0].excluded == 1
+
+
+def test_b06_a_kink_in_a_layer_of_a_layer_counts():
+    class Rectified(Layer):
+        def __init__(self):
+            super().__init__()
+            self.relu = ReLU()
+            self.children = (self.relu,)
+
+        def forward(self, x, *, train=False):
+            return self.relu.forward(x, train=train)
+
+        def input_grad(self, dout):
+            return self.relu.input_grad(dout)
+
+    x = np.ones((1, 20))
+    x[0, 3] = 0.0
+    layer = Rectified()
+    assert check_gradients(layer, x).arrays[0].excluded == 1
+    assert layer.relu.x is None
+
+
+def test_b06_where_every_element_lies_on_a_kink_nothing_is_proved():
+    report = check_gradients(ReLU(), np.zeros((2, 3)), raises=False)
+    assert report.arrays[0].reason == "6 elements lie on kinks; try another x"
+    assert report.status == "inconclusive"
+
+
+def test_b06_a_tenth_of_the_elements_may_lie_on_kinks():
+    x = np.ones((1, 10))
+    x[0, 0] = 0.0
+    assert check_gradients(ReLU(), x).status == "passed"
+
+
+class Slope(Layer):
+    """y = slope x + offset, computed so that an offset brings rounding; it claims another slope."""
+
+    def __init__(self, slope, claimed=None, offset=0.0):
+        super().__init__()
+        self.slope, self.claimed = slope, slope if claimed is None else claimed
+        self.offset = offset
+
+    def forward(self, x, *, train=False):
+        return (self.offset + self.slope * x) if self.slope else (self.offset + x) - x
+
+    def input_grad(self, dout):
+        return self.claimed * dout
+
+
+@pytest.mark.parametrize("slope", [1e-5, 1.0, 1e5])
+def test_an_error_is_relative_to_the_gradient(slope):
+    assert check_gradients(Slope(slope), X).status == "passed"
+    with pytest.raises(GradientCheckError) as caught:
+        check_gradients(Slope(slope, slope * 1.000001), X)
+    assert not isinstance(caught.value, InconclusiveCheckError)
+    assert caught.value.report.arrays[0].error == pytest.approx(1e-6, rel=1e-3)
+
+
+def test_gradients_below_1e_10_of_the_function_count_as_0():
+    x = np.array([[0.5]])
+    weight = np.random.default_rng(271828).normal(size=(1, 1))[0, 0]  # of the only output
+    for gradient, status in ((0.9e-10, "inconclusive"), (1.1e-10, "passed"), (1.9e-10, "passed")):
+        assert check_gradients(Slope(gradient / weight), x, raises=False).status == status
+
+
+def test_rounding_of_a_large_function_is_no_gradient():
+    report = check_gradients(Slope(0.0, offset=1e8), X, raises=False)
+    assert report.arrays[0].reason == "every gradient is 0; try another x"
+    assert report.arrays[0].error == 0.0
+
+
+def test_an_error_that_is_the_tolerance_passes_and_says_nothing():
+    check = check_gradients(Tanh(), X).arrays[0]
+    assert check.error > 0
+    assert check.reason == ""
+    assert str(check).endswith(" 20 of 20 elements")
+    assert check_gradients(Tanh(), X, tolerance=check.error).status == "passed"
+    assert check_gradients(Tanh(), X) == check_gradients(Tanh(), X)  # the same weights each time
+
+
 def test_b06_the_subject_is_left_as_it_was():
     network = MultiLayerNet(5, [6], 3)
     network.gradient(X, T)
@@ -241,7 +326,8 @@ def test_b08_soft_labels_have_the_gradient_of_their_loss():
 
 def test_a_network_or_loss_needs_labels():
     for subject in (MultiLayerNet(5, [6], 3), SoftmaxWithLoss()):
-        with pytest.raises(ParameterError, match="needs labels t"):
+        message = "^a network or a loss needs labels t for its gradient check, got None$"
+        with pytest.raises(ParameterError, match=message):
             check_gradients(subject, X)
 
 

@@ -131,6 +131,12 @@ BAD_LABELS = [
     ("integer", [True, False, True], DtypeError, "integers, got"),
     ("integer", [0, 1], ShapeError, "x has 3, t has 2"),
     ("integer", [], ShapeError, "x has 3, t has 0"),
+    ("integer", [[0, 1], [1, 2], [2, 0]], ShapeError, r"got \(3, 2\); use .*labels='onehot'"),
+    ("integer", np.zeros((3, 1, 1)), ShapeError, "use SoftmaxWithLoss"),
+    ("integer", np.array([0, 1, 2], "m8"), DtypeError, "integers, got"),
+    ("onehot", [[1, 0, 0], [1, 1, 0], [0, 1, 0]], ShapeError, "hold one 1 and else 0, got"),
+    ("soft", [[1, 0, 0], [0.5, 0.4999, 0], [0, 1, 0]], ShapeError, "hold numbers >= 0 that sum"),
+    ("soft", np.ones((3, 3), "S1"), DtypeError, "must be numbers, got dtype"),
     ("onehot", T, ShapeError, r"must have the shape \(3, 3\), got \(3,\)"),
     ("onehot", [[1, 0, 0], [0, 0, 0], [0, 1, 0]], ShapeError, "one 1 .* at row 1"),
     ("onehot", [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0]], ShapeError, "one 1 .* at row 1"),
@@ -146,6 +152,26 @@ def test_b09_labels_that_do_not_fit_are_named_with_row_and_fix(labels, t, error,
         SoftmaxWithLoss(labels=labels).forward(Y, t)
     assert isinstance(caught.value, ScratchnetError)
     assert isinstance(caught.value, ValueError | TypeError)
+
+
+def test_no_rows_of_labels_that_are_no_integers_are_named_by_their_dtype():
+    with pytest.raises(DtypeError, match="integers, got dtype float64; use"):
+        SoftmaxWithLoss().check_targets(np.zeros(0), 0, 3)
+
+
+def test_soft_labels_sum_to_1_up_to_a_millionth_in_float32_too():
+    loss = SoftmaxWithLoss("soft")
+    shares = np.random.default_rng(0).dirichlet(np.ones(1000), 3).astype("float32")
+    assert loss.check_targets(shares, 3, 1000) is shares
+    assert len(loss.check_targets([[0.5, 0.5 + 0.9e-6]], 1, 2)) == 1
+    with pytest.raises(ShapeError, match="that sum to 1"):
+        loss.check_targets([[0.5, 0.5 + 1.1e-6]], 1, 2)
+
+
+def test_one_hot_labels_become_integers_and_soft_ones_stay():
+    for labels, t in (("onehot", np.eye(3)[T]), ("soft", np.eye(3)[T])):
+        found = SoftmaxWithLoss(labels).check_targets(t, 3, 3)
+        np.testing.assert_array_equal(found, T if labels == "onehot" else t)
 
 
 def test_labels_are_never_guessed_from_their_shape():
@@ -227,6 +253,26 @@ def test_class_weights_multiply_the_loss_of_a_row_and_the_mean_is_over_rows():
     assert half.forward(Y[:1], t) == pytest.approx(1.25 * plain, rel=1e-14)
 
 
+def test_weights_of_smoothed_float32_logits_are_summed_in_float64():
+    y = np.array([[1e8, 1e8 - 8, 3.0]], "float32")
+    loss = SoftmaxWithLoss(label_smoothing=0.5)
+    exactly = 0.5 * 8 + 0.5 * (8 + (1e8 - 3)) / 3
+    assert loss.forward(y, np.array([1])) == pytest.approx(
+        exactly + np.log1p(np.exp(-8)), rel=1e-15
+    )
+
+
+def test_balanced_weights_of_soft_labels_count_their_shares():
+    loss = SoftmaxWithLoss("soft", class_weight="balanced")
+    with pytest.raises(
+        CallOrderError,
+        match=r"^balanced class weights .* or call network.adapt\(x, t\)$",
+    ):
+        loss.forward(Y, np.eye(3)[T])
+    loss.adapt(np.array([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]]), 3)
+    np.testing.assert_allclose(loss.class_weight, [2 / (2 * 1), 2 / (2 * 1.25), 2 / (2 * 1)])
+
+
 def test_balanced_weights_wait_for_the_training_labels_and_are_counted_once():
     loss = SoftmaxWithLoss(class_weight="balanced")
     assert loss.config()["class_weight"] == "balanced"
@@ -245,7 +291,7 @@ BAD_WEIGHTS = [
     (["1", "2", "3"], "class_weight.0. must be"),
     ("even", "class_weight must be one of balanced, got 'even'"),
     (2.0, "class_weight must be"),
-    ({0: 5.0, 1: 1.0}, "class_weight must be"),
+    ({0: 5.0, 1: 1.0}, "^class_weight must be a list with a number for each class, 'balanced' or"),
 ]
 
 
@@ -318,6 +364,9 @@ BAD_TARGETS = [
     (MeanSquaredError(), [["a"] * 3] * 3, DtypeError, "targets must be numbers"),
     (MeanSquaredError(), [[0, 0, 0], [0, np.inf, 0], [0, 0, 0]], ShapeError, "row 1, column 1"),
     (MeanSquaredError("integer"), [0, 3, 1], ShapeError, "from 0 to 2, .* got 3 at row 1"),
+    (MeanSquaredError(), np.full((3, 3), np.nan), ShapeError, "targets must be finite, got nan"),
+    (MeanSquaredError(), np.ones((3, 3), "m8[s]"), DtypeError, "must be numbers, got dtype"),
+    (MeanSquaredError(), np.ones(3), ShapeError, r"shape \(3, 3\), got \(3,\)$"),
     (MeanSquaredError("integer"), np.eye(3), ShapeError, r"shape \(N,\)"),
     (BinaryCrossEntropy(), [[0, 0, 0], [0, 0, 1.5], [0, 0, 0]], ShapeError, "from 0 to 1, got 1.5"),
     (BinaryCrossEntropy(), [[0, 0, 0], [0, 0, 0], [-1, 0, 0]], ShapeError, "row 2, column 0"),
@@ -332,8 +381,54 @@ def test_b09_targets_that_do_not_fit_are_named_with_row_and_column(loss, t, erro
 
 
 def test_targets_without_their_column_are_told_how_to_get_it():
-    with pytest.raises(ShapeError, match=r"use t\[:, np.newaxis\]"):
+    with pytest.raises(ShapeError, match=r"got \(3,\); use t\[:, np.newaxis\]$"):
         MeanSquaredError().forward(Y[:, :1], np.ones(3))
+    with pytest.raises(ShapeError, match=r"got \(3, 2\)$"):
+        MeanSquaredError().forward(Y[:, :1], np.ones((3, 2)))
+
+
+def test_with_a_single_output_labels_are_0_and_1():
+    for kind in (MeanSquaredError, BinaryCrossEntropy, PoissonLoss):
+        np.testing.assert_array_equal(kind("integer").check_targets([0, 1], 2, 1), [0, 1])
+        with pytest.raises(ShapeError, match=r"from 0 to 1, .* got 2 at row 1"):
+            kind("integer").check_targets([0, 2], 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (MeanSquaredError(), [0.0, 0.0, 0.25, 1.0, 1.0]),
+        (BinaryCrossEntropy(), [0.5, 1 / (1 + math.e**2), 0.5621765, 0.7310586, 0.8807971]),
+        (PoissonLoss(), [1.0, math.e**-2, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_confidences_are_probabilities(loss, expected):
+    y = np.array([[0.0, -2.0, 0.25, 1.0, 2.0]])
+    np.testing.assert_allclose(loss.confidences(y), [expected], rtol=1e-6)
+
+
+def test_where_an_output_or_a_target_is_a_half_it_counts_as_below():
+    y, t = np.array([[0.5], [0.5], [0.6], [0.6]]), np.array([[0.5], [1.0], [0.5], [1.0]])
+    loss = MeanSquaredError()
+    loss.forward(y, t)
+    assert loss.count_correct() == 2
+    binary = BinaryCrossEntropy()
+    binary.forward(y - 0.5, t)
+    assert binary.count_correct() == 2
+
+
+def test_of_two_labelled_logits_the_larger_one_counts():
+    loss = BinaryCrossEntropy("integer")
+    loss.forward(np.array([[2.0, 1.0], [-2.0, -1.0]]), np.array([0, 1]))
+    assert loss.count_correct() == 2
+
+
+def test_the_poisson_loss_of_a_count_below_1_has_its_logarithm():
+    loss = PoissonLoss()
+    assert loss.forward(np.log([[0.5]]), np.array([[0.5]])) == pytest.approx(0, abs=1e-15)
+    assert loss.forward(np.array([[0.0]]), np.array([[0.5]])) == pytest.approx(
+        1 + 0.5 * math.log(0.5) - 0.5
+    )
 
 
 @pytest.mark.parametrize(

@@ -305,3 +305,27 @@ def test_normalizations_say_what_they_are():
         "LayerNorm(5)",
         "Standardize(5, over='features')",
     ]
+
+
+@pytest.mark.parametrize("over", ["features", "all"])
+def test_a_weighted_row_counts_for_the_constants_as_if_it_stood_there_so_often(over):
+    times = np.arange(40) % 4
+    weighted, repeated = (
+        Standardize(5, over, dtype="float64"),
+        Standardize(5, over, dtype="float64"),
+    )
+    weighted.adapt(X, 0.5, times / 8.0)
+    repeated.adapt(np.repeat(X, times, axis=0), 0.5)
+    for name in ("input_mean", "input_std"):
+        np.testing.assert_allclose(
+            weighted.statistics[name], repeated.statistics[name], rtol=1e-12, atol=1e-14
+        )
+
+
+def test_float32_inputs_are_summed_in_float64_for_the_constants():
+    x = (1000 + np.random.default_rng(0).normal(size=(3000, 1))).astype("float32")
+    layer = Standardize(1, dtype="float64")
+    layer.adapt(x, 1.0)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(layer.statistics["input_mean"], wide.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(layer.statistics["input_std"], wide.std(axis=0), rtol=1e-10)

@@ -6,6 +6,8 @@ import pytest
 from scratchnet import Adam, Affine, MultiLayerNet, Network, ReLU, Trainer
 from scratchnet.errors import ParameterError
 from scratchnet.layers import Dropout, GaussianNoise
+from scratchnet.layers.regularization import random_bits
+from scratchnet.parallel import Shard
 from scratchnet.training import EarlyStopping
 
 ONES = np.ones((200, 500), "float32")
@@ -104,6 +106,47 @@ def test_dropout_takes_a_rate_from_0_to_below_1(rate):
 
 def test_a_rate_of_almost_1_keeps_one_value_of_65536():
     assert (Dropout(1 - 1e-9).forward(ONES, train=True) == 0).mean() > 0.999
+
+
+def test_a_rate_of_one_value_of_65536_drops_that_one():
+    layer = Dropout(1 / 65536)
+    x = np.ones((400, 1000))
+    y = layer.forward(x, train=True)
+    assert layer.disturbed
+    assert y.max() == 65536 / 65535
+    assert 0 < (y == 0).sum() < 30  # 6 are expected
+    assert Dropout(1 - 1e-9).dropped == 65535
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937])
+def test_the_bits_of_every_generator_take_all_values_of_16_bits(kind):
+    bits = random_bits(np.random.Generator(kind(0)), 2**21 + 1)
+    assert (bits.dtype, bits.size) == (np.uint16, 2**21 + 1)
+    counts = np.bincount(bits, minlength=2**16)
+    assert counts.min() > 0
+    assert ((counts - 32.0) ** 2 / 32).sum() / 2**16 == pytest.approx(1, abs=0.03)
+
+
+def test_shards_of_a_batch_are_disturbed_as_its_rows():
+    x = np.ones((10, 7), "float32")
+    for layer in (Dropout(0.5, 3), GaussianNoise(0.1, 3)):
+        state = layer.rng.bit_generator.state
+        whole = layer.forward(x, train=True).copy()
+        parts = []
+        for start, stop in ((0, 3), (3, 6), (6, 10)):
+            layer.rng.bit_generator.state = state
+            layer.shard = Shard(start, stop, 10)
+            parts.append(layer.forward(x[start:stop], train=True).copy())
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_noise_of_float64_is_finer_than_that_of_float32():
+    coarse, fine = (
+        GaussianNoise(0.1, 0).forward(np.zeros((50, 9), d), train=True)
+        for d in ("float32", "float64")
+    )
+    assert (fine != coarse).any()
+    np.testing.assert_allclose(fine, coarse, rtol=1e-6)
 
 
 def test_b13_a_network_that_drops_its_logits_is_warned_of():

@@ -17,6 +17,7 @@ from scratchnet import (
     PReLU,
     SiLU,
     Standardize,
+    Trainer,
     TwoLayerNet,
     load_network,
 )
@@ -90,6 +91,7 @@ def test_every_layer_and_loss_is_made_again_from_what_it_says_of_itself(name):
     kind = CLASSES[name]
     sizes = {"Affine": (3, 2), "BatchNorm": (3,), "LayerNorm": (3,), "Standardize": (3, "all")}
     layer = kind(*sizes.get(name, ()))
+    assert not {"rng", "dtype"} & set(json.loads(json.dumps(layer.config())))
     again = kind(**layer.config())
     assert again.config() == layer.config()
     assert repr(again) == repr(layer)
@@ -106,7 +108,7 @@ def test_names_count_the_layers_with_weights_and_go_by_depth():
 
 
 def test_a_network_of_layers_of_layers_trains_copies_and_is_checked():
-    from scratchnet import Trainer, check_gradients
+    from scratchnet import check_gradients
 
     network = residual()
     check_gradients(network, X, T, train=False)
@@ -118,6 +120,49 @@ def test_a_network_of_layers_of_layers_trains_copies_and_is_checked():
     other.vector[:] = 0
     assert np.abs(network.vector).sum() > 0
     assert network.layers[1].norm.statistics["running_mean"].any()
+
+
+class Noisy(Residual):
+    """A Residual with dropout inside."""
+
+    def __init__(self, n, hidden=4):
+        super().__init__(n, hidden)
+        self.dropout = Dropout(0.5)
+        self.children = (*self.children, self.dropout)
+
+    def forward(self, x, *, train=False):
+        f = self.second.forward(self.first.forward(x, train=train), train=train)
+        return x + self.norm.forward(self.dropout.forward(f, train=train), train=train)
+
+    def param_grads(self, dout):
+        self.norm.param_grads(dout)
+        self.inner = self.dropout.input_grad(self.norm.input_grad(dout))
+        self.second.param_grads(self.inner)
+        self.first.param_grads(self.second.input_grad(self.inner))
+
+
+def noisy():
+    network = Network([Affine(6, 5, dtype="float64"), Noisy(5), Affine(5, 3)], dtype="float64")
+    return Trainer(network, (X, T), (X, T), lr=0.01, batch_size=10, seed=3, remeasure=20)
+
+
+def test_layers_within_layers_draw_from_the_stream_of_their_step_and_resume_to_the_bit(tmp_path):
+    whole, begun, resumed = noisy(), noisy(), noisy()
+    list(whole.run(4))
+    list(begun.run(2))
+    begun.save(tmp_path / "checkpoint.npz")
+    resumed.resume(tmp_path / "checkpoint.npz")
+    list(resumed.run(2))
+    assert np.array_equal(resumed.network.state_vector, whole.network.state_vector)
+
+
+def test_statistics_of_a_layer_within_a_layer_are_recomputed_without_its_noise():
+    trainer = noisy()
+    list(trainer.run(2))
+    network, block = trainer.network, trainer.network.layers[1]
+    f = block.second.forward(block.first.forward(network.layers[0].forward(X.astype(float))))
+    found = network.statistics["running_mean3"]
+    np.testing.assert_allclose(found, f.mean(axis=0), rtol=1e-10)
 
 
 def test_a_class_that_is_not_known_is_named(tmp_path):

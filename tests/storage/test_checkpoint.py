@@ -329,7 +329,7 @@ NEEDS_NEWER = (
         (lambda h: h | {"version": None}, "version None"),
         (lambda h: h | {"format": "other"}, "its header says 'other'"),
         (lambda h: h | {"format": ["x"]}, "its header says ['x']"),
-        (lambda h: {}, "or scratchnet checkpoint, its header says None"),
+        (lambda h: {}, "scratchnet checkpoint or scratchnet estimator, its header says None"),
         (lambda h: h | {"version": 0}, "version 0"),
         (lambda h: h | {"version": "1"}, "version '1'"),
         (lambda h: {"format": h["format"], "version": 1}, "describes no network: 'network'"),

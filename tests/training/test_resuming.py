@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratchnet import Adam, MultiLayerNet, Trainer, environment
+from scratchnet import Adam, EarlyStopping, MultiLayerNet, Trainer, TwoLayerNet, environment
+from scratchnet.data import make_augmentation
 from scratchnet.errors import DataError, DivergenceError, ParameterError
+from scratchnet.networks.naming import old_names
+from scratchnet.networks.weights import weights_in
 from scratchnet.optimizers import EMA
-from scratchnet.storage.archive import read_archive, write_archive
+from scratchnet.parallel import Alone
+from scratchnet.storage.archive import pack, read_archive, unpack, write_archive
 from scratchnet.storage.checkpoint import Checkpoints, state_digest
 from scratchnet.training.resuming import (
     checkpoint_of,
@@ -18,12 +22,14 @@ from scratchnet.training.resuming import (
     save_checkpoint,
     save_weights,
 )
+from scratchnet.training.state import batch_stats_of
 
 
 def trainer(seed: int = 0, **options: Any) -> Trainer:
     rng = np.random.default_rng(0)
     x, t = rng.normal(size=(50, 3)).astype("float32"), rng.integers(0, 3, 50)
-    return Trainer(MultiLayerNet(3, [4, 2], 3), (x, t), (x, t), batch_size=20, seed=seed, **options)
+    options = {"batch_size": 20, "seed": seed, **options}
+    return Trainer(MultiLayerNet(3, [4, 2], 3), (x, t), (x, t), **options)
 
 
 def test_a_checkpoint_has_the_weights_by_name_and_a_network_can_be_loaded_from_it(tmp_path):
@@ -235,3 +241,146 @@ def test_strays_of_a_run_that_died_are_cleared_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     Checkpoints(tmp_path).clear_strays()
     assert sorted(os.listdir(tmp_path)) == [".lock", "notes.tmp"]
+
+
+def test_early_stopping_and_the_caller_s_own_are_saved_and_restored(tmp_path):
+    one, path = trainer(), tmp_path / "c.npz"
+    stopping = EarlyStopping(one.network, 3)
+    for epoch in one.run(2):
+        stopping.should_stop(epoch)
+    save_checkpoint(path, one, stopping, {"note": "mine"})
+    arrays, header = read_archive(path)
+    assert header["run"] == {"note": "mine"}
+    assert header["environment"]["batch_stats"] == "all"
+    assert "stopping.weights" in arrays
+    other = trainer()
+    restored = EarlyStopping(other.network, 3)
+    before = restored.state()
+    before.pop("weights")
+    assert restore_checkpoint(path, other, restored) == []
+    now, then = restored.state(), stopping.state()
+    np.testing.assert_array_equal(now.pop("weights"), then.pop("weights"))
+    assert now == then != before
+    save_checkpoint(path, one)
+    untouched = EarlyStopping(other.network, 3)
+    restore_checkpoint(path, trainer(), untouched)
+    assert untouched.best_epoch == before["best_epoch"]
+    assert read_archive(path)[1]["run"] == {}
+
+
+CHANGED = {
+    "batch_size was 20, is 10": {"batch_size": 10},
+    "shuffle was True, is False": {"shuffle": False},
+    "remeasure was 0, is 10": {"remeasure": 10},
+    "seed was 0, is 1": {"seed": 1},
+}
+
+
+@pytest.mark.parametrize("message", CHANGED)
+def test_each_setting_is_named_if_it_differs(message, tmp_path):
+    save_checkpoint(tmp_path / "c.npz", trainer())
+    with pytest.raises(ParameterError) as caught:
+        restore_checkpoint(tmp_path / "c.npz", trainer(**CHANGED[message]))
+    assert str(caught.value).endswith(f"other settings: {message}; use the same, or override")
+
+
+def test_other_samples_and_another_augmentation_are_named_too(tmp_path):
+    rng = np.random.default_rng(0)
+    x, t = rng.random((30, 9)).astype("float32"), np.arange(30) % 2
+
+    def made(train=x, test=(x, t), **options):
+        return Trainer(TwoLayerNet(9, 3, 2), (train, t), test, **options)
+
+    moved = make_augmentation((3, 3), shift=1)
+    save_checkpoint(tmp_path / "c.npz", made(augment=moved))
+    assert restore_checkpoint(tmp_path / "c.npz", made(augment=moved)) == []
+    for words, other in (
+        ("train was '.*', is '.*'", made(x + 1, augment=moved)),
+        ("validation was '.*', is '.*'", made(test=(x + 1, t), augment=moved)),
+        ("validation was '.*', is None", made(test=None, augment=moved)),
+        ("augment shift was 1, is 2", made(augment=make_augmentation((3, 3), shift=2))),
+        ("augment was {.*}, is None", made()),
+    ):
+        with pytest.raises(ParameterError, match=f"other settings: {words}; use the same"):
+            restore_checkpoint(tmp_path / "c.npz", other)
+
+
+class Ranks(Alone):
+    """One process that says it measures the rows of each rank alone."""
+
+    batch_stats = "rank"
+
+
+def batch_normed(ranks=None):
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(40, 3)).astype("float32"), rng.integers(0, 3, 40)
+    network = MultiLayerNet(3, [4], 3, batch_norm=True)
+    made = Trainer(network, (x, t), batch_size=20)
+    made.parallel = made.parallel if ranks is None else ranks
+    return made
+
+
+OTHER_ROWS = (
+    "batch normalization now measures other rows than before, which makes this another network"
+)
+
+
+def test_other_rows_for_batch_normalization_are_noted(tmp_path):
+    path = tmp_path / "c.npz"
+    assert batch_stats_of(batch_normed()) == "all"
+    assert batch_stats_of(batch_normed(Ranks())) == "rank"
+    nothing_measures = trainer()
+    nothing_measures.parallel = Ranks()
+    assert batch_stats_of(nothing_measures) == "all"
+    save_checkpoint(path, batch_normed())
+    assert restore_checkpoint(path, batch_normed()) == []
+    assert restore_checkpoint(path, batch_normed(Ranks())) == [OTHER_ROWS]
+    arrays, header = read_archive(path)
+    for rows, ranks, noted in (("rank", 1, True), ("all", 1, False), ("rank", 2, True)):
+        header["environment"] |= {"batch_stats": rows, "ranks": ranks}
+        write_archive(path, arrays, header)
+        assert (OTHER_ROWS in restore_checkpoint(path, batch_normed())) is noted
+    for name in ("batch_stats", "ranks"):  # a file of before there were ranks
+        del header["environment"][name]
+    write_archive(path, arrays, header)
+    assert restore_checkpoint(path, batch_normed()) == []
+
+
+def test_equal_courses_have_equal_states_whatever_time_they_took(tmp_path):
+    one = trainer()
+    list(one.run(2))
+    rows = one.state()["history"]
+    assert [(row["seconds"], row["samples_per_second"]) for row in rows] == [(0.0, 0.0)] * 2
+    other = trainer()
+    other.restore(one.state(), [0.5, 0.25])
+    assert [epoch.seconds for epoch in other.history] == [0.5, 0.25]
+    assert [epoch.samples_per_second for epoch in other.history] == [100.0, 200.0]
+    with pytest.raises(ValueError, match="zip"):
+        other.restore(one.state(), [0.5])
+
+
+def test_a_checkpoint_with_the_names_of_version_0_1_brings_the_state_of_every_array(tmp_path):
+    def made():
+        network = MultiLayerNet(3, [4, 3], 3, batch_norm=True)
+        rng = np.random.default_rng(0)
+        samples = rng.normal(size=(40, 3)).astype("float32"), rng.integers(0, 3, 40)
+        return Trainer(network, samples, optimizer="lamb", batch_size=20)
+
+    one, path = made(), tmp_path / "c.npz"
+    list(one.run(2))
+    save_checkpoint(path, one)
+    arrays, header = read_archive(path)
+    old = old_names(one.network.layers)
+    assert any(new != before for new, before in old.items())
+    state = unpack(header["trainer"], arrays)
+    for kept in ("memory", "steps", "numbers"):
+        tree = state["optimizer"][kept]
+        state["optimizer"][kept] = {old.get(name, name): value for name, value in tree.items()}
+    renamed = {old.get(name, name): array for name, array in weights_in(arrays).items()}
+    header["trainer"] = pack(state, "trainer", renamed)
+    write_archive(path, renamed, header)
+    other = made()
+    assert restore_checkpoint(path, other) == []
+    for each in (one, other):
+        list(each.run(1))
+    np.testing.assert_array_equal(other.network.state_vector, one.network.state_vector)
