@@ -108,6 +108,8 @@ class Layer(Memory, ABC):
 
         By default those of the constructor that the layer has as attributes of the same name.
         """
+        if type(self).__init__ is Memory.__init__:
+            return {}
         names = [n for n in signature(type(self)).parameters if n not in ("rng", "dtype")]
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
