@@ -20,6 +20,7 @@ def train(here, small):
 
     def made(out, *options, optimizer=("sgd",), epochs=1):
         argv = ["--dataset", small, "--epochs", str(epochs), "--no-report", "-q", "--out", out]
+        argv += ["--jobs", "1"] if len(optimizer) > 1 else []
         assert cli.main([*argv, *options, "--optimizer", *optimizer]) == 0
         return Path(out)
 
