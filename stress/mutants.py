@@ -38,7 +38,7 @@ TESTS = (
     *("storage/test_resume.py", "storage/test_checkpoint.py", "storage/test_old_files.py"),
     *("parallel/test_parallel.py", "parallel/test_parallel_job.py", "parallel/test_one_loop.py"),
     *("cli/test_resume_options.py", "cli/test_cli_networks.py"),
-    *("bad_input/test_bad_checkpoints.py", "bad_input/test_bad_arguments.py"),
+    "bad_input/test_bad_checkpoints.py",
 )
 NOT_HERE = (
     "optimizers/test_new_optimizer.py",  # its process does not know the mutant
@@ -54,7 +54,7 @@ def measure(count: int, seed: int) -> Sequence[Figure]:
     """How many mutants live, of all or of `count` drawn ones, and how many nobody explained."""
     with folder() as where:
         copy = _copy(where)
-        _mutmut(copy, "run", "none of them*")
+        _mutmut(copy, "run", "none of them", may_fail=True)  # it makes them, and finds none to run
         names = list(_statuses(copy))
         if count < len(names):
             names = sorted(random.Random(seed).sample(names, count))
@@ -97,14 +97,14 @@ def _copy(where: Path) -> Path:
     return copy
 
 
-def _mutmut(copy: Path, *words: str) -> str:
-    """What a command of mutmut prints; raises CalledProcessError, with that, if it fails."""
+def _mutmut(copy: Path, *words: str, may_fail: bool = False) -> str:
+    """The output of a command of mutmut; raises CalledProcessError if it fails and may not."""
     environment = {name: os.environ[name] for name in os.environ if name != "PYTHONPATH"}
     command = [sys.executable, "-m", "mutmut", *words]
     done = subprocess.run(
         command, cwd=copy, env=environment, capture_output=True, text=True, encoding="utf-8"
     )
-    if done.returncode:
+    if done.returncode and not may_fail:
         shout(done.stdout[-5000:] + done.stderr[-5000:])
         done.check_returncode()
     return done.stdout
