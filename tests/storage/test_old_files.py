@@ -46,6 +46,18 @@ def test_a_run_is_resumed_to_the_same_logits(expected, tmp_path, capsys):
     assert "warning" not in capsys.readouterr().err.lower()
 
 
+def test_a_comparison_is_resumed_to_the_same_test_losses(expected, tmp_path, capsys):
+    folder = shutil.copytree(FILES / "comparison", tmp_path / "comparison")
+    done = (folder / "trials" / "sgd-final-lr-0.01-seed-0.json").read_bytes()
+    assert main(["--resume", str(folder), "--quiet"]) == 0
+    assert (folder / "trials" / "sgd-final-lr-0.01-seed-0.json").read_bytes() == done
+    rows = json.loads((folder / "results.json").read_text())["optimizers"]
+    assert [row["optimizer"] for row in rows] == ["sgd", "adam"]
+    found = [row["test_loss"] for row in rows]
+    np.testing.assert_allclose(found, expected["comparison"], **CLOSE)
+    assert "warning" not in capsys.readouterr().err.lower()
+
+
 def test_a_resumed_run_with_another_l2_is_refused(tmp_path, capsys):
     run = shutil.copytree(FILES / "run", tmp_path / "run")
     assert main(["--resume", str(run), "--l2", "0.5"]) == 2
