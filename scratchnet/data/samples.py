@@ -1,11 +1,11 @@
-"""Samples, the mini-batches drawn from them, and data sets of both: checked once, then trusted.
+"""Samples, and data sets of them: checked once, then trusted.
 
-Everything is checked where it comes in (`Samples`); what comes after relies on it.
+Everything is checked at the border (`data.border`); what comes after relies on it.
 """
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,26 +13,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.checks import check_dtype, check_integer
+from scratchnet.checks import check_integer
+from scratchnet.data.border import (
+    LARGEST,
+    check_features,
+    check_targets,
+    check_weights,
+    refuse_not_finite,
+)
 from scratchnet.data.mapped import (
     POOL_BLOCKS,
     FileArray,
     advise_dontneed,
-    blocks_of,
     map_rows,
-    mapped_batches,
     place_of,
     read_targets,
     rows_in_block,
 )
-from scratchnet.errors import DataError, DtypeError, ParameterError, ShapeError
+from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.parameters import Array
 from scratchnet.randomness import permutation
-
-Labels = npt.NDArray[np.intp]
-Indices = npt.NDArray[np.integer[Any]] | Sequence[int]
-
-LARGEST = float(np.finfo(np.float32).max)
 
 
 class Samples:
@@ -67,7 +67,7 @@ class Samples:
         scale: float = 1.0,
         weights: npt.ArrayLike | None = None,
     ) -> None:
-        self._take(_features(x), t, scale, weights, None)
+        self._take(check_features(x), t, scale, weights, None)
 
     @classmethod
     def open(
@@ -109,7 +109,7 @@ class Samples:
         samples._take(x, targets, scale, weights, block_rows)
         samples = samples._part(rows)
         if x.dtype != np.uint8:
-            _refuse_not_finite(samples.x)
+            refuse_not_finite(samples.x)
         return samples
 
     def _take(
@@ -124,7 +124,7 @@ class Samples:
         if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale <= LARGEST):
             raise ParameterError(f"scale must be a finite number above 0, got {scale!r}")
         self.x: Array = _read_only(x)
-        self.t: Array = _read_only(_targets(t))
+        self.t: Array = _read_only(check_targets(t))
         self.scale = float(scale)
         self.block_rows = block_rows
         self._digest: str | None = None
@@ -134,7 +134,7 @@ class Samples:
             )
         self.weights: Array | None = None
         if weights is not None:
-            self.weights = _read_only(_weights(weights, len(self.x)))
+            self.weights = _read_only(check_weights(weights, len(self.x)))
 
     def __len__(self) -> int:
         """N, the number of samples."""
@@ -255,95 +255,6 @@ class Samples:
             setattr(self, name, value.open() if isinstance(value, FileArray) else value)
 
 
-class Batches:
-    """Mini-batches of `samples` in reused memory: what one call returns, the next overwrites.
-
-    `dtype` is that of the network, float32 or float64. Raises ParameterError for a batch_size below
-    1 or another dtype; a batch_size above N means one batch of N.
-    """
-
-    def __init__(self, samples: Samples, batch_size: int, dtype: npt.DTypeLike = "float32") -> None:
-        self.samples = samples
-        self.batch_size = check_integer("batch_size", batch_size, 1)
-        self.dtype = np.dtype(check_dtype(dtype))
-        rows = min(self.batch_size, len(samples))
-        self._x = np.empty((rows, samples.x.shape[1]), self.dtype)
-        self._t = np.empty((rows, *samples.t.shape[1:]), samples.t.dtype)
-        self._scale = self.dtype.type(samples.scale)
-        # Floats that need no factor are gathered straight into the batch.
-        self._ready = samples.scale == 1.0 and samples.x.dtype == self.dtype
-        self._raw = self._x if self._ready else np.empty_like(self._x, dtype=samples.x.dtype)
-
-    def __len__(self) -> int:
-        """ceil(N / batch_size): the batches of one epoch, a short last one included."""
-        return -(-len(self.samples) // self.batch_size)
-
-    def gather(self, index: Indices) -> tuple[Array, Array]:
-        """(x, t) of the samples in `index` (n,), n <= batch_size: x (n, D) scaled, t (n,) intp.
-
-        Both are the first n rows of kept memory. Raises ParameterError when `index` holds more
-        than batch_size entries or one outside 0..N-1.
-        """
-        rows = np.asarray(index, dtype=np.intp)
-        n = len(rows)
-        # Seen as unsigned, a negative index is a huge one: one pass checks both ends.
-        if not 0 < n <= len(self._t) or rows.view(np.uintp).max() >= len(self.samples):
-            raise ParameterError(
-                f"index must hold 1 to {len(self._t)} numbers from 0 to {len(self.samples) - 1}, "
-                f"got {n} of them" + (f" from {rows.min()} to {rows.max()}" if n else "")
-            )
-        x, t, raw = self._x[:n], self._t[:n], self._raw[:n]
-        # mode="clip" only because "raise" would copy through a buffer; the bounds are checked above
-        np.take(self.samples.x, rows, axis=0, out=raw, mode="clip")
-        if not self._ready:
-            np.multiply(raw, self._scale, out=x, dtype=self.dtype, casting="same_kind")
-        np.take(self.samples.t, rows, axis=0, out=t, mode="clip")
-        return x, t
-
-    def weights(self, index: Indices | slice) -> Array | None:
-        """How much each of these samples counts (n,); None where all count alike."""
-        return None if self.samples.weights is None else self.samples.weights[index]
-
-    def slices(self, order: Indices) -> Iterator[Labels]:
-        """Cut `order`, a permutation of 0..N-1, into len(self) pieces; the last may be shorter."""
-        rows = np.asarray(order, dtype=np.intp)
-        for start in range(0, len(rows), self.batch_size):
-            yield rows[start : start + self.batch_size]
-
-    def epoch(self, seed: int | None, number: int, done: int = 0) -> Iterator[Labels]:
-        """The indices (n,) of each batch of epoch `number`, from batch `done` on.
-
-        Every sample once, in an order drawn from the seed's stream ("shuffle", number), or as they
-        stand with seed None. Of samples that stay in their file see `Samples.open`.
-        """
-        samples = self.samples
-        if samples.block_rows is not None:
-            return mapped_batches(
-                samples.x, samples.block_rows, self.batch_size, seed, number, done
-            )
-        n = len(samples)
-        order = np.arange(n) if seed is None else permutation(n, seed, "shuffle", number)
-        return self.slices(order[done * self.batch_size :])
-
-    def in_order(self, first: int = 0, every: int = 1) -> Iterator[tuple[Array, Array]]:
-        """All samples once, row after row, as (x, t) like `gather`'s; for evaluation.
-
-        Or of these batches only the `first`, and from it on one of `every` so many.
-        x is reused memory or a read-only view of the samples, so do not keep it or write to it.
-        """
-        size = self.batch_size
-        for start in range(first * size, len(self.samples), every * size):
-            part = slice(start, start + size)
-            raw, t = self.samples.x[part], self.samples.t[part]
-            x = raw
-            if not self._ready:
-                x = np.multiply(
-                    raw, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
-                )
-            yield x, t
-            advise_dontneed(raw)
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set: `train` and `test` samples, the number of `classes`, perhaps an `image_shape`.
@@ -396,7 +307,7 @@ class Dataset:
         return hashlib.sha256("".join(part.digest() for part in self).encode()).hexdigest()
 
 
-def _share_out(counts: Labels, fraction: float) -> Labels:
+def _share_out(counts: npt.NDArray[np.intp], fraction: float) -> npt.NDArray[np.intp]:
     """How many of each class to hold out: in proportion, and never all or none of two or more."""
     # The tiny step back keeps 0.1 * 30 = 3.0000000000000004 from being rounded up to 4.
     total = math.ceil(fraction * counts.sum() - 1e-9)
@@ -404,116 +315,8 @@ def _share_out(counts: Labels, fraction: float) -> Labels:
     quotas = np.floor(exact + 1e-9).astype(np.intp)
     neediest = np.argsort(quotas - exact, kind="stable")
     quotas[neediest[: max(total - int(quotas.sum()), 0)]] += 1
-    clipped: Labels = np.clip(quotas, np.minimum(counts // 2, 1), counts - 1)
+    clipped: npt.NDArray[np.intp] = np.clip(quotas, np.minimum(counts // 2, 1), counts - 1)
     return clipped
-
-
-def _features(x: npt.ArrayLike) -> Array:
-    """`x` as C-ordered numbers (N, D) in native byte order, checked."""
-    array = _plain_array(x, "x")
-    if array.dtype.kind not in "buif":
-        raise DtypeError(f"x must hold real numbers, got an array of dtype {array.dtype}")
-    if array.ndim < 2:
-        raise ShapeError(
-            f"x must have the shape (samples, features), got {array.shape}; "
-            "write x.reshape(1, -1) for one sample, x.reshape(-1, 1) for one feature"
-        )
-    if array.size == 0:
-        raise ShapeError(f"x must hold at least 1 sample and 1 feature, got shape {array.shape}")
-    with np.errstate(all="ignore"):  # what does not fit becomes inf and is reported with its place
-        kept = np.ascontiguousarray(array.reshape(len(array), -1), dtype=_kept_type(array.dtype))
-    if kept.dtype != np.uint8:
-        _refuse_not_finite(kept)
-    return kept
-
-
-def _kept_type(dtype: np.dtype[Any]) -> type[np.generic]:
-    """Choose the smallest of uint8, float32, float64 that holds such numbers (integers to 2^53)."""
-    if dtype == np.uint8 or dtype.kind == "b":
-        return np.uint8
-    exact_in_float32 = dtype.itemsize <= (4 if dtype.kind == "f" else 2)
-    return np.float32 if exact_in_float32 else np.float64
-
-
-def _refuse_not_finite(x: Array) -> None:
-    """Raise DataError for the first cell that is NaN or does not fit float32, with its place."""
-    rows: list[int] = []
-    for start, block in blocks_of(x):  # so that the search needs little memory
-        if not (block.min() >= -LARGEST and block.max() <= LARGEST):  # no temporary; so with NaN
-            rows.extend(start + np.flatnonzero(~(np.abs(block) <= LARGEST).all(axis=1)))
-    if not rows:
-        return
-    column = int(np.flatnonzero(~(np.abs(x[rows[0]]) <= LARGEST))[0])
-    value = x[rows[0], column]
-    what = (
-        "NaN" if np.isnan(value) else f"{value}" + (" (beyond float32)" * bool(np.isfinite(value)))
-    )
-    raise DataError(
-        f"x has {what} at row {rows[0]}, column {column} ({len(rows)} of {len(x)} rows); "
-        "drop these rows or fill them in"
-    )
-
-
-def _weights(weights: npt.ArrayLike, n: int) -> Array:
-    """`weights` as float64 (n,), checked."""
-    array = np.asarray(_plain_array(weights, "weights"))
-    if array.dtype.kind not in "buif":
-        raise DtypeError(f"weights must be numbers, got an array of dtype {array.dtype}")
-    if array.shape != (n,):
-        raise ShapeError(f"weights must have the shape ({n},), one a sample, got {array.shape}")
-    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
-        raise ParameterError(
-            "weights must be finite numbers >= 0 and not all 0; remove what is not"
-        )
-    return np.ascontiguousarray(array, dtype=np.float64)
-
-
-def _targets(t: npt.ArrayLike) -> Array:
-    """`t` as labels (N,) of type intp or values (N, K), float32 or float64, checked."""
-    array = _plain_array(t, "t")
-    if array.ndim == 2 and array.dtype.kind == "f":
-        kept = np.ascontiguousarray(array, dtype=_kept_type(array.dtype))
-        bad = np.argwhere(~np.isfinite(kept))
-        if len(bad):
-            row, column = bad[0]
-            raise DataError(
-                f"t has {kept[row, column]} at row {row}, column {column}; drop or fill in this row"
-            )
-        return kept
-    if array.ndim != 1:
-        fix = "t.argmax(axis=1)" if array.ndim == 2 and array.shape[1] > 1 else "t.ravel()"
-        raise ShapeError(f"t must have the shape (samples,), got {array.shape}; try {fix}")
-    if array.dtype.kind == "f":
-        broken = np.flatnonzero(array != np.floor(array))
-        row = int(broken[0]) if len(broken) else 0
-        value = f"{array[row]} at row {row}" if len(array) else "nothing"
-        fix = "number the classes 0, 1, 2, ..." if len(broken) else "write t.astype(int)"
-        raise DtypeError(f"t must hold integer labels, got {array.dtype} ({value}); {fix}")
-    if array.dtype.kind not in "bui":
-        raise DtypeError(
-            f"t must hold integer labels, got an array of dtype {array.dtype}; "
-            "np.unique(t, return_inverse=True)[1] numbers the classes"
-        )
-    if array.dtype.kind != "b" and len(array):
-        for row in (int(array.argmin()), int(array.argmax())):
-            if not 0 <= array[row] <= np.iinfo(np.int32).max:
-                raise ShapeError(
-                    f"t has the label {array[row]} at row {row}; labels must be 0, 1, 2, ...: "
-                    "np.unique(t, return_inverse=True)[1] numbers the classes"
-                )
-    return np.ascontiguousarray(array, dtype=np.intp)
-
-
-def _plain_array(values: npt.ArrayLike, name: str) -> Array:
-    """`values` as an ordinary array; refuses what NumPy would convert wrongly or not at all."""
-    if hasattr(values, "toarray"):
-        raise DtypeError(f"{name} must be a dense array, got a sparse one; write {name}.toarray()")
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise DtypeError(f"{name} must not have masked entries; write {name}.filled(...)")
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ShapeError(f"{name} must be an array with rows of one length: {error}") from error
 
 
 def _read_only(array: Array) -> Array:

@@ -1,40 +1,32 @@
 """The base of the scikit-learn estimators: arguments in, a Trainer at work, results out."""
 
-import copy
-import math
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from scratchnet.checks import Range, check_above_zero, check_dtype, check_integer, check_word
 from scratchnet.data import Samples
 from scratchnet.environment import limit_threads
-from scratchnet.estimator.arguments import MAKES, OF_NETWORK, OF_TRAINING, Arguments
+from scratchnet.estimator.arguments import MAKES, OF_NETWORK, OF_TRAINING
 from scratchnet.estimator.multiplicity import deduplicate, split_repeated
-from scratchnet.estimator.saving import load_estimator, save_estimator
 from scratchnet.estimator.solver import choose_optimizer, draw_weights, minimizes
-from scratchnet.layers import Affine, BatchNorm, Layer
-from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet
+from scratchnet.estimator.watching import Watched
+from scratchnet.networks import MultiLayerNet
 from scratchnet.parameters import Array
-from scratchnet.training import Epoch, Trainer
+from scratchnet.training import Trainer
 
 SOLVERS = ("lbfgs", "sgd", "adam")
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
-SLOWEST = 1e-6
-"""An adaptive rate that has fallen to this ends the training."""
 
 
 def _goes_by_batches(estimator: Any) -> bool:
@@ -46,18 +38,13 @@ def _goes_by_batches(estimator: Any) -> bool:
     return True
 
 
-class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
+class NetworkEstimator(Watched):
     """The base of classifier and regressor: everything but the targets."""
 
     # What a subclass knows: its targets.
 
     _classifies: ClassVar[bool]
     n_outputs_: int
-    _best: tuple[float, float]
-    """The highest validation score, and the validation loss of the best epoch."""
-    _best_state: Array | None
-    _validated_with: str | None
-    """The digest of the validation samples that these are of."""
 
     @abstractmethod
     def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
@@ -68,20 +55,8 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         """`y` as the loss takes it; `_decode` is the way back."""
 
     @abstractmethod
-    def _decode(self, t: Array) -> Array:
-        """Targets as the user knows them."""
-
-    @abstractmethod
     def _loss(self) -> dict[str, Any]:
         """Name, labels and options of the loss, as arguments of MultiLayerNet."""
-
-    @abstractmethod
-    def _decide(self, outputs: Array) -> Array:
-        """The predictions for network outputs (N, n_outputs_)."""
-
-    @abstractmethod
-    def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
-        """Accuracy or R2 of predictions."""
 
     def _weigh(self, t: Array, weights: Array | None, partial: bool) -> Array | None:
         """Sample weights, times class weights where there are any."""
@@ -173,7 +148,7 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         if weights is not None:
             # Of one call of partial_fit the mean says nothing: others may have other classes.
             weights = weights / (n / len(t) if partial else weights.mean())
-        self._count = n  # samples to train with, repetitions counted
+        self._count = n
         if X_val is not None and y_val is not None:
             held_out = Samples(*self._arrays(X_val, y_val, False, None, partial))
             return Samples(X, t, weights=weights), held_out
@@ -248,9 +223,9 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         self.stopped_ = False
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] = []
-        self.best_loss_: float | None = None if self.early_stopping else np.inf
+        self.best_loss_ = None if self.early_stopping else np.inf
         self.validation_scores_: list[float] = []
-        self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
 
     def _follow_arguments(self) -> None:
         """Take over what has changed since the network was made, and warn of what cannot be."""
@@ -363,110 +338,6 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
 
             yield advance
 
-    def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
-        """Note down what an epoch came to, and whether it was the last."""
-        self._epochs = epoch.number
-        self.t_ += self._count
-        self.loss_ = epoch.loss + epoch.penalty
-        self.loss_curve_.append(self.loss_)
-        self.n_iter_ = len(self.loss_curve_)
-        if self.verbose:
-            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-        if validation is not None:
-            self._validate(epoch, validation)
-        if self.early_stopping and validation is not None:
-            self._watch_score()
-        else:
-            self._watch_loss()
-        if self.learning_rate == "invscaling" and self._has_rates():
-            self._rate = trainer.lr = self.learning_rate_init / (self.t_ + 1) ** self.power_t
-        if self._waited > self.n_iter_no_change:
-            self._slow_down_or_stop(trainer)
-        asked = [callback(self, epoch) for callback in self.callbacks or ()]
-        self.stopped_ = self.stopped_ or any(
-            isinstance(answer, bool | np.bool_) and answer for answer in asked
-        )
-
-    def _has_rates(self) -> bool:
-        """Whether `learning_rate` applies: as in scikit-learn to the solver sgd alone."""
-        return self.solver == "sgd" and self.optimizer is None
-
-    def _slow_down_or_stop(self, trainer: Trainer) -> None:
-        """A fifth of the rate where it is adaptive and not yet at its lowest, else the end."""
-        if self.learning_rate == "adaptive" and self._has_rates() and self._rate > SLOWEST:
-            self._rate = trainer.lr = self._rate / 5
-            self._waited = 0
-            if self.best_loss_ is not None:
-                self.best_loss_ = np.inf  # so that one lucky epoch lowers the rate but once
-        else:
-            self.stopped_ = True
-
-    def _watch_loss(self) -> None:
-        best = np.inf if self.best_loss_ is None else self.best_loss_
-        self._waited = self._waited + 1 if self.loss_ > best - self.tol else 0
-        self.best_loss_ = min(best, self.loss_)
-
-    def _watch_score(self) -> None:
-        """Compare the last score with the highest, and keep the weights of a better epoch.
-
-        Of epochs within tol of the highest score, which on few samples are many, the one with the
-        lowest validation loss is best; while that still falls by tol training waits.
-        """
-        score, loss = self.validation_scores_[-1], self.validation_loss_curve_[-1]
-        highest, lowest = self._best
-        level = score >= highest - self.tol
-        improved = score >= highest + self.tol or (level and loss < lowest - self.tol)
-        self._waited = 0 if improved else self._waited + 1
-        if improved or (level and loss < lowest):
-            self.best_validation_score_ = score
-            self._best_state = self._network.state_vector.copy()
-            self._best = (max(score, highest), loss)
-        else:
-            self._best = (max(score, highest), lowest)
-
-    def _validate(self, epoch: Epoch, validation: Samples) -> None:
-        """Loss and score on the validation samples."""
-        loss = np.inf if epoch.val_loss is None else epoch.val_loss
-        self.validation_loss_curve_.append(loss)
-        if self.scoring == "loss":
-            score = -loss
-        elif self.scoring is None:
-            outputs = self._outputs(validation.x, self._network)
-            score = self._score_of(
-                self._decide(outputs), self._decode(validation.t), validation.weights
-            )
-        else:
-            plain = copy.copy(self)  # these arrays have no column names to be missed
-            if hasattr(plain, "feature_names_in_"):
-                del plain.feature_names_in_
-            scorer = check_scoring(plain, self.scoring)
-            score = scorer(plain, validation.x, self._decode(validation.t))
-        if not math.isfinite(score):
-            warnings.warn(
-                f"the validation score is {score}, which can be no best one; validate with more "
-                "samples",
-                stacklevel=6,
-            )
-            score = -np.inf
-        self.validation_scores_.append(float(score))
-        if self.verbose:
-            print(f"Validation score: {score:.6f}")
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted estimator to a file of arrays and JSON, which runs no code when read.
-
-        Arguments that are objects, for example callbacks or an Optimizer, are left out, and so is
-        the optimizer's memory: training continues anew from the weights. Raises NotFittedError
-        before `fit`, OutputError if it cannot be written.
-        """
-        check_is_fitted(self)
-        save_estimator(self, path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """The estimator in a file of `save`; raises DataError if it is damaged or another's."""
-        return cast(Self, load_estimator(cls, path))
-
     def _resume(self) -> None:
         """Set what training continues with and a file does not have."""
         self._made_with = {name: getattr(self, name) for name in MAKES}
@@ -476,51 +347,3 @@ class NetworkEstimator(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         self._best, self._best_state = (-np.inf, np.inf), None
         self._frozen = False
         self._validated_with = None
-
-    # What a fitted estimator gives.
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether there is a network, which a refit that was refused leaves none of."""
-        return "_network" in vars(self)
-
-    def _outputs(self, X: Array, network: MultiLayerNet) -> Array:
-        """The outputs of `network` for X (N, D), (N, n_outputs_), converted batch by batch."""
-        made = np.empty((len(X), self.n_outputs_), network.dtype)
-        with limit_threads(self.n_threads):
-            for start in range(0, len(X), EVALUATION_ROWS):
-                rows = slice(start, start + EVALUATION_ROWS)
-                made[rows] = network.logits(np.asarray(X[rows], network.dtype))
-        return made
-
-    def _checked_outputs(self, X: npt.ArrayLike) -> Array:
-        """The outputs in float64, in which a row's do not depend on what other rows there are."""
-        check_is_fitted(self)
-        checked = validate_data(self, X, dtype="numeric", reset=False)
-        return self._outputs(checked, self._network.copy("float64"))
-
-    def predict(self, X: npt.ArrayLike) -> Array:
-        """Classes or values for X (N, D)."""
-        return self._decide(self._checked_outputs(X))
-
-    @property
-    def coefs_(self) -> list[Array]:
-        """The weights W (n_in, n_out) of each layer: the memory of the network itself."""
-        return [layer.params["W"] for layer in self._affine()]
-
-    @property
-    def intercepts_(self) -> list[Array]:
-        """The biases of each layer; under batch normalization the beta that takes their place."""
-        names = {Affine: "b", BatchNorm: "beta"}
-        return [
-            layer.params[names[type(layer)]]
-            for layer in self._network_layers()
-            if names.get(type(layer)) in layer.shapes
-        ]
-
-    def _affine(self) -> list[Affine]:
-        return [layer for layer in self._network_layers() if isinstance(layer, Affine)]
-
-    def _network_layers(self) -> Sequence[Layer]:
-        if "_network" not in vars(self):
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet; call fit")
-        return self._network.layers

@@ -171,7 +171,7 @@ EVENING = (
 )
 """The modules of one evening of reading, whole."""
 GROUND = {"errors", "checks", "registry", "randomness", "functions", "initializers", "schedules"}
-GROUND |= {"data", "data.samples", "environment", "options"}
+GROUND |= {"data", "data.batches", "data.border", "data.samples", "environment", "options"}
 EXCEPTIONS = {
     *("layers", "layers.memory", "layers.labels", "optimizers", "optimizers.walk", "networks"),
     *("networks.border", "networks.naming", "networks.saving", "networks.summary"),

@@ -1,0 +1,106 @@
+"""Mini-batches: the order of an epoch, and rows gathered into reused memory."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scratchnet.checks import check_dtype, check_integer
+from scratchnet.data.mapped import advise_dontneed, mapped_batches
+from scratchnet.data.samples import Samples
+from scratchnet.errors import ParameterError
+from scratchnet.parameters import Array
+from scratchnet.randomness import permutation
+
+Labels = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.integer[Any]] | Sequence[int]
+
+
+class Batches:
+    """Mini-batches of `samples` in reused memory: what one call returns, the next overwrites.
+
+    `dtype` is that of the network, float32 or float64. Raises ParameterError for a batch_size below
+    1 or another dtype; a batch_size above N means one batch of N.
+    """
+
+    def __init__(self, samples: Samples, batch_size: int, dtype: npt.DTypeLike = "float32") -> None:
+        self.samples = samples
+        self.batch_size = check_integer("batch_size", batch_size, 1)
+        self.dtype = np.dtype(check_dtype(dtype))
+        rows = min(self.batch_size, len(samples))
+        self._x = np.empty((rows, samples.x.shape[1]), self.dtype)
+        self._t = np.empty((rows, *samples.t.shape[1:]), samples.t.dtype)
+        self._scale = self.dtype.type(samples.scale)
+        # Floats that need no factor are gathered straight into the batch.
+        self._ready = samples.scale == 1.0 and samples.x.dtype == self.dtype
+        self._raw = self._x if self._ready else np.empty_like(self._x, dtype=samples.x.dtype)
+
+    def __len__(self) -> int:
+        """ceil(N / batch_size): the batches of one epoch, a short last one included."""
+        return -(-len(self.samples) // self.batch_size)
+
+    def gather(self, index: Indices) -> tuple[Array, Array]:
+        """(x, t) of the samples in `index` (n,), n <= batch_size: x (n, D) scaled, t (n,) intp.
+
+        Both are the first n rows of kept memory. Raises ParameterError when `index` holds more
+        than batch_size entries or one outside 0..N-1.
+        """
+        rows = np.asarray(index, dtype=np.intp)
+        n = len(rows)
+        # Seen as unsigned, a negative index is a huge one: one pass checks both ends.
+        if not 0 < n <= len(self._t) or rows.view(np.uintp).max() >= len(self.samples):
+            raise ParameterError(
+                f"index must hold 1 to {len(self._t)} numbers from 0 to {len(self.samples) - 1}, "
+                f"got {n} of them" + (f" from {rows.min()} to {rows.max()}" if n else "")
+            )
+        x, t, raw = self._x[:n], self._t[:n], self._raw[:n]
+        # mode="clip" only because "raise" would copy through a buffer; the bounds are checked above
+        np.take(self.samples.x, rows, axis=0, out=raw, mode="clip")
+        if not self._ready:
+            np.multiply(raw, self._scale, out=x, dtype=self.dtype, casting="same_kind")
+        np.take(self.samples.t, rows, axis=0, out=t, mode="clip")
+        return x, t
+
+    def weights(self, index: Indices | slice) -> Array | None:
+        """How much each of these samples counts (n,); None where all count alike."""
+        return None if self.samples.weights is None else self.samples.weights[index]
+
+    def slices(self, order: Indices) -> Iterator[Labels]:
+        """Cut `order`, a permutation of 0..N-1, into len(self) pieces; the last may be shorter."""
+        rows = np.asarray(order, dtype=np.intp)
+        for start in range(0, len(rows), self.batch_size):
+            yield rows[start : start + self.batch_size]
+
+    def epoch(self, seed: int | None, number: int, done: int = 0) -> Iterator[Labels]:
+        """The indices (n,) of each batch of epoch `number`, from batch `done` on.
+
+        Every sample once, in an order drawn from the seed's stream ("shuffle", number), or as they
+        stand with seed None. Of samples that stay in their file see `Samples.open`.
+        """
+        samples = self.samples
+        if samples.block_rows is not None:
+            return mapped_batches(
+                samples.x, samples.block_rows, self.batch_size, seed, number, done
+            )
+        n = len(samples)
+        order = np.arange(n) if seed is None else permutation(n, seed, "shuffle", number)
+        return self.slices(order[done * self.batch_size :])
+
+    def in_order(self, first: int = 0, every: int = 1) -> Iterator[tuple[Array, Array]]:
+        """All samples once, row after row, as (x, t) like `gather`'s; for evaluation.
+
+        Or of these batches only the `first`, and from it on one of `every` so many.
+        x is reused memory or a read-only view of the samples, so do not keep it or write to it.
+        """
+        size = self.batch_size
+        for start in range(first * size, len(self.samples), every * size):
+            part = slice(start, start + size)
+            raw, t = self.samples.x[part], self.samples.t[part]
+            x = raw
+            if not self._ready:
+                x = np.multiply(
+                    raw, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
+                )
+            yield x, t
+            advise_dontneed(raw)

@@ -1,0 +1,136 @@
+"""When a fit ends: each epoch is noted, its score compared, the rate lowered, the best kept."""
+
+import copy
+import math
+import warnings
+from abc import abstractmethod
+
+import numpy as np
+from sklearn.metrics import check_scoring
+
+from scratchnet.data import Samples
+from scratchnet.estimator.fitted import Fitted
+from scratchnet.parameters import Array
+from scratchnet.training import Epoch, Trainer
+
+SLOWEST = 1e-6
+"""An adaptive rate that has fallen to this ends the training."""
+
+
+class Watched(Fitted):
+    """An estimator whose fit is watched: by its loss, or by its score on validation samples."""
+
+    n_iter_: int
+    t_: int
+    loss_: float
+    stopped_: bool
+    best_loss_: float | None
+    best_validation_score_: float | None
+    _count: int
+    """The samples to train with, repetitions counted."""
+    _epochs: int
+    _rate: float
+    _waited: int
+    """Epochs, or calls of partial_fit, without an improvement."""
+    _best: tuple[float, float]
+    """The highest validation score, and the validation loss of the best epoch."""
+    _best_state: Array | None
+    _validated_with: str | None
+    """The digest of the validation samples that these are of."""
+
+    @abstractmethod
+    def _decode(self, t: Array) -> Array:
+        """Targets as the user knows them."""
+
+    @abstractmethod
+    def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
+        """Accuracy or R2 of predictions."""
+
+    def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
+        """Note down what an epoch came to, and whether it was the last."""
+        self._epochs = epoch.number
+        self.t_ += self._count
+        self.loss_ = epoch.loss + epoch.penalty
+        self.loss_curve_.append(self.loss_)
+        self.n_iter_ = len(self.loss_curve_)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+        if validation is not None:
+            self._validate(epoch, validation)
+        if self.early_stopping and validation is not None:
+            self._watch_score()
+        else:
+            self._watch_loss()
+        if self.learning_rate == "invscaling" and self._has_rates():
+            self._rate = trainer.lr = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+        if self._waited > self.n_iter_no_change:
+            self._slow_down_or_stop(trainer)
+        asked = [callback(self, epoch) for callback in self.callbacks or ()]
+        self.stopped_ = self.stopped_ or any(
+            isinstance(answer, bool | np.bool_) and answer for answer in asked
+        )
+
+    def _has_rates(self) -> bool:
+        """Whether `learning_rate` applies: as in scikit-learn to the solver sgd alone."""
+        return self.solver == "sgd" and self.optimizer is None
+
+    def _slow_down_or_stop(self, trainer: Trainer) -> None:
+        """A fifth of the rate where it is adaptive and not yet at its lowest, else the end."""
+        if self.learning_rate == "adaptive" and self._has_rates() and self._rate > SLOWEST:
+            self._rate = trainer.lr = self._rate / 5
+            self._waited = 0
+            if self.best_loss_ is not None:
+                self.best_loss_ = np.inf  # so that one lucky epoch lowers the rate but once
+        else:
+            self.stopped_ = True
+
+    def _watch_loss(self) -> None:
+        best = np.inf if self.best_loss_ is None else self.best_loss_
+        self._waited = self._waited + 1 if self.loss_ > best - self.tol else 0
+        self.best_loss_ = min(best, self.loss_)
+
+    def _watch_score(self) -> None:
+        """Compare the last score with the highest, and keep the weights of a better epoch.
+
+        Of epochs within tol of the highest score, which on few samples are many, the one with the
+        lowest validation loss is best; while that still falls by tol training waits.
+        """
+        score, loss = self.validation_scores_[-1], self.validation_loss_curve_[-1]
+        highest, lowest = self._best
+        level = score >= highest - self.tol
+        improved = score >= highest + self.tol or (level and loss < lowest - self.tol)
+        self._waited = 0 if improved else self._waited + 1
+        if improved or (level and loss < lowest):
+            self.best_validation_score_ = score
+            self._best_state = self._network.state_vector.copy()
+            self._best = (max(score, highest), loss)
+        else:
+            self._best = (max(score, highest), lowest)
+
+    def _validate(self, epoch: Epoch, validation: Samples) -> None:
+        """Loss and score on the validation samples."""
+        loss = np.inf if epoch.val_loss is None else epoch.val_loss
+        self.validation_loss_curve_.append(loss)
+        if self.scoring == "loss":
+            score = -loss
+        elif self.scoring is None:
+            outputs = self._outputs(validation.x, self._network)
+            score = self._score_of(
+                self._decide(outputs), self._decode(validation.t), validation.weights
+            )
+        else:
+            plain = copy.copy(self)  # these arrays have no column names to be missed
+            if hasattr(plain, "feature_names_in_"):
+                del plain.feature_names_in_
+            scorer = check_scoring(plain, self.scoring)
+            score = scorer(plain, validation.x, self._decode(validation.t))
+        if not math.isfinite(score):
+            warnings.warn(
+                f"the validation score is {score}, which can be no best one; validate with more "
+                "samples",
+                stacklevel=6,
+            )
+            score = -np.inf
+        self.validation_scores_.append(float(score))
+        if self.verbose:
+            print(f"Validation score: {score:.6f}")
