@@ -38,7 +38,6 @@ TESTS = (
     *("storage/test_resume.py", "storage/test_checkpoint.py", "storage/test_old_files.py"),
     *("parallel/test_parallel.py", "parallel/test_parallel_job.py", "parallel/test_one_loop.py"),
     *("cli/test_resume_options.py", "cli/test_cli_networks.py"),
-    "bad_input/test_bad_checkpoints.py",
 )
 NOT_HERE = (
     "optimizers/test_new_optimizer.py",  # its process does not know the mutant
