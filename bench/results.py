@@ -1,4 +1,4 @@
-"""Run every recipe over several seeds and write what each claims, and what it came to, to its page.
+"""Run every recipe over several seeds and write the claim of each, and its result, to its page.
 
     python bench/results.py --data-dir DIR [--only NAME ...] [--write-only]
 
@@ -280,7 +280,7 @@ def _sklearn(options: Mapping[str, Any], x: Any, t: Any, x_test: Any, t_test: An
 def _page(store: Store) -> str:
     """docs/measurements/results.md, from what is in the store."""
     parts = [
-        "# Recipes: what each claims, and what it came to",
+        "# Recipes: the claim of each, and its result",
         "Written by `make results` (`bench/results.py`) from `docs/measurements/results.json`; "
         "every row is `python train.py --config recipes/NAME.toml --seed S` for the seeds 0, 1, 2, "
         "..., in a process of its own on one BLAS thread. Accuracies are of the 10,000 test images "

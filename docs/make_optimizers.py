@@ -214,7 +214,7 @@ COMMON = [one.name for one in fields(Optimizer) if one.kw_only]
 
 
 def common() -> str:
-    """What every optimizer has: the docstring's words and a table of the fields."""
+    """Options of every optimizer: the docstring's words and a table of the fields."""
     words = (inspect.getdoc(Optimizer) or "").split("\n\n")[1].partition(". ")[2]
     rows = [
         [f"`{one.name}`", _default(one), prose(_range(one).removesuffix(" or None"))]
@@ -300,7 +300,7 @@ products of matrices. How each does on the same problem, and what a step of it c
 
 - [Overview](#overview)
 - [Examples](#examples)
-- [What every optimizer has](#what-every-optimizer-has)
+- [Options of every optimizer](#options-of-every-optimizer)
 - [Schedules](#schedules)
 - [The rules](#the-rules)
 - [Wrappers](#wrappers)
@@ -366,7 +366,7 @@ python train.py --optimizer lookahead --set inner=adam,k=10,alpha=0.8
 python train.py --optimizer lbfgs --epochs 10
 ```
 
-## What every optimizer has
+## Options of every optimizer
 
 {common}
 
@@ -384,8 +384,8 @@ in which the factor rises from 0 in a straight line; the schedule then runs over
 
 ## Wrappers
 
-Optimizers around another one, `inner`. What both have, as `lr` or `weight_decay`, is the inner
-one's unless given to the wrapper. They can be put around each other.
+Optimizers around another one, `inner`. Options of both, for example `lr` or `weight_decay`, are the
+inner one's unless given to the wrapper. They can be put around each other.
 
 {wrappers}
 """

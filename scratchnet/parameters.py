@@ -49,7 +49,7 @@ class Arrays(Mapping[str, Array]):
     def select(self, names: Mapping[str, str], vector: Array | None = None) -> "Arrays":
         """The same memory under other names: `names` says which array each new name is.
 
-        `vector` is the flat memory behind the selection, where there is one.
+        `vector` is the flat memory behind the selection, if there is one.
         """
         return Arrays({new: self._views[old] for new, old in names.items()}, vector)
 

@@ -37,7 +37,7 @@ class Table:
             csv.DictWriter(file, self.columns).writeheader()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows, to a file that is made where there is none; raises OutputError."""
+        """Append rows, to a file that is made if there is none; raises OutputError."""
         try:
             if not self.path.exists():
                 self.start()
@@ -89,7 +89,7 @@ class OutputFolder:
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
-        """The folder of an earlier run, to go on in; raises OutputError where it is in use."""
+        """The folder of an earlier run, to resume; raises OutputError if it is in use."""
         folder = cls.__new__(cls)
         folder.path = path
         folder._hold(_lock(path, "wait until it ends, or resume another run"))
@@ -115,7 +115,7 @@ class OutputFolder:
         return self._read_json("config.json")
 
     def write_results(self, results: dict[str, Any]) -> None:
-        """Write `results.json`: what the run came to."""
+        """Write `results.json`: the results of the run."""
         self._write_json("results.json", results)
 
     def read_results(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class OutputFolder:
 class RunFolder(OutputFolder):
     """The folder of one training run, with `history.csv` and the same as `history.json`.
 
-    `steps.csv` has the loss over steps, `layers.csv` what became of each layer.
+    `steps.csv` has the loss over steps, `layers.csv` the state of each layer.
     """
 
     table = ("history.csv", COLUMNS)
@@ -239,7 +239,7 @@ def _claim(table: Table) -> None:
 
 
 def _value(text: str) -> Any:
-    """A cell as a number where it is one, as None where it is empty."""
+    """A cell as a number if it is one, as None if it is empty."""
     for convert in (int, float):
         try:
             return convert(text)

@@ -75,7 +75,7 @@ class Schedule:
     Behind it the schedule runs over what is left: its own p is (p - warmup) / (1 - warmup).
     `warmup` None is what the schedule is used with: 0.3 for one-cycle, which is a warm-up and a
     straight line down (Smith 2018, in its simplest form), else 0. `options` are the arguments of
-    the function, as `end=0.1`.
+    the function, for example `end=0.1`.
 
     >>> Schedule("cosine", warmup=0.1)(0.05), Schedule("cosine", warmup=0.1)(1.0)
     (0.5, 0.0)
@@ -104,7 +104,7 @@ class Schedule:
         """Take note of a validation loss, at the end of an epoch; only the plateau does."""
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make a schedule like this one, as JSON can hold them."""
+        """The arguments that make a schedule like this one, as JSON values."""
         return {"name": self.name, "warmup": self.warmup, **self.options}
 
     def state(self) -> dict[str, Any]:

@@ -294,7 +294,7 @@ def _amounts(values: Sequence[Any]) -> str:
 
 
 def _described(schedule: Schedule) -> str:
-    """The schedule, where there is more to it than a constant rate."""
+    """The schedule, if it is more than a constant rate."""
     plain = schedule.name == "constant" and not schedule.warmup
     return "" if plain else f"{schedule}, "
 

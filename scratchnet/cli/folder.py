@@ -77,7 +77,7 @@ def write_report(
 ) -> Path:
     """Write `page()` as report.html, if there is to be one; returns what there is to look at.
 
-    Without plotly a note says so, and how to come to the page afterwards, `later`.
+    Without plotly a note says so, and how to make the page afterwards, `later`.
     """
     place = folder.path / "report.html"
     if not options.report:

@@ -54,7 +54,7 @@ def fetch(
     """Bring `file` into `folder` from the first mirror that has it; False if it was there already.
 
     The file takes its name only after its SHA-256 was found right over all of it. Until then it is
-    `.NAME.part`, which stays when a transfer breaks off and goes when its sum is wrong. No more
+    `.NAME.part`, which stays if a transfer is interrupted and goes when its sum is wrong. No more
     than `file.size` bytes (256 MiB where it is not known) are accepted. `timeout` is in seconds
     without a byte. `report` is told after every block how many bytes there are.
 

@@ -230,7 +230,7 @@ def _read_array(file: Stream, max_bytes: int, ndim: int | None, file_size: int |
     if done < total:
         raise DataError(f"it ended after {done} of {total} bytes; {AGAIN}")
     if _next(file, 1, total, total):
-        raise DataError(f"it goes on after the {total} bytes that its header declares; {AGAIN}")
+        raise DataError(f"it has more than the {total} bytes that its header declares; {AGAIN}")
     return array.reshape(shape)
 
 

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from scratchnet.errors import ParameterError
+from scratchnet.estimator.arguments import list_arguments
 from scratchnet.estimator.fitting import NetworkEstimator
 from scratchnet.functions import sigmoid, softmax
 from scratchnet.networks import NetworkOptions
@@ -34,14 +35,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
       lowest validation loss, and waits while that still falls by `tol`;
     - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
 
-    What there is besides: `optimizer`, a name of OPTIMIZERS with learning_rate_init as its rate, or
-    an Optimizer, in the place of `solver`; `schedule`, `clip_norm`, `clip_value`, `ema` (decay); an
-    `activation` for each hidden layer; `initializer`, None for scikit-learn's; `batch_norm`,
-    `layer_norm`, `dropout`, `input_dropout`, `noise`, `input_noise`, `max_norm`, `standardize`, as
-    MultiLayerNet has them; `scoring`, "loss" or a scorer of scikit-learn's, for early stopping;
-    `callbacks`, called with the estimator and the Epoch, of which one that returns True ends the
-    training; `progress_bar`; `dtype`; `n_threads` of BLAS. `fit` takes validation data of one's
-    own, `X_val` and `y_val`.
+    `fit` takes validation data of your own, `X_val` and `y_val`. All arguments stand at the end.
 
     Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
     `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
@@ -170,3 +164,6 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         """The logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+
+list_arguments(MLPClassifier)

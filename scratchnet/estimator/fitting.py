@@ -30,7 +30,7 @@ LEARNING_RATES = ("constant", "invscaling", "adaptive")
 
 
 def _goes_by_batches(estimator: Any) -> bool:
-    """Whether there is a partial_fit; raises AttributeError where there is none."""
+    """Whether there is a partial_fit; raises AttributeError if there is none."""
     if minimizes(estimator):
         raise AttributeError(
             "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."

@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from scratchnet.errors import ParameterError
+from scratchnet.estimator.arguments import list_arguments
 from scratchnet.estimator.fitting import NetworkEstimator
 from scratchnet.parameters import Array
 
@@ -42,14 +43,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator, _Loss):  # type: ignore[mis
       lowest validation loss, and waits while that still falls by `tol`;
     - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
 
-    What there is besides: `optimizer`, a name of OPTIMIZERS with learning_rate_init as its rate, or
-    an Optimizer, in the place of `solver`; `schedule`, `clip_norm`, `clip_value`, `ema` (decay); an
-    `activation` for each hidden layer; `initializer`, None for scikit-learn's; `batch_norm`,
-    `layer_norm`, `dropout`, `input_dropout`, `noise`, `input_noise`, `max_norm`, `standardize`, as
-    MultiLayerNet has them; `scoring`, "loss" or a scorer of scikit-learn's, for early stopping;
-    `callbacks`, called with the estimator and the Epoch, of which one that returns True ends the
-    training; `progress_bar`; `dtype`; `n_threads` of BLAS. `fit` takes validation data of one's
-    own, `X_val` and `y_val`.
+    `fit` takes validation data of your own, `X_val` and `y_val`. All arguments stand at the end.
 
     Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
     `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
@@ -92,3 +86,6 @@ class MLPRegressor(RegressorMixin, NetworkEstimator, _Loss):  # type: ignore[mis
 
     def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
         return float(r2_score(y, found, sample_weight=w))
+
+
+list_arguments(MLPRegressor)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from scratchnet.estimator.arguments import OF_OPTIMIZERS
+from scratchnet.estimator.arguments import CLIPS
 from scratchnet.layers import Affine
 from scratchnet.optimizers import (
     EMA,
@@ -34,7 +34,7 @@ def draw_weights(layers: Iterable[Affine], seed: int, activation: Any) -> None:
 
 def choose_optimizer(of: Any) -> Optimizer:
     """The optimizer that `optimizer`, or else `solver` and its arguments, ask for."""
-    around = {n: getattr(of, n) for n in OF_OPTIMIZERS if getattr(of, n) is not None}
+    around = {n: getattr(of, n) for n in CLIPS if getattr(of, n) is not None}
     rate = of.learning_rate_init
     made: Optimizer
     if isinstance(of.optimizer, Optimizer):

@@ -47,7 +47,7 @@ class Watched(Fitted):
         """Accuracy or R2 of predictions."""
 
     def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
-        """Note down what an epoch came to, and whether it was the last."""
+        """Note the results of an epoch, and whether it was the last."""
         self._epochs = epoch.number
         self.t_ += self._count
         self.loss_ = epoch.loss + epoch.penalty

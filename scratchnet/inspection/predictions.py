@@ -1,6 +1,6 @@
 """The predictions of a network: right or wrong, with what confidence, class by class.
 
-What comes back is plain data, as JSON can hold it.
+What comes back is plain data, as JSON values.
 """
 
 import math

@@ -104,7 +104,7 @@ class Layer(Memory, ABC):
         """
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make a layer like this one, as JSON can hold them.
+        """The arguments that make a layer like this one, as JSON values.
 
         By default those of the constructor that the layer has as attributes of the same name.
         """

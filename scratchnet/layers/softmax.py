@@ -37,7 +37,7 @@ class Loss(ABC):
         """
 
     def config(self) -> dict[str, Any]:
-        """The options that make a loss like this one, as JSON can hold them."""
+        """The options that make a loss like this one, as JSON values."""
         return {"labels": self.labels}
 
     @abstractmethod

@@ -74,7 +74,7 @@ class MultiLayerNet(Network):
         )
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make a network like this one, as JSON can hold them."""
+        """The arguments that make a network like this one, as JSON values."""
         # A function cannot be written down; the weights it drew are saved in any case.
         written = {"initializer": "he"} if callable(self.options.initializer) else {}
         return {
@@ -197,7 +197,7 @@ def layer_sizes(
         hidden_sizes = [int(hidden_sizes)]
     if not np.iterable(hidden_sizes):
         raise ParameterError(
-            f"hidden_sizes must be integers >= 1, as [100, 50], got {hidden_sizes!r}"
+            f"hidden_sizes must be integers >= 1, for example [100, 50], got {hidden_sizes!r}"
         )
     hidden = [check_integer(f"hidden_sizes[{i}]", n, 1) for i, n in enumerate(hidden_sizes)]
     return (

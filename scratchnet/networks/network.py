@@ -202,7 +202,7 @@ class Network:
         self.l2 = read_old_name({"weight_decay": value})["l2"]
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make a network like this one, as JSON can hold them."""
+        """The arguments that make a network like this one, as JSON values."""
         from scratchnet.networks.saving import describe
 
         return {
@@ -340,7 +340,9 @@ def _shapes(layers: Sequence[Layer], given: Shape | None) -> tuple[Shape, list[S
     known = next((layer.input_shape for layer in layers if layer.input_shape is not None), None)
     first = known if given is None else tuple(check_integer("input_shape", n, 1) for n in given)
     if first is None or not any(one.shapes for one in walk(layers)):
-        raise ParameterError("a network needs at least one layer with parameters, as Affine(4, 3)")
+        raise ParameterError(
+            "a network needs at least one layer with parameters, for example Affine(4, 3)"
+        )
     shapes = [first]
     for layer in layers:
         shapes.append(layer.output_shape(shapes[-1]))

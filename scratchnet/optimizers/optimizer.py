@@ -168,7 +168,7 @@ class Optimizer(ABC):
         self._training = {name: np.array(w) for name, w in state["training"].items()}
 
     def config(self) -> dict[str, Any]:
-        """The class and every hyper-parameter, as JSON can hold them."""
+        """The class and every hyper-parameter, as JSON values."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {"class": type(self).__name__, **values}
 

@@ -30,7 +30,9 @@ class Wrapper(Optimizer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.inner, Optimizer):
-            raise ParameterError(f"inner must be an optimizer, as Adam(), got {self.inner!r}")
+            raise ParameterError(
+                f"inner must be an optimizer, for example Adam(), got {self.inner!r}"
+            )
         super().__post_init__()
         given = [name for name in COMMON if self._is_set(self.__dataclass_fields__[name])]
         given += [] if self.lr is None else ["lr"]

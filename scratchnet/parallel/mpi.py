@@ -28,7 +28,7 @@ LAUNCHERS = (
 
 
 class MPIGradients:
-    """The ranks of an MPI communicator, as `mpi4py.MPI.COMM_WORLD`.
+    """The ranks of an MPI communicator, for example `mpi4py.MPI.COMM_WORLD`.
 
     `batch_stats` is "all" where batch normalization measures whole batches, which costs four small
     sums for each such layer and step, or "rank" where each rank measures its own rows, which is
@@ -127,7 +127,7 @@ class MPIGradients:
 def mpi_world() -> MPIGradients:
     """All the ranks that were started together; a process by itself is the only one.
 
-    Raises ParameterError where there is no mpi4py or no MPI, or the launcher is of another one.
+    Raises ParameterError if there is no mpi4py or no MPI, or the launcher is of another one.
     """
     try:
         import mpi4py
@@ -146,7 +146,7 @@ def mpi_world() -> MPIGradients:
         reason = str(error).partition("\n")[0]
         raise ParameterError(
             f"--parallel mpi found mpi4py, but no MPI to go with it: {reason}; install one that it "
-            "finds, as `pip install mpich`"
+            "finds, for example `pip install mpich`"
         ) from error
     name, started = MPI.get_vendor()[0], launched()
     if not MPI.Is_initialized():

@@ -62,7 +62,7 @@ class Walk:
 
     @property
     def distance(self) -> float | None:
-        """From the end to the nearest minimum, or None where there is no end or no minimum."""
+        """From the end to the nearest minimum, or None if there is no end or no minimum."""
         if self.diverged or not self.surface.minima:
             return None
         return min(math.dist(self.path[-1], minimum) for minimum in self.surface.minima)
@@ -74,7 +74,7 @@ class Walk:
         return int(near.argmax()) if near.any() else None
 
     def row(self) -> dict[str, Any]:
-        """Its row in the page's table, as JSON can hold it."""
+        """Its row in the page's table, as JSON values."""
         return {
             "optimizer": self.name,
             "lr": self.optimizer.lr,

@@ -98,7 +98,7 @@ class Checkpoints:
     def latest(self) -> Saved:
         """The latest checkpoint that can be read, and why later ones were passed over.
 
-        Raises DataError where there is none; nothing is deleted.
+        Raises DataError if there is none; nothing is deleted.
         """
         reasons: list[str] = []
         for path in reversed(self.numbered()):

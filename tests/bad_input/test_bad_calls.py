@@ -108,7 +108,7 @@ CALLS: list[tuple[int, Callable[[], object], type[ScratchnetError], str]] = [
     (45, lambda: MultiLayerNet(4, (5, 0), 3), ParameterError, r"hidden_sizes\[1\] must.*got 0"),
     (45, lambda: TwoLayerNet(4, True, 3), ParameterError, "hidden_size must.*got True"),
     (46, lambda: MultiLayerNet(4, "50", 3), ParameterError, "hidden_sizes.* must.*, got '5"),
-    (46, lambda: MultiLayerNet(4, None, 3), ParameterError, r"as \[100, 50\], got None"),
+    (46, lambda: MultiLayerNet(4, None, 3), ParameterError, r"for example \[100, 50\], got None"),
     (47, lambda: net(activation=np.tanh), ParameterError,
      "activation must be one of the names relu, .*got <ufunc 'tanh'>"),
     (47, lambda: net(activation="tahn"), ParameterError, "unknown activation 'tahn'; did you mean"),

@@ -73,7 +73,7 @@ FILES = [
         put(X, IMAGES, DECLARES[2_000_000, 28, 28])),
     Row(57, SET, 3, "ended after 2476 of 2576 bytes; delete it",
         put(X, IMAGES, gzip.compress(header(IMAGES.shape) + bytes(2460)))),
-    Row(57, SET, 3, "goes on after the 2576 bytes that its header declares; delete it",
+    Row(57, SET, 3, "has more than the 2576 bytes that its header declares; delete it",
         put(X, IMAGES, gzip.compress(header(IMAGES.shape) + bytes(2561)))),
     Row(58, SET, 3, "dimension 1 of .0, 4, 4. is 0", put(X, IMAGES, DECLARES[0, 4, 4])),
     Row(58, SET, 3, "declares 4294967295 x .* = 79228162458924105385300197375 bytes, over",

@@ -221,7 +221,10 @@ REFUSED = [
         "alpha must be a finite number > 0 and <= 1, got 2",
     ),
     (["--optimizer", "lookahead", "--set", "inner=adaam"], "unknown inner optimizer 'adaam'"),
-    (["--optimizer", "lookahead", "--set", "inner=3"], "inner must be an optimizer, as Adam()"),
+    (
+        ["--optimizer", "lookahead", "--set", "inner=3"],
+        "inner must be an optimizer, for example Adam()",
+    ),
     (["--optimizer", "sgd", "--set", "inner=adam"], "sgd has no option 'inner'; it has lr, "),
     (["--weight-decay=-1"], "argument --weight-decay: must be a finite number >= 0, got -1"),
     (["--weight-decay", "-1"], "argument --weight-decay: must be a finite number >= 0, got -1"),

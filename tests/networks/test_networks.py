@@ -170,7 +170,7 @@ BAD_OPTIONS = [
     ({"hidden_sizes": [50, -3]}, r"hidden_sizes\[1\] must be an integer >= 1, got -3"),
     ({"hidden_sizes": (50.0,)}, r"hidden_sizes\[0\] must be an integer >= 1, got 50.0"),
     ({"hidden_sizes": "50"}, r"hidden_sizes\[0\] must be an integer >= 1, got '5'"),
-    ({"hidden_sizes": None}, "hidden_sizes must be integers >= 1, as .*got None"),
+    ({"hidden_sizes": None}, "hidden_sizes must be integers >= 1, .*got None"),
     ({"output_size": True}, "output_size must be an integer >= 1, got True"),
     ({"activation": "tanhh"}, "unknown activation 'tanhh'; did you mean 'tanh'"),
     ({"activation": np.tanh}, "activation must be one of the names relu, .*got <ufunc"),

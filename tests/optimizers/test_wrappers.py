@@ -88,7 +88,7 @@ def test_sam_refuses_an_inner_optimizer_that_looks_for_its_own_gradient(inner):
 
 @pytest.mark.parametrize("kind", [EMA, Lookahead, SAM])
 def test_a_wrapper_takes_an_optimizer_only(kind):
-    with pytest.raises(ParameterError, match="inner must be an optimizer, as Adam"):
+    with pytest.raises(ParameterError, match="inner must be an optimizer, for example Adam"):
         kind(inner="adam")
 
 
