@@ -58,7 +58,7 @@ bench: $(VENV)/.test
 results: $(VENV)/.train
 	$(BIN)/python bench/results.py --data-dir $(DATA)
 
-stress: $(VENV)/.test
+stress: $(VENV)/.stress
 	$(BIN)/python stress/all.py
 
 clean:
@@ -73,6 +73,10 @@ $(VENV)/.train: setup.cfg pyproject.toml | $(VENV)/bin/python
 $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[test]'
 	@touch $@ $(VENV)/.train
+
+$(VENV)/.stress: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[stress]'
+	@touch $@ $(VENV)/.test $(VENV)/.train
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

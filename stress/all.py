@@ -11,6 +11,7 @@ import disk
 import diverge
 import fuzz
 import kills
+import mutants
 import power
 import ranks
 import resume
@@ -29,6 +30,7 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "fuzz": (fuzz.measure, 1_000_000),
     "behaviour": (behaviour.measure, 1000),
     "threads": (threads.measure, 100_000),
+    "mutants": (mutants.measure, 100_000),
 }
 
 

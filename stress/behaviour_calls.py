@@ -342,7 +342,7 @@ def merged() -> Any:
     """Equal samples made one."""
     x, t = numbers(9, 10)
     rows = np.arange(30) % 10
-    return list(find("merge_equal")(x[rows], t[rows], np.linspace(0, 1, 30)))
+    return list(find("deduplicate", "merge_equal")(x[rows], t[rows], np.linspace(0, 1, 30)))
 
 
 def calls() -> dict[str, Callable[[], Any]]:

@@ -30,7 +30,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "SURFACES": ("scratchnet.inspection.surfaces", "scratchnet.surfaces"),
     "save_weights": ("scratchnet.storage.checkpoint", "scratchnet.checkpoint"),
     "load_weights": ("scratchnet.storage.checkpoint", "scratchnet.checkpoint"),
-    "merge_equal": ("scratchnet.estimator.repetitions", "scratchnet.repetitions"),
+    "deduplicate": ("scratchnet.estimator.multiplicity",),
+    "merge_equal": ("scratchnet.repetitions",),
 }
 """The modules of a name that is in none of PUBLIC, the newest first."""
 
@@ -38,16 +39,20 @@ DIGEST = "sha256"
 """The key of what is compared on one machine only."""
 
 
-def find(name: str) -> Any:
-    """The function, class or table of that name; raises LookupError where it is nowhere."""
-    for module in (*PUBLIC, *PLACES.get(name, ())):
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except (AttributeError, ModuleNotFoundError):
-            continue
-        if not isinstance(found, ModuleType):
-            return found
-    raise LookupError(f"{name} has moved; add its new module to PLACES")
+def find(*names: str) -> Any:
+    """The function, class or table of the first of these names that there is.
+
+    Raises LookupError if there is none.
+    """
+    for name in names:
+        for module in (*PUBLIC, *PLACES.get(name, ())):
+            try:
+                found = getattr(importlib.import_module(module), name)
+            except (AttributeError, ModuleNotFoundError):
+                continue
+            if not isinstance(found, ModuleType):
+                return found
+    raise LookupError(f"{names[0]} has moved; add its new module to PLACES")
 
 
 def facts(value: Any) -> Any:
