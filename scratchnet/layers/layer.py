@@ -110,7 +110,7 @@ class Layer(Memory, ABC):
         """
         if type(self).__init__ is Memory.__init__:
             return {}
-        names = [n for n in signature(type(self)).parameters if n not in ("rng", "dtype")]
+        names = [n for n in signature(type(self)).parameters if n != "rng"]
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def __repr__(self) -> str:

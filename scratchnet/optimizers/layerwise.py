@@ -134,7 +134,7 @@ class Muon(Adam):
     ) -> None:
         self.hidden = self.hidden_matrices(params)
         self.rest = Adam(self.lr * self.adam_share, self.beta1, self.beta2, self.eps)
-        super().update(params, grads, closure)
+        super().update(params, grads)
 
     def hidden_matrices(self, params: Params) -> list[str]:
         """The names of the matrices but the first and the last."""

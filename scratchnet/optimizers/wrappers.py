@@ -181,7 +181,7 @@ class SAM(Wrapper):
             compute()
             for (_, w, _), start in zip(pieces, here, strict=True):
                 w[...] = start
-        super().update(params, grads, closure)
+        super().update(params, grads)
 
 
 @dataclass(repr=False)

@@ -126,6 +126,7 @@ class Twice(Layer):
         super().__init__()
         self.first, self.others = ReLU(), [ReLU(), Dropout(rate)]
         self.children = (self.first, *self.others)
+        self.apart = Affine(1, 1)  # no child: its owner does not call it in its passes
         self.names = ("a", "b")
         self.rate = rate
 
@@ -146,6 +147,7 @@ def test_a_thread_s_copy_of_a_layer_has_copies_of_its_children_and_the_same_of_a
     x = inputs()
     np.testing.assert_array_equal(shared.forward(x), layer.forward(x))
     assert (shared.names, shared.rate) == (("a", "b"), 0.5)
+    assert shared.apart is layer.apart
     assert [type(one) for one in shared.others] == [ReLU, Dropout]
     assert shared.first is not layer.first
     assert shared.others[0] is not layer.others[0]

@@ -322,6 +322,11 @@ def test_a_weighted_row_counts_for_the_constants_as_if_it_stood_there_so_often(o
         )
 
 
+def test_one_row_alone_proves_nothing_about_batch_norm():
+    assert BatchNorm(3).gradcheck_caveat(2) is None
+    assert BatchNorm(3).gradcheck_caveat(1)
+
+
 def test_float32_inputs_are_summed_in_float64_for_the_constants():
     x = (1000 + np.random.default_rng(0).normal(size=(3000, 1))).astype("float32")
     layer = Standardize(1, dtype="float64")

@@ -140,6 +140,14 @@ def test_shards_of_a_batch_are_disturbed_as_its_rows():
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+def test_without_a_seed_the_seed_is_0():
+    for kind in (Dropout, GaussianNoise):
+        one, other = kind(0.3), kind(0.3, 0)
+        np.testing.assert_array_equal(
+            one.forward(ONES, train=True), other.forward(ONES, train=True)
+        )
+
+
 def test_noise_of_float64_is_finer_than_that_of_float32():
     coarse, fine = (
         GaussianNoise(0.1, 0).forward(np.zeros((50, 9), d), train=True)
