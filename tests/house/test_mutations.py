@@ -273,8 +273,8 @@ MUTATIONS = [
     Mutation(
         "dropout drops in evaluation",
         "layers/regularization.py",
-        "self.disturbed = train and self.dropped > 0",
-        "self.disturbed = self.dropped > 0",
+        "self.disturbed = train and self.noisy and self.dropped > 0",
+        "self.disturbed = self.noisy and self.dropped > 0",
         "test_regularization.py -k dropout_in_evaluation",
     ),
     Mutation(
