@@ -63,7 +63,7 @@ def _read_toml(path: str) -> dict[str, Any]:
             text = file.read(MAX_CONFIG + 1)
         if len(text) > MAX_CONFIG:
             raise ValueError(f"it is longer than {MAX_CONFIG:,} bytes")
-        return tomllib.loads(text.decode("utf-8"))
+        return tomllib.loads(text.decode("utf-8-sig"))  # editors of Windows begin with a mark
     except OSError as error:
         raise ParameterError(
             f"cannot read it: {error.strerror}; give a file with lines such as `epochs = 20`"

@@ -1,7 +1,6 @@
 """The command line: options in, a job chosen, results out; no mathematics here."""
 
 import io
-import sys
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from scratchnet.cli.exits import EXIT_CODES, drop_output, exit_code, leave, prep
 from scratchnet.cli.find_rates import find_rates
 from scratchnet.cli.interrupts import Interrupted
 from scratchnet.cli.options import CommandLine
-from scratchnet.cli.parser import complete, flag_of, parse
+from scratchnet.cli.parser import complete, flag_of, parse, typed_words
 from scratchnet.cli.resume import Resumed, reopen
 from scratchnet.cli.setup import make_setup
 from scratchnet.cli.surface import draw_surface
@@ -33,7 +32,7 @@ OLDEST_NUMPY = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say and return the exit status; an error is one line on stderr."""
     prepare_streams()
-    words = sys.argv[1:] if argv is None else argv
+    words = typed_words() if argv is None else argv
     started = launched()
     shared = started is not None and any(word.split("=")[0] == "--parallel" for word in words)
     meant = any(word.startswith("--par") for word in words)  # even where it is misspelt
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not speaks:
                 stack.enter_context(redirect_stdout(aside))
                 stack.enter_context(redirect_stderr(aside))
-            given = parse(argv)
+            given = parse(words)
         _check_numpy()
         if given.get("parallel") is not None:
             parallel = parallel or mpi_world()

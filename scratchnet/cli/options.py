@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -34,7 +35,7 @@ COUNT = Range(at_least=1, integer=True, optional=True)
 def _folder(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ParameterError(f"must be the path of a folder, got {text!r}")
-    return text
+    return os.path.expanduser(text)  # a shell leaves the ~ in --out=~/runs
 
 
 def _sizes(text: str) -> list[int]:
@@ -80,7 +81,7 @@ class DataOptions(Options):
 
     dataset: str = option(
         "digits",
-        Parsed(str),
+        Parsed(os.path.expanduser),
         f"{', '.join(DATASETS)}, or the path of a folder of IDX files or of an .npz",
         shown=True,
     )
@@ -259,7 +260,7 @@ class CallOptions(Options):
     )
     config: str | None = option(
         None,
-        Parsed(str),
+        Parsed(os.path.expanduser),
         "a TOML file of these options, for example `epochs = 5`; those of the command line win",
         metavar="FILE",
         jobs=NO_JOB,

@@ -102,6 +102,10 @@ class _Switch(argparse.BooleanOptionalAction):
         super().__call__(parser, namespace, values, option_string)
 
 
+KERNEL = "kernel_launcher.py"
+"""How the program of a notebook's kernel ends, for example ipykernel_launcher.py."""
+
+
 def make_parser(prog: str) -> Parser:
     """The parser with every option, in groups; `prog` opens its errors."""
     parser = Parser(
@@ -239,4 +243,9 @@ def _launch(ranks: int) -> list[str]:
 def program() -> str:
     """The name that the user called: train.py, or scratchnet if it is installed."""
     name = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1]
-    return "scratchnet" if name in {"", "-c", "__main__.py"} else name
+    return "scratchnet" if name in {"", "-c", "__main__.py"} or name.endswith(KERNEL) else name
+
+
+def typed_words() -> list[str]:
+    """The arguments that were typed; in a notebook none, as those there are the kernel's."""
+    return [] if sys.argv[0].endswith(KERNEL) else sys.argv[1:]

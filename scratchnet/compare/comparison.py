@@ -1,6 +1,7 @@
 """The outcome of a comparison: the trials, a table of the optimizers, tested differences."""
 
 import csv
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ class Comparison:
 
     def to_csv(self, path: str | Path) -> None:
         """Write a row for each epoch of each trial, those of the grid too."""
-        with open(path, "w", encoding="utf-8", newline="") as file:
+        with open(os.path.expanduser(path), "w", encoding="utf-8", newline="") as file:
             rows = list(self.epochs())
             writer = csv.DictWriter(file, rows[0] if rows else [])
             writer.writeheader()

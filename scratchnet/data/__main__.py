@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = canonical(published, args.name, "data set to fetch")
         if args.to is not None and not args.to.strip():
             raise ParameterError("--to must name a folder, got ''")
-        _fetch_all(published[name], Path(args.to) if args.to else home_folder(None) / name)
+        _fetch_all(
+            published[name], Path(args.to).expanduser() if args.to else home_folder(None) / name
+        )
     except ParameterError as error:
         parser.error(str(error))
     except (OutputError, DownloadError) as error:

@@ -167,6 +167,7 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
 
     Raises DataError with the path and what the system says, for example of a missing file.
     """
+    path = os.path.expanduser(path)
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):

@@ -98,7 +98,7 @@ class Samples:
 
         >>> samples = Samples.open("images.npy", "labels.npy", scale=1 / 255)
         """
-        x = map_rows(path)
+        x = map_rows(os.path.expanduser(path))
         if rows.step not in (None, 1) or not len(x[rows]):
             raise ParameterError(f"rows must be a slice of step 1 of {len(x)} rows, got {rows}")
         if block_rows is None:

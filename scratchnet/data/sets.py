@@ -202,20 +202,20 @@ def load(
     (1437, 360)
     """
     if isinstance(name, os.PathLike):
-        return _load_path(os.fspath(name), seed)
+        return _load_path(os.path.expanduser(name), seed)
     try:
         loader = pick(DATASETS, name, "data set")
     except ParameterError:
         if not _is_path(name):
             raise
-        return _load_path(name, seed)
+        return _load_path(os.path.expanduser(name), seed)
     return loader(home_folder(home), seed)
 
 
 def _is_path(name: str) -> bool:
     """Tell whether a text that is no data set's name was meant as a path."""
     return isinstance(name, str) and (
-        name.startswith(".")
+        name.startswith((".", "~"))
         or name.endswith(".npz")
         or any(mark in name for mark in (os.sep, os.altsep) if mark)
         or (name != "" and os.path.lexists(name))
@@ -224,7 +224,7 @@ def _is_path(name: str) -> bool:
 
 def home_folder(home: str | os.PathLike[str] | None) -> Path:
     """Where the data sets lie: `home`, else $SCRATCHNET_DATA, else ./datasets."""
-    return Path(home or os.environ.get("SCRATCHNET_DATA") or "datasets")
+    return Path(os.path.expanduser(home or os.environ.get("SCRATCHNET_DATA") or "datasets"))
 
 
 Loader = Callable[[Path, int], Dataset]

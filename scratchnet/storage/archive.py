@@ -42,6 +42,7 @@ def read_archive(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
     Raises DataError, naming file and fault, where it is missing, damaged, or another kind of file.
     """
+    path = os.path.expanduser(path)
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     try:
         if size:

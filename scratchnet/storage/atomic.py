@@ -18,7 +18,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
 
     Raises OutputError, with path and reason, when the system refuses; the temporary file is gone.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(os.path.expanduser(path)))
     temporary = target.with_name(f".{target.name}.tmp.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         with open(temporary, "xb") as file:
