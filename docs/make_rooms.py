@@ -25,6 +25,7 @@ FLOORS = (
     ("compare",),
     ("report",),
     ("cli",),
+    ("__main__",),
 )
 """The rooms, floor by floor. A room is a folder or a module of the root; it imports from below."""
 

@@ -31,6 +31,18 @@ def check_rows(x: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
     return x
 
 
+def refuse_swapped(x: npt.ArrayLike, t: npt.ArrayLike, n_in: int, n_out: int) -> None:
+    """Raise ShapeError if t can only be the inputs of a network of n_in to n_out values."""
+    given, shape = getattr(x, "shape", ()), getattr(t, "shape", ())
+    if len(shape) > 1 and math.prod(shape[1:]) == n_in != n_out:
+        if given == shape:
+            raise ShapeError(f"t has the shape of x, {shape}: are they swapped? give x, then t")
+        if len(given) == 1:
+            raise ShapeError(
+                f"x has the shape {given}, t has {shape}: are they swapped? give x, then t"
+            )
+
+
 def _fits(given: Shape, own: Shape) -> bool:
     """Whether a network of rows of the shape `own` takes rows of the shape `given`.
 

@@ -22,7 +22,7 @@ from scratchnet.layers import (
     SoftmaxWithLoss,
 )
 from scratchnet.layers.layer import walk
-from scratchnet.networks.border import check_rows
+from scratchnet.networks.border import check_rows, refuse_swapped
 from scratchnet.networks.naming import name_parameters, read_old_name
 from scratchnet.networks.summary import summarize
 from scratchnet.parallel.ranks import Shard
@@ -303,6 +303,7 @@ class Network:
 
     def _check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
         """`x` and `t` as `forward` takes them; raises ShapeError or DtypeError."""
+        refuse_swapped(x, t, self.input_size, self.output_sizes[-1])
         x = self.check_inputs(x)
         return x, self.loss_layer.check_targets(t, len(x), self.output_sizes[-1])
 

@@ -84,3 +84,21 @@ def test_the_shape_is_saved_with_the_network(tmp_path):
 
 def test_data_sets_know_the_shape_of_a_row():
     assert load("digits").input_shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("call", ["loss", "gradient", "accuracy"])
+def test_inputs_in_the_place_of_targets_are_told_from_targets(call):
+    network, x, t = MultiLayerNet(6, [3], 2), np.ones((5, 6), "float32"), np.zeros(5, int)
+    with pytest.raises(ShapeError, match=r"^t has the shape of x, \(5, 6\): are they swapped\?"):
+        getattr(network, call)(x, x)
+    with pytest.raises(ShapeError, match=r"^x has the shape \(5,\), t has \(5, 6\): are they swap"):
+        getattr(network, call)(t, x)
+    images = MultiLayerNet(6, [3], 2), x.reshape(5, 2, 3)
+    with pytest.raises(ShapeError, match="are they swapped"):
+        images[0].loss(t, images[1])
+
+
+def test_a_network_that_gives_back_its_inputs_takes_them_as_targets():
+    network = MultiLayerNet(6, [3], 6, loss="mean-squared-error", labels="values")
+    x = np.ones((5, 6), "float32")
+    assert network.loss(x, x) > 0
