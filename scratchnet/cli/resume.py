@@ -49,7 +49,7 @@ def reopen(given: Mapping[str, Any]) -> tuple[Resumed, CommandLine]:
     job = "compare" if compares else "train"
     _refuse_changes(given, stored, job)
     own = {**given, "out": str(path)}
-    if "parallel" in given and ranks == 1 and "threads" not in given:
+    if "parallel" in given and ranks == 1:
         stored["threads"] = "auto"  # what one process had is not what each of several should have
     return resumed, complete(own, stored)
 

@@ -115,7 +115,7 @@ class ELU(Kinked):
         dx = self.keep("dx", dout.shape, dout.dtype)
         np.minimum(y, 0, out=dx)
         np.add(dx, self.scale * self.alpha, out=dx)  # scale alpha exp(x) where x <= 0
-        np.copyto(dx, self.scale, where=self.kink_pattern(), casting="same_kind")
+        np.copyto(dx, self.scale, where=self.kink_pattern())
         return np.multiply(dx, dout, out=dx)
 
 

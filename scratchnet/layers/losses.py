@@ -132,7 +132,7 @@ class PoissonLoss(ElementwiseLoss):
     def per_sample_loss(self, y: Array, t: Array) -> Array:
         """sum_k exp(y) - t y + t log t - t (N,)."""
         self.y, self.t = y, self.spread(y, t)
-        logarithm = np.log(self.t, out=np.zeros_like(self.t), where=self.t > 0)
+        logarithm = np.log(np.where(self.t > 0, self.t, 1.0))  # 0 log 0 is 0
         deviance = np.exp(y, dtype=np.float64) - self.t * (y - logarithm + 1.0)
         return np.asarray(deviance.sum(axis=1))
 

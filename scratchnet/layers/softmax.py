@@ -84,7 +84,7 @@ class Loss(ABC):
         dy = self.per_sample_gradient()
         if self.shares is None:
             return np.multiply(dy, dout / max(len(dy), 1), out=dy)
-        return np.multiply(dy, dout * self.shares[:, np.newaxis], out=dy, casting="same_kind")
+        return np.multiply(dy, dout * self.shares[:, np.newaxis], out=dy)
 
     @abstractmethod
     def count_correct(self) -> int:
@@ -235,11 +235,11 @@ class SoftmaxWithLoss(Loss):
         if t.ndim == 1:
             dy[np.arange(len(t)), t] -= 1.0 - e
         else:
-            np.subtract(dy, (1.0 - e) * t, out=dy, casting="same_kind")
+            np.subtract(dy, (1.0 - e) * t, out=dy)
         if e:
             dy -= e / dy.shape[1]
         if self.w is not None:
-            np.multiply(dy, self.w, out=dy, casting="same_kind")
+            np.multiply(dy, self.w, out=dy)
         return dy
 
     def confidences(self, y: Array) -> Array:

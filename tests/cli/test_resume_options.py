@@ -91,6 +91,16 @@ def test_a_run_has_the_options_that_it_began_with_and_those_that_may_change(trai
     assert resumed(resume="a", out="./a")[1].out == "a"
 
 
+def test_without_a_folder_the_latest_run_is_resumed(train):
+    train("runs/a")
+    assert resumed(resume=True)[1].out == "runs/a"
+
+
+def test_a_comparison_ran_in_one_process(train):
+    train("a", "--threads", "1", optimizer=("sgd", "adam"))
+    assert resumed(resume="a", parallel="mpi")[1].threads == "auto"
+
+
 def test_out_may_only_name_the_same_folder(train):
     train("a")
     message = (
@@ -155,6 +165,7 @@ def test_options_of_version_0_1_are_read_as_they_are_written_today(train):
     [
         (None, {}, 1),
         (None, {"parallel": "mpi"}, "auto"),
+        ("no environment", {"parallel": "mpi"}, "auto"),
         (1, {"parallel": "mpi"}, "auto"),
         (2, {"parallel": "mpi"}, 1),
         (1, {"parallel": "mpi", "threads": 2, "override": True}, 2),
@@ -165,7 +176,9 @@ def test_threads_of_one_process_are_not_those_of_each_of_several(train, ranks, g
     for checkpoint in path.glob("checkpoint-0*"):
         arrays, header = read_archive(checkpoint)
         header["environment"].pop("ranks")
-        header["environment"] |= {} if ranks is None else {"ranks": ranks}
+        header["environment"] |= {"ranks": ranks} if isinstance(ranks, int) else {}
+        if ranks == "no environment":
+            del header["environment"]
         write_archive(checkpoint, arrays, header)
     assert resumed(resume="a", **given)[1].threads == threads
 

@@ -119,6 +119,19 @@ def test_a_pickle_has_nothing_of_the_last_batch(name):
             other.backward(inputs())
 
 
+def test_memory_of_another_width_or_dtype_is_made_anew():
+    layer = adopted("relu")
+    first = layer.keep("y", (4, 5), "float32")
+    assert layer.keep("y", (4, 6), "float32").shape == (4, 6)
+    assert layer.keep("y", (4, 6), "float64").dtype == "float64"
+    assert layer.keep("y", (5, 6), "float64").shape == (5, 6)
+    assert layer.keep("y", (4, 5), "float32") is not first
+
+
+def test_affine_draws_from_the_seed_0_by_default():
+    np.testing.assert_array_equal(Affine(4, 3).params["W"], Affine(4, 3, rng=0).params["W"])
+
+
 class Twice(Layer):
     """Two layers in a tuple, one that stands apart, and things that are no layers."""
 

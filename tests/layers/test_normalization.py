@@ -8,6 +8,7 @@ import pytest
 from scratchnet import Affine, MultiLayerNet, Network, ReLU, Samples, Trainer
 from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.layers import BatchNorm, LayerNorm, Standardize
+from scratchnet.layers.normalization import column_sums
 from scratchnet.training.resuming import load_weights, save_weights
 
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(40, 5))
@@ -320,6 +321,12 @@ def test_a_weighted_row_counts_for_the_constants_as_if_it_stood_there_so_often(o
         np.testing.assert_allclose(
             weighted.statistics[name], repeated.statistics[name], rtol=1e-12, atol=1e-14
         )
+
+
+def test_sums_over_columns_have_the_dtype_of_what_is_summed():
+    for dtype in ("float32", "float64"):
+        x = X.astype(dtype)
+        assert column_sums(x).dtype == column_sums(x, x).dtype == dtype
 
 
 def test_one_row_alone_proves_nothing_about_batch_norm():

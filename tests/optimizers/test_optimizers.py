@@ -8,8 +8,8 @@ import pytest
 
 from scratchnet import SGD, AdaGrad, Adam, Momentum, MultiLayerNet, Nesterov, RMSprop
 from scratchnet.errors import ParameterError
-from scratchnet.optimizers import make_optimizer
-from scratchnet.optimizers.walk import BLOCK
+from scratchnet.optimizers import EMA, make_optimizer
+from scratchnet.optimizers.walk import BLOCK, blocks
 
 # End points after 30 updates on f(x, y) = x^2 / 20 + y^2 from (-7, 2), in float64, computed with
 # independent programs; and the point after the first update.
@@ -138,8 +138,36 @@ def test_a_gradient_of_a_network_may_be_a_plain_dict():
 def test_an_optimizer_object_brings_its_own_lr():
     optimizer = Momentum(0.5)
     assert make_optimizer(optimizer) is optimizer
-    with pytest.raises(ParameterError, match="to the optimizer itself"):
+    message = r"^give lr and options to the optimizer itself, or give its name$"
+    with pytest.raises(ParameterError, match=message):
         make_optimizer(optimizer, lr=0.1)
+
+
+def test_the_inner_optimizer_may_be_a_name_too():
+    assert make_optimizer("ema", inner="adam") == EMA(inner=Adam())
+    with pytest.raises(ParameterError, match=r"^unknown inner optimizer 'adan'; did you mean"):
+        make_optimizer("ema", inner="adan")
+
+
+def test_clip_value_limits_each_derivative():
+    params = {"w": np.zeros(3)}
+    SGD(1.0, clip_value=0.5).update(params, {"w": np.array([3.0, -4.0, 0.25])})
+    np.testing.assert_array_equal(params["w"], [-0.5, 0.5, -0.25])
+
+
+def test_what_is_no_array_of_floats_is_named_with_its_type():
+    for value, kind in (([1.0], "<class 'list'>"), (np.ones(1, int), "int64")):
+        message = rf"^parameters must be arrays of floats, 'w' is {kind}$"
+        with pytest.raises(TypeError, match=message):
+            SGD(0.1).update({"w": value}, {"w": np.ones(1)})
+
+
+def test_blocks_cover_arrays_once_a_few_values_at_a_time():
+    array = np.arange(300.0 * 250).reshape(300, 250)
+    pieces = [piece for (piece,) in blocks(array)]
+    assert max(piece.size for piece in pieces) == BLOCK
+    np.testing.assert_array_equal(np.concatenate(pieces), array.ravel())
+    assert all(np.shares_memory(piece, array) for piece in pieces)
 
 
 def test_options_by_name_are_checked():
@@ -148,5 +176,5 @@ def test_options_by_name_are_checked():
         ParameterError, match="momentum has no option 'beta1'; it has lr, momentum, "
     ):
         make_optimizer("momentum", beta1=0.8)
-    with pytest.raises(ParameterError, match=r"names sgd, .*got None"):
+    with pytest.raises(ParameterError, match=r"^optimizer must be one of the names sgd, .*None"):
         make_optimizer(None)

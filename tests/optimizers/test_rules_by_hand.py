@@ -16,6 +16,7 @@ from scratchnet.optimizers import (
     Adam,
     Lookahead,
     Momentum,
+    Muon,
     Optimizer,
     Rprop,
     ScheduleFreeAdamW,
@@ -103,6 +104,14 @@ def test_adafactor_limits_its_rate_by_the_root_of_the_step_and_its_update_by_cli
     slow, w = Adafactor(0.1), np.full(4, 2.0)
     slow.update({"w": w}, {"w": np.ones(4)})
     assert w[0] == pytest.approx(2.0 - 2.0 * 0.1)
+
+
+def test_muon_leaves_vectors_to_adam_with_its_own_eps():
+    one, other = np.ones(3), np.ones(3)
+    for _ in range(2):
+        Muon(0.2, eps=0.5).update({"b": one}, {"b": np.full(3, 0.1)})
+        Adam(0.2 * 0.05, eps=0.5).update({"b": other}, {"b": np.full(3, 0.1)})
+    np.testing.assert_array_equal(one, other)
 
 
 # Rprop
@@ -230,7 +239,7 @@ def test_weights_for_evaluation_by_name_come_and_go_once():
     for _ in range(2):  # the second call finds them there
         optimizer.to_evaluation(network.params)
         np.testing.assert_allclose(network.vector, start - 0.2)
-    with pytest.raises(RuntimeError, match="the weights are those for evaluation"):
+    with pytest.raises(RuntimeError, match=r"^the weights are those for evaluation; call"):
         optimizer.update(network.params, network.grads)
     optimizer.to_training(network.params)
     np.testing.assert_allclose(network.vector, start - 0.3)

@@ -335,8 +335,11 @@ def test_other_rows_for_batch_normalization_are_noted(tmp_path):
     save_checkpoint(path, batch_normed())
     assert restore_checkpoint(path, batch_normed()) == []
     assert restore_checkpoint(path, batch_normed(Ranks())) == [OTHER_ROWS]
+    save_checkpoint(path, batch_normed(Ranks()))
+    assert restore_checkpoint(path, batch_normed(Ranks())) == []
     arrays, header = read_archive(path)
-    for rows, ranks, noted in (("rank", 1, True), ("all", 1, False), ("rank", 2, True)):
+    for rows, ranks in (("rank", 1), ("all", 1), ("rank", 2), ("all", 2)):
+        noted = rows == "rank"
         header["environment"] |= {"batch_stats": rows, "ranks": ranks}
         write_archive(path, arrays, header)
         assert (OTHER_ROWS in restore_checkpoint(path, batch_normed())) is noted
