@@ -58,6 +58,14 @@ def refuse_not_finite(x: Array) -> None:
     )
 
 
+def transposed(shape: tuple[int, ...], n: int) -> str:
+    """A question with its cure, if the last axis of x is that of the n samples; else nothing."""
+    if len(shape) < 2 or shape[-1] != n:
+        return ""
+    cure = "x.T" if len(shape) == 2 else "np.moveaxis(x, -1, 0)"
+    return f"the last axis of x has {n}: transposed? write {cure}"
+
+
 def check_weights(weights: npt.ArrayLike, n: int) -> Array:
     """`weights` as float64 (n,), checked."""
     array = np.asarray(_plain_array(weights, "weights"))

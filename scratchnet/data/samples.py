@@ -20,6 +20,7 @@ from scratchnet.data.border import (
     check_targets,
     check_weights,
     refuse_not_finite,
+    transposed,
 )
 from scratchnet.data.mapped import (
     POOL_BLOCKS,
@@ -67,7 +68,7 @@ class Samples:
         scale: float = 1.0,
         weights: npt.ArrayLike | None = None,
     ) -> None:
-        self._take(check_features(x), t, scale, weights, None)
+        self._take(check_features(x), t, scale, weights, None, np.shape(x))
 
     @classmethod
     def open(
@@ -119,8 +120,9 @@ class Samples:
         scale: float,
         weights: npt.ArrayLike | None,
         block_rows: int | None,
+        given: tuple[int, ...] = (),
     ) -> None:
-        """Keep x (N, D), which has been checked, and what belongs to it, which is checked here."""
+        """Keep x (N, D), which was checked, and check the rest; x came in the shape `given`."""
         if not (isinstance(scale, int | float | np.integer | np.floating) and 0 < scale <= LARGEST):
             raise ParameterError(f"scale must be a finite number above 0, got {scale!r}")
         self.x: Array = _read_only(x)
@@ -130,7 +132,8 @@ class Samples:
         self._digest: str | None = None
         if len(self.x) != len(self.t):
             raise ShapeError(
-                f"x has {len(self.x)} rows, t has {len(self.t)}; give one label for each sample"
+                f"x has {len(self.x)} rows, t has {len(self.t)}; "
+                f"{transposed(given, len(self.t)) or 'give one label for each sample'}"
             )
         self.weights: Array | None = None
         if weights is not None:

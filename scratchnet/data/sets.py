@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from scratchnet.data.border import transposed
 from scratchnet.data.download import FASHION_MNIST, KMNIST, MNIST, Source, sha256
 from scratchnet.data.idx import header as idx_header
 from scratchnet.data.idx import looks_like, open_regular, read_idx, read_npz
@@ -152,7 +153,8 @@ def _member(path: str, members: Mapping[str, Array], name: str) -> Array:
 def _samples(where: str, x: Array, t: Array) -> Samples:
     """Make Samples of arrays from a file; bytes are taken for pixels, so 0..255 becomes 0..1."""
     if x.ndim and t.ndim and len(x) != len(t):
-        raise DataError(f"{where!r}: {len(x)} images, {len(t)} labels: files of different sets?")
+        why = transposed(x.shape, len(t)) or "files of different sets?"
+        raise DataError(f"{where!r}: {len(x)} images, {len(t)} labels: {why}")
     try:
         return Samples(x, t, 1 / 255 if x.dtype == np.uint8 else 1.0)
     except ScratchnetError as error:
@@ -205,20 +207,24 @@ def load(
         return _load_path(os.path.expanduser(name), seed)
     try:
         loader = pick(DATASETS, name, "data set")
-    except ParameterError:
-        if not _is_path(name):
+    except ParameterError as error:
+        if not isinstance(name, str) or not name.strip():
             raise
+        if not _is_path(name):
+            raise ParameterError(
+                f"{error}; or the path of a file or folder, and there is none called {name!r}"
+            ) from None
         return _load_path(os.path.expanduser(name), seed)
     return loader(home_folder(home), seed)
 
 
 def _is_path(name: str) -> bool:
     """Tell whether a text that is no data set's name was meant as a path."""
-    return isinstance(name, str) and (
+    return (
         name.startswith((".", "~"))
-        or name.endswith(".npz")
+        or os.path.splitext(name)[1] != ""
         or any(mark in name for mark in (os.sep, os.altsep) if mark)
-        or (name != "" and os.path.lexists(name))
+        or os.path.lexists(name)
     )
 
 

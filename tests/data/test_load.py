@@ -410,3 +410,23 @@ def test_a13_readme_says_where_files_come_from_and_lists_every_checksum():
 def test_git_ignores_fetched_data():
     lines = (ROOT / "datasets/.gitignore").read_text(encoding="utf-8").split()
     assert lines == ["*", "!.gitignore", "!README.md"]
+
+
+def test_a_name_that_is_no_set_may_have_been_meant_as_a_path():
+    with pytest.raises(ParameterError, match=r"path of a file or folder, .* none called 'mydata'"):
+        load("mydata")
+    with pytest.raises(DataError, match=r"^cannot read 'nope.csv': No such file"):
+        load("nope.csv")
+
+
+@pytest.mark.parametrize(
+    ("shape", "cure"), [((784, 30), "x.T"), ((28, 28, 3, 30), "np.moveaxis(x, -1, 0)")]
+)
+def test_samples_along_the_last_axis_are_told_from_other_mistakes(shape, cure, tmp_path):
+    words = re.escape(f"the last axis of x has 30: transposed? write {cure}")
+    x, t = np.zeros(shape), np.zeros(30, int)
+    with pytest.raises(ShapeError, match=words):
+        Samples(x, t)
+    np.savez(tmp_path / "a.npz", x=x, t=t)
+    with pytest.raises(DataError, match=words):
+        load(tmp_path / "a.npz")
