@@ -15,12 +15,7 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_dtype, check_integer, check_not_negative
 from scratchnet.errors import ParameterError
-from scratchnet.layers import (
-    Dropout,
-    Layer,
-    Loss,
-    SoftmaxWithLoss,
-)
+from scratchnet.layers import Dropout, Layer, Loss, SoftmaxWithLoss
 from scratchnet.layers.layer import walk
 from scratchnet.networks.border import check_rows, refuse_swapped
 from scratchnet.networks.naming import name_parameters, read_old_name

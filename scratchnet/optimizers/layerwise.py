@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchnet.optimizers.adaptive import Adam
-from scratchnet.optimizers.optimizer import Closure, Optimizer, hyper
-from scratchnet.optimizers.walk import Params
+from scratchnet.optimizers.optimizer import Optimizer, hyper
+from scratchnet.optimizers.walk import Closure, Params
 from scratchnet.parameters import Array, is_weight
 
 
@@ -129,12 +129,10 @@ class Muon(Adam):
     adam_share: float = hyper(0.05, above=0)
     elementwise = False
 
-    def update(
-        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
-    ) -> None:
+    def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
         self.hidden = self.hidden_matrices(params)
         self.rest = Adam(self.lr * self.adam_share, self.beta1, self.beta2, self.eps)
-        super().update(params, grads)
+        super()._update(params, grads, None)
 
     def hidden_matrices(self, params: Params) -> list[str]:
         """The names of the matrices but the first and the last."""

@@ -6,7 +6,7 @@ so that a rule need not know whether it sees a piece of a network's vector or an
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -14,10 +14,8 @@ import numpy as np
 
 from scratchnet.checks import Range
 from scratchnet.errors import CallOrderError, ParameterError
-from scratchnet.optimizers.walk import Params, blocks, walk, weights_in
+from scratchnet.optimizers.walk import Closure, Params, apply, as_arrays, blocks, walk, weights_in
 from scratchnet.parameters import Array
-
-Closure = Callable[[], float]
 
 
 def hyper(default: Any, *, kw_only: bool = False, **bounds: Any) -> Any:
@@ -69,13 +67,18 @@ class Optimizer(ABC):
     ) -> None:
         """One step: change every array of `params` in place, given `grads` under the same names.
 
-        Both are a network's, or plain dicts of float arrays. A name seen for the first time starts
-        with empty slots and a step count of its own. `closure()`, for the few optimizers that
-        look at other points, computes `grads` anew where `params` are, and returns the loss.
+        Both are a network's, or plain dicts of float arrays or floats. A name seen for the first
+        time starts with empty slots and a step count of its own. `closure()`, for the few
+        optimizers that look at other points, computes `grads` anew where `params` are, and returns
+        the loss.
 
         Raises ParameterError for a parameter without gradient, ShapeError and DtypeError where
         the two do not match, CallOrderError while the weights are those for evaluation.
         """
+        apply(self._update, params, grads, closure)
+
+    def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
+        """One step of arrays; an optimizer around another one has its own."""
         if self._training:
             raise CallOrderError("the weights are those for evaluation; call to_training(params)")
         scale = self._clip_scale(params, grads)
@@ -126,20 +129,22 @@ class Optimizer(ABC):
         """
         if type(self).evaluation_weights is Optimizer.evaluation_weights:
             return
-        for name, w, _ in walk(params, params, not self.elementwise):
-            if name in self.slot_values and name not in self._training:
-                averaged = self.evaluation_weights(w, *self.slot_values[name].values())
-                if averaged is not None:
-                    self._training[name] = w.copy()
-                    w[...] = averaged.reshape(w.shape)
+        with as_arrays(params) as arrays:
+            for name, w, _ in walk(arrays, arrays, not self.elementwise):
+                if name in self.slot_values and name not in self._training:
+                    averaged = self.evaluation_weights(w, *self.slot_values[name].values())
+                    if averaged is not None:
+                        self._training[name] = w.copy()
+                        w[...] = averaged.reshape(w.shape)
 
     def to_training(self, params: Params) -> None:
         """Put the weights that training continues from back into `params`."""
         if not self._training:
             return
-        for name, w, _ in walk(params, params, not self.elementwise):
-            if name in self._training:
-                w[...] = self._training.pop(name)
+        with as_arrays(params) as arrays:
+            for name, w, _ in walk(arrays, arrays, not self.elementwise):
+                if name in self._training:
+                    w[...] = self._training.pop(name)
 
     def arrays_kept(self) -> int:
         """How many arrays of the size of the parameters are kept, at most."""

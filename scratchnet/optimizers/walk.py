@@ -1,6 +1,9 @@
 """The walk over parameters: a network's vector in blocks, or arrays by name."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +12,9 @@ from scratchnet.parameters import Array, Arrays, is_weight
 
 BLOCK = 32_768
 """Values handled at a time: their temporaries stay in the processor's cache."""
+
+Closure = Callable[[], float]
+"""Computes the gradients where the parameters are, and returns the loss."""
 
 Params = MutableMapping[str, Array] | Arrays
 
@@ -35,6 +41,57 @@ def walk(
                 f"its gradient {np.shape(g)}"
             )
         yield name, w, np.asarray(g)
+
+
+@contextmanager
+def as_arrays(params: Params) -> Iterator[Params]:
+    """The parameters with an array () for each plain number, which gets its value afterwards.
+
+    A number is a float, as in the book's functions of x and y.
+    """
+    numbers = _numbers(params)
+    if not numbers:
+        yield params
+        return
+    given: Any = params  # a dict, as there are numbers in it
+    arrays = {name: np.array(w) if name in numbers else w for name, w in params.items()}
+    try:
+        yield arrays
+    finally:
+        for name, kind in numbers.items():
+            given[name] = kind(arrays[name])
+
+
+def apply(
+    update: Callable[[Params, Mapping[str, Array], Closure | None], None],
+    params: Params,
+    grads: Mapping[str, Array],
+    closure: Closure | None,
+) -> None:
+    """One step of `update`, which takes arrays, for parameters that may be plain numbers."""
+    numbers = _numbers(params)
+    if not numbers:
+        update(params, grads, closure)
+        return
+    given: Any = params  # a dict, as there are numbers in it
+    with as_arrays(params) as arrays:
+        slopes = {name: np.array(g, dtype=np.float64) for name, g in grads.items()}
+
+        def again(compute: Closure) -> float:
+            for name, kind in numbers.items():
+                given[name] = kind(arrays[name])
+            loss = compute()
+            for name, g in slopes.items():
+                g[...] = grads[name]
+            return loss
+
+        update(arrays, slopes, None if closure is None else partial(again, closure))
+
+
+def _numbers(params: Params) -> dict[str, type[Any]]:
+    """The parameters that are plain numbers, by name, with their type."""
+    values: Iterable[tuple[str, Any]] = () if isinstance(params, Arrays) else params.items()
+    return {name: type(w) for name, w in values if isinstance(w, float)}
 
 
 def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:

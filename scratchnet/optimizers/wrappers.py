@@ -11,8 +11,8 @@ import numpy as np
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers.adaptive import Adam
 from scratchnet.optimizers.descent import Momentum
-from scratchnet.optimizers.optimizer import Closure, Optimizer, hyper
-from scratchnet.optimizers.walk import Params, walk
+from scratchnet.optimizers.optimizer import Optimizer, hyper
+from scratchnet.optimizers.walk import Closure, Params, walk
 from scratchnet.parameters import Array
 
 COMMON = ("weight_decay", "clip_norm", "clip_value")
@@ -43,9 +43,7 @@ class Wrapper(Optimizer):
         self.full_batch = self.inner.full_batch
 
     @abstractmethod
-    def update(
-        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
-    ) -> None:
+    def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
         """One step of the inner optimizer, at this one's lr."""
         self.inner.lr = self.lr
         self.inner.update(params, grads, closure)
@@ -101,10 +99,8 @@ class EMA(Wrapper):
     decay: float = hyper(0.999, at_least=0, below=1)
     slots = ("average",)
 
-    def update(
-        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
-    ) -> None:
-        super().update(params, grads, closure)
+    def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
+        super()._update(params, grads, closure)
         for w, average in self._visit(params):
             average += (1 - self.decay) * (w - average)
 
@@ -131,11 +127,9 @@ class Lookahead(Wrapper):
     def begin(self, w: Array, slow: Array) -> None:
         slow[...] = w
 
-    def update(
-        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
-    ) -> None:
+    def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
         pairs = self._visit(params)
-        super().update(params, grads, closure)
+        super()._update(params, grads, closure)
         if max(self.steps.values()) % self.k == 0:
             for w, slow in pairs:
                 slow += self.alpha * (w - slow)
@@ -168,9 +162,7 @@ class SAM(Wrapper):
             )
         self.uses_closure = True
 
-    def update(
-        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
-    ) -> None:
+    def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
         compute = require(closure, "sam")
         pieces = list(walk(params, grads))
         norm = math.sqrt(sum(float(np.vdot(g, g)) for _, _, g in pieces))
@@ -181,7 +173,7 @@ class SAM(Wrapper):
             compute()
             for (_, w, _), start in zip(pieces, here, strict=True):
                 w[...] = start
-        super().update(params, grads)
+        super()._update(params, grads, None)
 
 
 @dataclass(repr=False)
@@ -213,9 +205,7 @@ class LBFGS(Optimizer):
                     f"lbfgs follows the loss alone and takes no {name}; put an L2 penalty into it"
                 )
 
-    def update(
-        self, params: Params, grads: Mapping[str, Array], closure: Closure | None = None
-    ) -> None:
+    def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
         from scipy.optimize import minimize
 
         compute = require(closure, "lbfgs")
@@ -224,7 +214,8 @@ class LBFGS(Optimizer):
         def at(point: Array) -> tuple[float, Array]:
             place(point)
             loss = compute()
-            return loss, np.concatenate([g.ravel() for _, _, g in pieces]).astype(np.float64)
+            slopes = [g.ravel() for _, _, g in walk(params, grads)]  # which may be other arrays now
+            return loss, np.concatenate(slopes).astype(np.float64)
 
         def place(point: Array) -> None:
             start = 0

@@ -13,6 +13,7 @@ from scratchnet import (
     TwoLayerNet,
     load,
 )
+from scratchnet.optimizers import OPTIMIZERS, make_optimizer
 
 
 @pytest.mark.parametrize("optimizer_class", [SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam])
@@ -46,3 +47,43 @@ def test_the_book_s_update_by_hand_equals_sgd_to_the_bit():
             by_hand.params[key] -= 0.1 * grad[key]
         optimizer.update(by_class.params, by_class.gradient(x, t))
     np.testing.assert_array_equal(by_hand.vector, by_class.vector)
+
+
+def df(x, y):
+    return x / 10.0, 2.0 * y
+
+
+@pytest.mark.parametrize("number", [float, np.float64, np.array], ids=["float", "float64", "0-d"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_book_s_walk_over_two_numbers_runs_literally(name, number):
+    params, grads = {"x": number(-7.0), "y": number(2.0)}, {"x": 0.0, "y": 0.0}
+    arrays = {"x": np.array([-7.0]), "y": np.array([2.0])}
+    of_arrays = {"x": np.zeros(1), "y": np.zeros(1)}
+    optimizer, other = make_optimizer(name), make_optimizer(name)
+
+    def closure():
+        grads["x"], grads["y"] = df(params["x"], params["y"])
+        return float(params["x"] ** 2 / 20.0 + params["y"] ** 2)
+
+    def closure_of_arrays():
+        of_arrays["x"][...], of_arrays["y"][...] = df(arrays["x"], arrays["y"])
+        return float((arrays["x"] ** 2 / 20.0 + arrays["y"] ** 2)[0])
+
+    for _ in range(7):
+        grads["x"], grads["y"] = df(params["x"], params["y"])
+        optimizer.update(params, grads, closure)
+        closure_of_arrays()
+        other.update(arrays, of_arrays, closure_of_arrays)
+        assert [float(w) for w in params.values()] == [w[0] for w in arrays.values()]
+    optimizer.to_evaluation(params)
+    other.to_evaluation(arrays)
+    assert [float(w) for w in params.values()] == [w[0] for w in arrays.values()]
+    optimizer.to_training(params)
+    other.to_training(arrays)
+    assert [float(w) for w in params.values()] == [w[0] for w in arrays.values()]
+    assert {type(w) for w in params.values()} == {type(number(0.0))}
+
+
+def test_whole_numbers_are_refused_with_their_name():
+    with pytest.raises(TypeError, match="arrays of floats, 'x' is <class 'int'>"):
+        SGD().update({"x": 7}, {"x": 1.0})
