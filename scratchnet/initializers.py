@@ -97,5 +97,7 @@ INITIALIZERS: Mapping[str, Initializer] = MappingProxyType(
         "lecun": lecun_normal,
         "lecun-uniform": lecun_uniform,
         "orthogonal": orthogonal,
+        "relu": he_normal,  # the book's words: the activation that they are for
+        "sigmoid": lecun_normal,
     }
 )

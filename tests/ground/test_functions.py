@@ -54,3 +54,41 @@ def test_b29_sigmoid_does_not_overflow_and_has_the_right_limits(dtype):
     np.testing.assert_allclose(y, expit(x.astype("float64")).astype(dtype), rtol=3e-7, atol=1e-38)
     assert y[0] == 0
     assert y[-1] == 1
+
+
+def test_the_book_s_activations():
+    x = np.array([-1.0, 0.0, 2.0])
+    np.testing.assert_array_equal(functions.step_function(x), [0, 0, 1])
+    assert functions.step_function(3.0) == 1
+    np.testing.assert_array_equal(functions.relu(x), [0, 0, 2])
+    assert functions.identity_function(x) is x
+
+
+def test_the_book_s_errors_of_its_own_example():
+    t = np.array([0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+    right = np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0])
+    wrong = np.array([0.1, 0.05, 0.1, 0.0, 0.05, 0.1, 0.0, 0.6, 0.0, 0.0])
+    for y, squares, entropy in ((right, 0.0975, -np.log(0.6)), (wrong, 0.5975, -np.log(0.1))):
+        assert functions.sum_squared_error(y, t) == pytest.approx(squares)
+        assert functions.cross_entropy_error(y, t) == pytest.approx(entropy)
+        both = functions.cross_entropy_error(np.stack([y, y]), np.array([2, 2]))
+        assert both == pytest.approx(entropy)
+        assert functions.cross_entropy_error(np.stack([y, y]), np.stack([t, t])) == both
+    assert functions.cross_entropy_error(np.array([[1.0, 0.0]]), np.array([1])) == np.inf
+
+
+def test_a_numerical_gradient_is_right_and_leaves_x_as_it_was():
+    x = np.array([[3.0, 4.0], [0.0, -1.0]])
+    before = x.copy()
+    found = functions.numerical_gradient(lambda x: float((x**2).sum()), x)
+    np.testing.assert_allclose(found, 2 * x, atol=1e-9)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_a_smoothed_curve_is_the_book_s():
+    x = np.random.default_rng(0).normal(size=40)
+    window = np.kaiser(11, 2)
+    whole = np.concatenate([x[10:0:-1], x, x[-1:-11:-1]])  # ten on each side; five are cut again
+    expected = np.convolve(window / window.sum(), whole, mode="valid")[5:-5]
+    np.testing.assert_allclose(functions.smooth_curve(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(functions.smooth_curve(np.ones(11)), np.ones(11), rtol=1e-12)

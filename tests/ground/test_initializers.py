@@ -16,6 +16,8 @@ STD = {
     "lecun": (1 / 400) ** 0.5,
     "lecun-uniform": (1 / 400) ** 0.5,
     "orthogonal": (1 / 400) ** 0.5,
+    "relu": (2 / 400) ** 0.5,
+    "sigmoid": (1 / 400) ** 0.5,
 }
 
 
@@ -94,3 +96,8 @@ def test_the_book_s_five_layers_of_100_units_have_the_known_activations(kind, st
         x = layer.forward(x @ (random.randn(100, 100) * std))
     assert x.mean() == pytest.approx(mean, rel=1e-9)
     assert x.std() == pytest.approx(spread, rel=1e-9)
+
+
+def test_the_book_s_words_are_those_of_the_activations():
+    assert INITIALIZERS["relu"] is INITIALIZERS["he"]
+    assert INITIALIZERS["sigmoid"] is INITIALIZERS["lecun"]  # the book's sqrt(1 / n_in)
