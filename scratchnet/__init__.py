@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"  # before the imports: some of them want it
 
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
-from scratchnet.errors import ScratchnetError
+from scratchnet.errors import DataWarning, ScratchnetError
 from scratchnet.layers import (
     ELU,
     GELU,
@@ -65,6 +65,7 @@ __all__ = [
     "Augmentation",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "DataWarning",
     "Dataset",
     "Dropout",
     "EarlyStopping",

@@ -28,6 +28,10 @@ class DataError(ScratchnetError, ValueError):
     """A data or weights file that is missing, damaged or not what its name says."""
 
 
+class DataWarning(UserWarning):
+    """Data that a network may not learn from: their range, their labels, how they were read."""
+
+
 class DownloadError(ScratchnetError, OSError):
     """No mirror delivered the file whose checksum is known."""
 

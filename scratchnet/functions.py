@@ -70,7 +70,7 @@ def cross_entropy_error(y: Array, t: Array) -> float:
     """
     y = np.atleast_2d(y)
     labels = np.asarray(t)
-    if labels.size == y.size and labels.size != len(y):
+    if labels.size == y.size:
         labels = labels.reshape(y.shape).argmax(axis=1)
     with np.errstate(divide="ignore"):
         return float(-np.log(y[np.arange(len(y)), labels]).mean())
@@ -101,7 +101,7 @@ def smooth_curve(x: Sequence[float] | Array) -> Array:
     Both ends are continued by their mirror images, the last value twice, as in the book. N must be
     6 or more.
     """
-    values = np.asarray(x, dtype=np.float64)
+    values = np.asarray(x)
     weights = np.kaiser(11, 2)
     mirrored = np.concatenate([values[5:0:-1], values, values[:-6:-1]])
     return np.convolve(mirrored, weights / weights.sum(), mode="valid")

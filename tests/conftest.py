@@ -8,6 +8,7 @@ import gc
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,6 +16,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import pytest
 from browser import browser
+
+from scratchnet.errors import DataWarning
 
 # Thousands of files are written through to the disk: in memory that takes no time.
 MEMORY = Path("/dev/shm")
@@ -26,6 +29,12 @@ def pytest_collection_finish():
     """Thousands of collected tests stay: the garbage collector need not visit them in each."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def quiet_about_data():
+    """Data of tests are what they are; those that are about such warnings expect them."""
+    warnings.filterwarnings("ignore", category=DataWarning)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import numpy as np
 from scratchnet import environment
 from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
-from scratchnet.errors import OutputError
+from scratchnet.errors import DataWarning, OutputError
 from scratchnet.inspection.lr_finder import RangeTest
 from scratchnet.networks import MultiLayerNet, NetworkOptions
 from scratchnet.optimizers import Optimizer
@@ -186,6 +187,31 @@ class Console:
             f"test accuracy {results['test_accuracy']:.4f}, loss {results['test_loss']:.4f} after "
             f"{count} in {results['seconds']:.2f} s{best}; see {_shown(folder)}"
         )
+
+    @contextmanager
+    def notes_of_data(self) -> Iterator[None]:
+        """While inside: what is doubtful about the data is a note, each said once."""
+        said: set[str] = set()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataWarning)
+            show = warnings.showwarning
+
+            def note(
+                message: Warning | str,
+                category: type[Warning],
+                filename: str,
+                lineno: int,
+                file: TextIO | None = None,
+                line: str | None = None,
+            ) -> None:
+                if not issubclass(category, DataWarning):
+                    show(message, category, filename, lineno, file, line)
+                elif str(message) not in said:
+                    said.add(str(message))
+                    self.note(str(message))
+
+            warnings.showwarning = note  # which catch_warnings puts back
+            yield
 
     def plan(self) -> None:
         """The last line of a dry run."""

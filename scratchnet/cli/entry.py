@@ -149,7 +149,8 @@ def run(
     for name in ("start", "steps"):
         if getattr(options, name) is not None:
             raise ParameterError(f"--{name} is for --surface; add that, or leave it out")
-    setup = make_setup(options, console, parallel)
+    with console.notes_of_data():
+        setup = make_setup(options, console, parallel)
     advise(options, setup.trainer, console)
     with environment.limit_threads(setup.trainer.threads):
         if options.job == "find-lr":

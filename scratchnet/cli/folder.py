@@ -63,8 +63,9 @@ def describe_asked(
     if network is not None:
         found["network"] = network.config()
     if dataset is not None:
-        name, classes = dataset.name, dataset.classes
-        found["data"] = {"name": name, "sha256": dataset.digest, "classes": classes}
+        about = {"name": dataset.name, "sha256": dataset.digest, "classes": dataset.classes}
+        names = {} if dataset.class_names is None else {"class_names": list(dataset.class_names)}
+        found["data"] = about | names
     return {**found, "environment": {**environment.describe(), "ranks": ranks}}
 
 

@@ -82,8 +82,15 @@ class DataOptions(Options):
     dataset: str = option(
         "digits",
         Parsed(os.path.expanduser),
-        f"{', '.join(DATASETS)}, or the path of a folder of IDX files or of an .npz",
+        f"{', '.join(DATASETS)}, or a path: a .csv, an .npz, a folder of IDX files, or of pictures "
+        "with a folder for each class",
         shown=True,
+    )
+    label: str | None = option(
+        None,
+        Parsed(str),
+        "the column of a CSV that holds the classes (default: label, else the last)",
+        metavar="COLUMN",
     )
     data_dir: str | None = option(
         None,

@@ -45,7 +45,7 @@ def make_setup(
     The options come back with the number of threads that "auto" came to, so that a resumed run has
     the same.
     """
-    dataset = load(options.dataset, home=options.data_dir)
+    dataset = load(options.dataset, home=options.data_dir, label=options.label)
     optimizers = make_optimizers(options)
     network = _build(options, dataset, optimizers.values())
     samples = dataset.train

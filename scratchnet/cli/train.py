@@ -302,5 +302,7 @@ class Job:
             "samples_per_second": len(trainer.train) * trainer.epochs / training_seconds,
             "parameters": trainer.network.vector.size,
             "seed": self.options.seed,
-            "test": inspect_predictions(self.network, self.dataset.test, self.dataset.classes),
+            "test": inspect_predictions(
+                self.network, self.dataset.test, self.dataset.classes, self.dataset.class_names
+            ),
         }

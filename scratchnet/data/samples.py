@@ -262,6 +262,8 @@ class Samples:
 class Dataset:
     """A data set: `train` and `test` samples, the number of `classes`, perhaps an `image_shape`.
 
+    `class_names` are what the classes are called, if not by their numbers.
+
     It unpacks: `train, test = load("digits")`. Raises ShapeError when the two parts differ in
     width, a label is not below `classes`, or `image_shape` does not have D elements.
     """
@@ -271,6 +273,7 @@ class Dataset:
     test: Samples
     classes: int
     image_shape: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         wide, other = self.train.x.shape[1], self.test.x.shape[1]
@@ -278,6 +281,10 @@ class Dataset:
             raise ShapeError(f"{self.name}: train has {wide} features, test has {other}")
         if self.image_shape is not None and math.prod(self.image_shape) != wide:
             raise ShapeError(f"{self.name}: image_shape {self.image_shape} does not fit {wide}")
+        if self.class_names is not None and len(self.class_names) != self.classes:
+            raise ShapeError(
+                f"{self.name}: {len(self.class_names)} class_names for {self.classes} classes"
+            )
         labelled = [
             (part, samples)
             for part, samples in (("train", self.train), ("test", self.test))

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from scratchnet.checks import Range, check_above_zero, check_dtype, check_integer, check_word
 from scratchnet.data import Samples
 from scratchnet.environment import limit_threads
+from scratchnet.errors import DataWarning
 from scratchnet.estimator.arguments import MAKES, OF_NETWORK, OF_TRAINING
 from scratchnet.estimator.multiplicity import deduplicate, split_repeated
 from scratchnet.estimator.solver import choose_optimizer, draw_weights, minimizes
@@ -261,8 +262,8 @@ class NetworkEstimator(Watched):
         self._network.l2 = self.alpha / n
         if minimizes(self) and self.optimizer is None:
             self._optimizer = choose_optimizer(self)  # as max_iter, tol and max_fun are now
-        with warnings.catch_warnings():  # bytes are taken as they are, as scikit-learn takes them
-            warnings.filterwarnings("ignore", "x holds integers up to")
+        with warnings.catch_warnings():  # data are taken as they are, as scikit-learn takes them
+            warnings.simplefilter("ignore", DataWarning)
             trainer = Trainer(
                 self._network,
                 samples,

@@ -4,6 +4,7 @@ What comes back is plain data, as JSON values.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,12 @@ def confusion_matrix(t: Array, y: Array, classes: int) -> Array:
     return np.bincount(t * classes + y, minlength=classes * classes).reshape(classes, classes)
 
 
-def inspect_predictions(network: Network, samples: Samples, classes: int) -> dict[str, Any]:
+def inspect_predictions(
+    network: Network, samples: Samples, classes: int, names: Sequence[str] | None = None
+) -> dict[str, Any]:
     """How right the predictions for `samples`, with integer labels, are, class by class.
+
+    Classes are called by `names`, if there are any, else by their numbers.
 
     "interval" is the 95 % interval of the accuracy; "confusion" the matrix; "per_class" precision,
     recall and their harmonic mean (None where nothing was counted); "calibration" how often the
@@ -45,16 +50,17 @@ def inspect_predictions(network: Network, samples: Samples, classes: int) -> dic
     "mistakes" its most confident mistakes.
     """
     t, (y, sure) = samples.t, _predict(network, samples)
+    called = names or range(classes)
     matrix = confusion_matrix(t, y, classes)
     bins = _calibration(sure, t == y)
     gaps = sum(b["count"] * abs(b["confidence"] - b["accuracy"]) for b in bins)
     return {
         "samples": len(t),
         "interval": list(wilson_interval(int(np.count_nonzero(t == y)), len(t))),
-        "per_class": _per_class(matrix),
+        "per_class": _per_class(matrix, called),
         "calibration_error": gaps / len(t),
         "calibration": bins,
-        "mistakes": _mistakes(t, y, sure),
+        "mistakes": _mistakes(t, y, sure, called),
         "confusion": matrix.tolist(),
     }
 
@@ -71,14 +77,14 @@ def _predict(network: Network, samples: Samples) -> tuple[Array, Array]:
     return np.concatenate(classes), np.concatenate(sure).astype(np.float64)
 
 
-def _per_class(matrix: Array) -> list[dict[str, Any]]:
+def _per_class(matrix: Array, called: Sequence[Any]) -> list[dict[str, Any]]:
     """Precision, recall and F1 of each class, from the confusion matrix."""
     rows = []
     for k in range(len(matrix)):
         hits, of_label, as_class = int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum())
         rows.append(
             {
-                "class": k,
+                "class": called[k],
                 "precision": hits / as_class if as_class else None,
                 "recall": hits / of_label if of_label else None,
                 "f1": 2 * hits / (of_label + as_class) if of_label + as_class else None,
@@ -104,11 +110,16 @@ def _calibration(sure: Array, right: Array) -> list[dict[str, Any]]:
     ]
 
 
-def _mistakes(t: Array, y: Array, sure: Array) -> list[dict[str, Any]]:
+def _mistakes(t: Array, y: Array, sure: Array, called: Sequence[Any]) -> list[dict[str, Any]]:
     """The most confident mistakes, first the most confident of all."""
     wrong = np.flatnonzero(t != y)
     worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
     return [
-        {"row": int(n), "label": int(t[n]), "prediction": int(y[n]), "confidence": float(sure[n])}
+        {
+            "row": int(n),
+            "label": called[t[n]],
+            "prediction": called[y[n]],
+            "confidence": float(sure[n]),
+        }
         for n in worst
     ]

@@ -7,13 +7,20 @@ from scratchnet.parameters import Array
 
 
 def check_integer_labels(t: Array, n_rows: int, n_outputs: int) -> Array:
-    """`t` if it is n_rows integers from 0 to n_outputs - 1.
+    """`t` if it is n_rows integers from 0 to n_outputs - 1; one-hot rows (N, K) become integers.
 
     Raises ShapeError or DtypeError that names row, value and the fix.
     """
+    if t.shape == (n_rows, n_outputs) and n_outputs > 1 and is_one_hot(t):
+        return np.asarray(t.argmax(axis=1))
     if t.ndim != 1:
-        fix = "t.ravel()" if t.ndim == 2 and t.shape[1] == 1 else "SoftmaxWithLoss(labels='onehot')"
-        raise ShapeError(f"labels must have the shape (N,), got {t.shape}; use {fix}")
+        fix = "t.ravel()" if t.ndim == 2 and t.shape[1] == 1 else "t.argmax(axis=1)"
+        if t.shape == (n_rows, n_outputs) and t.dtype.kind == "f" and is_distribution(t).all():
+            fix = "SoftmaxWithLoss(labels='soft')"
+        raise ShapeError(
+            f"labels must have the shape (N,), or one-hot ({n_rows}, {n_outputs}), got {t.shape}; "
+            f"use {fix}"
+        )
     if len(t) != n_rows:
         raise ShapeError(f"x and t must have as many rows, x has {n_rows}, t has {len(t)}")
     if t.dtype.kind not in "iu":
@@ -26,6 +33,13 @@ def check_integer_labels(t: Array, n_rows: int, n_outputs: int) -> Array:
             f"got {t[row]} at row {row}"
         )
     return t
+
+
+def is_one_hot(t: Array) -> bool:
+    """Whether each row of t (N, K) holds one 1 and else 0."""
+    if t.dtype.kind not in "biuf" or t.ndim != 2:
+        return False
+    return bool(((t == 0) | (t == 1)).all() and (np.count_nonzero(t, axis=1) == 1).all())
 
 
 def is_distribution(t: Array) -> Array:

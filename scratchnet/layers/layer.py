@@ -32,6 +32,9 @@ class Layer(Memory, ABC):
     tracks_statistics: ClassVar[bool] = False
     """Whether a forward pass in training measures statistics that evaluation uses."""
 
+    normalizes: ClassVar[bool] = False
+    """Whether what it gives has one scale, whatever that of x."""
+
     n_in: int | None = None
     """How many values a row of x must have; None where any number will do."""
 

@@ -32,6 +32,7 @@ class BatchNorm(Layer):
     """
 
     tracks_statistics = True
+    normalizes = True
     centred: Array | None = None  # x - mean (N, n)
     inverse: Array | None = None  # 1 / sqrt(var + eps) (n,)
     sums: tuple[Array, Array] | None = None  # of dout, and of dout (x - mean), (n,) each
@@ -153,6 +154,8 @@ class LayerNorm(Layer):
     xhat: Array | None = None  # (x - mean) / sqrt(var + eps) (N, n)
     inverse: Array | None = None  # 1 / sqrt(var + eps) (N, 1)
 
+    normalizes = True
+
     def __init__(
         self,
         n: int,
@@ -211,6 +214,8 @@ class Standardize(Layer):
 
     Raises ParameterError for another word.
     """
+
+    normalizes = True
 
     def __init__(self, n: int, over: str = "features", *, dtype: npt.DTypeLike = "float32") -> None:
         n = check_integer("n", n, 1)

@@ -1,6 +1,5 @@
 """Networks: layers in a row, their parameters in one vector, and a loss at the end."""
 
-from scratchnet.networks.border import hint_at_scale
 from scratchnet.networks.multi_layer import (
     NETWORKS,
     MultiLayerNet,
@@ -19,6 +18,5 @@ __all__ = [
     "NetworkOptions",
     "TwoLayerNet",
     "count_weights",
-    "hint_at_scale",
     "layer_sizes",
 ]

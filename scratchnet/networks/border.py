@@ -1,16 +1,16 @@
 """The border of a network: inputs checked once, then trusted."""
 
 import math
-import warnings
 
 import numpy as np
 import numpy.typing as npt
 
+from scratchnet.data.look import hint_at_total
 from scratchnet.errors import DtypeError, ShapeError
 from scratchnet.parameters import Array, Shape
 
 
-def check_rows(x: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
+def check_rows(x: npt.ArrayLike, shape: Shape, dtype: str, *, normalized: bool = False) -> Array:
     """`x` as rows (N, D) of a network that takes this shape; raises as `Network.check_inputs`."""
     x = np.asarray(x)
     if x.dtype.kind not in "biuf":
@@ -22,12 +22,13 @@ def check_rows(x: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
         )
     if x.size == 0 or not _fits(x.shape[1:], shape):
         raise ShapeError(f"x must have the shape {_expected(shape)}, got {x.shape}")
-    hint_at_scale(x)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is named
         x = x.reshape(len(x), -1).astype(dtype, copy=False)
-        doubtful = not np.isfinite(x.sum())  # one quick pass, in which a sum may overflow too
-    if doubtful:
+        total = float(x.sum())  # one quick pass, in which a sum may overflow too
+    if not math.isfinite(total):
         _check_finite(x)
+    elif not normalized:
+        hint_at_total(total, x.size)
     return x
 
 
@@ -59,16 +60,6 @@ def _expected(shape: Shape) -> str:
     if len(shape) > 1:
         sizes.append(f"(N, {', '.join(map(str, shape))})")
     return " or ".join(sizes)
-
-
-def hint_at_scale(x: Array) -> None:
-    """Warn where x holds bytes beyond 1, as pixels that nobody has scaled."""
-    if x.dtype == np.uint8 and x.max() > 1:
-        warnings.warn(
-            f"x holds integers up to {x.max()}; networks learn best from values near 1: for "
-            "pixels divide by 255, or make Samples(x, t, scale=1 / 255)",
-            stacklevel=4,
-        )
 
 
 def _check_finite(x: Array) -> None:

@@ -294,7 +294,7 @@ class Network:
         Raises DtypeError for what is not numbers, ShapeError for another D, and for values that
         are not finite, naming the first.
         """
-        return check_rows(x, self.input_shape, self.dtype)
+        return check_rows(x, self.input_shape, self.dtype, normalized=self.layers[0].normalizes)
 
     def _check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
         """`x` and `t` as `forward` takes them; raises ShapeError or DtypeError."""

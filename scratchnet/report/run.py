@@ -121,7 +121,7 @@ def learning_figures(history: Rows, steps: Rows) -> dict[str, Figure]:
 
 def prediction_figures(found: Mapping[str, Any]) -> dict[str, Figure]:
     """The confusion matrix, precision and recall, and calibration, as `inspect_predictions`."""
-    matrix, names = np.array(found["confusion"]), [str(k) for k in range(len(found["confusion"]))]
+    matrix, names = np.array(found["confusion"]), [str(row["class"]) for row in found["per_class"]]
     heat: dict[str, Any] = {
         "type": "heatmap",
         "x": names,
@@ -136,12 +136,11 @@ def prediction_figures(found: Mapping[str, Any]) -> dict[str, Figure]:
     }
     if len(matrix) <= LABELLED:
         heat["texttemplate"] = "%{text}"
-    classes = [row["class"] for row in found["per_class"]]
     dots: list[dict[str, Any]] = [
         {
             "mode": "markers",
             "name": what,
-            "x": classes,
+            "x": names,
             "y": [row[what] for row in found["per_class"]],
             "marker": {"color": COLOURS[k], "size": 10, "symbol": ("circle", "diamond")[k]},
         }

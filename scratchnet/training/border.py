@@ -4,8 +4,9 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_integer
 from scratchnet.data import Samples
+from scratchnet.data.look import look_at, look_at_both, warn_of_data
 from scratchnet.errors import ParameterError, ShapeError
-from scratchnet.networks import Network, hint_at_scale
+from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer
 from scratchnet.schedules import Plateau, Schedule, make_schedule
 
@@ -18,10 +19,14 @@ def prepare(
 ) -> tuple[Samples, Samples | None]:
     """Both as Samples that fit the network; its layers have seen those to train on, once."""
     samples = fit_data(network, "train", train)
-    if samples.scale == 1.0:
-        hint_at_scale(samples.x[: samples.block_rows])
     network.adapt(samples.x, samples.t, samples.scale, samples.weights)
-    return samples, None if validation is None else fit_data(network, "validation", validation)
+    normalized = network.layers[0].normalizes
+    warn_of_data(*look_at(samples, network.output_sizes[-1], normalized=normalized))
+    if validation is None:
+        return samples, None
+    held_out = fit_data(network, "validation", validation)
+    warn_of_data(*look_at_both(samples, held_out, "validation samples"))
+    return samples, held_out
 
 
 def fit_data(network: Network, name: str, data: Data) -> Samples:

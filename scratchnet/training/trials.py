@@ -1,8 +1,10 @@
 """A trial: training by a copy of an optimizer, which leaves everything it was given as it is."""
 
+import warnings
 from copy import deepcopy
 from typing import Any
 
+from scratchnet.errors import DataWarning
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer
 from scratchnet.training.border import Data
@@ -29,4 +31,7 @@ def make_trial(
     if optimizer.full_batch:
         batch_size = None
     own = deepcopy(training)
-    return Trainer(network, train, validation, optimizer=optimizer, batch_size=batch_size, **own)
+    own |= {"optimizer": optimizer, "batch_size": batch_size}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of the same data, at each trial
+        return Trainer(network, train, validation, **own)

@@ -21,7 +21,14 @@ from scratchnet import (
     Trainer,
     TwoLayerNet,
 )
-from scratchnet.errors import DataError, DtypeError, ParameterError, ScratchnetError, ShapeError
+from scratchnet.errors import (
+    DataError,
+    DataWarning,
+    DtypeError,
+    ParameterError,
+    ScratchnetError,
+    ShapeError,
+)
 from scratchnet.layers import Affine
 from scratchnet.optimizers import Momentum
 from scratchnet.training import EarlyStopping
@@ -86,13 +93,11 @@ CALLS: list[tuple[int, Callable[[], object], type[ScratchnetError], str]] = [
     (34, lambda: net().accuracy(GOOD, with_label(3)), ShapeError, "from 0 to 2.* got 3 at row 5"),
     (35, lambda: Samples(GOOD, RIGHT[:, None]), ShapeError, r"got \(6, 1\); try t.ravel\(\)"),
     (35, lambda: net().loss(GOOD, RIGHT[:, None]), ShapeError, r"got \(6, 1\); use t.ravel\(\)"),
-    (36, lambda: Trainer(net(), (GOOD, np.eye(3)[RIGHT])), ShapeError,
-     r"got \(6, 3\); use SoftmaxWithLoss\(labels='onehot'\)"),
+    (36, lambda: Trainer(net(), (GOOD, np.full((6, 3), 1 / 3))), ShapeError,
+     r"\(N,\), or one-hot \(6, 3\), got \(6, 3\); use .*labels='soft'"),
     (36, lambda: Samples(GOOD, np.eye(3, dtype=int)[RIGHT]), ShapeError,
      r"t must have the shape \(samples,\), got \(6, 3\); try t.argmax\(axis=1\)"),
-    (36, lambda: net().loss(GOOD, np.eye(3)[RIGHT]), ShapeError,
-     r"got \(6, 3\); use SoftmaxWithLoss\(labels='onehot'\)"),
-    (36, lambda: net().loss(GOOD[:3], np.eye(3)), ShapeError, r"\(3, 3\); use SoftmaxWithLoss"),
+    (36, lambda: net().loss(GOOD, np.eye(5)[RIGHT]), ShapeError, r"one-hot \(6, 3\), got \(6, 5\)"),
     (36, lambda: onehot_net().loss(GOOD, RIGHT), ShapeError,
      r"onehot labels must have the shape \(6, 3\), got \(6,\)"),
     (36, lambda: onehot_net().loss(GOOD, np.full((6, 3), 1 / 3)), ShapeError,
@@ -194,7 +199,7 @@ def test_a_read_only_array_trains_and_a_later_change_by_the_caller_is_no_crash()
 
 def test_bytes_that_are_not_scaled_are_accepted_with_a_hint():
     pixels = RNG.integers(0, 256, (6, 4), dtype=np.uint8)
-    with pytest.warns(UserWarning, match="x holds integers up to 2.*for pixels divide by 255"):
+    with pytest.warns(DataWarning, match="x has the mean 1.*divide pixels by 255"):
         assert net().predict(pixels).shape == (6, 3)
 
 

@@ -15,7 +15,8 @@ import scratchnet.data.sets as data
 from scratchnet.data import DATASETS, Dataset, Samples, load
 from scratchnet.data.download import RemoteFile, Source
 from scratchnet.data.idx import header
-from scratchnet.data.sets import IDX_NAMES, Published
+from scratchnet.data.paths import IDX_NAMES
+from scratchnet.data.sets import Published
 from scratchnet.errors import DataError, ParameterError, ShapeError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -151,7 +152,7 @@ def test_paths_are_told_from_names(tmp_path, monkeypatch):
     assert load("./digits").classes == 5
     assert load(pathlib.Path("digits")).classes == 5
     assert load("digits").classes == 10  # a known name is a name, whatever lies about
-    with pytest.raises(DataError, match=r"cannot read 'mine.npz': No such file .* give an .npz or"):
+    with pytest.raises(DataError, match=r"cannot read 'mine.npz': No such file .* give a .csv"):
         load("mine.npz")
     with pytest.raises(DataError, match="No such file"):
         load("sub/folder")
@@ -354,12 +355,12 @@ def test_an_npz_of_two_arrays_is_split_by_the_seed(tmp_path, label):
     [
         ({}, "it holds nothing"),
         ({"a": [1]}, "must hold x_train, t_train, x_test and t_test, or x and t"),
-        ({"x": [[1.0]]}, "it holds x"),
-        ({"x": [[1.0]], "t": [0], "y": [0]}, "each once; it holds t, x, y"),
+        ({"x": [[1.0]]}, "it holds 'x'"),
+        ({"x": [[1.0]], "t": [0], "y": [0]}, "each once; it holds 't', 'x', 'y'"),
         ({"x": [[np.nan]], "t": [0]}, "x has NaN at row 0, column 0"),
-        ({"x": [[1.0]], "t": [0.0]}, "t must hold integer labels"),
+        ({"x": [[1.0]], "t": [0.5]}, "t must hold integer labels"),
         ({"x": [[1.0]], "t": [0, 1]}, "1 images, 2 labels"),
-        ({"x_train": [[1.0]], "t_train": [0]}, "it holds t_train, x_train"),
+        ({"x_train": [[1.0]], "t_train": [0]}, "it holds 't_train', 'x_train'"),
     ],
 )
 def test_an_npz_with_the_wrong_arrays_is_named(tmp_path, arrays, words):
@@ -372,10 +373,10 @@ def test_an_npz_with_the_wrong_arrays_is_named(tmp_path, arrays, words):
 
 def test_a_path_of_another_kind_of_file_is_named_with_what_is_wanted(tmp_path):
     write_set(tmp_path, packed=False)
-    with pytest.raises(DataError, match=r"looks like an IDX file; give an \.npz or the folder"):
+    with pytest.raises(DataError, match=r"looks like an IDX file; give a .csv, an .npz, a folder"):
         load(tmp_path / IDX_NAMES[0])
     (tmp_path / "model.pt").write_bytes(b"\x80\x02}")
-    with pytest.raises(DataError, match=r"looks like a Python pickle; give an \.npz"):
+    with pytest.raises(DataError, match=r"looks like a Python pickle; pickle.load"):
         load(tmp_path / "model.pt")
 
 

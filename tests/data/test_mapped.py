@@ -19,7 +19,7 @@ from scratchnet import MultiLayerNet, Network, Samples, Standardize, Trainer
 from scratchnet.data import Batches, mapped
 from scratchnet.data.idx import header
 from scratchnet.data.mapped import POOL_BLOCKS, mapped_batches
-from scratchnet.errors import DataError, DtypeError, ParameterError, ShapeError
+from scratchnet.errors import DataError, DataWarning, DtypeError, ParameterError, ShapeError
 from scratchnet.layers import Affine
 
 ROOT = Path(__file__).parents[2]
@@ -312,7 +312,7 @@ def test_standardize_measures_a_file_as_it_does_an_array(tmp_path, over):
 
 
 def test_bytes_that_nobody_has_scaled_are_warned_of_from_the_first_block(path):
-    with pytest.warns(UserWarning, match="x holds integers up to"):
+    with pytest.warns(DataWarning, match="x holds values from 0 to 255"):
         trainer(Samples.open(path, T, block_rows=5))
 
 

@@ -59,7 +59,8 @@ def test_b29_sigmoid_does_not_overflow_and_has_the_right_limits(dtype):
 def test_the_book_s_activations():
     x = np.array([-1.0, 0.0, 2.0])
     np.testing.assert_array_equal(functions.step_function(x), [0, 0, 1])
-    assert functions.step_function(3.0) == 1
+    assert functions.step_function(3.0) == functions.step_function(0.5) == 1
+    assert functions.step_function(x).dtype == np.int64
     np.testing.assert_array_equal(functions.relu(x), [0, 0, 2])
     assert functions.identity_function(x) is x
 
@@ -74,6 +75,10 @@ def test_the_book_s_errors_of_its_own_example():
         both = functions.cross_entropy_error(np.stack([y, y]), np.array([2, 2]))
         assert both == pytest.approx(entropy)
         assert functions.cross_entropy_error(np.stack([y, y]), np.stack([t, t])) == both
+    y, rows = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[1, 0], [0, 1]])
+    each = -(np.log(0.9) + np.log(0.8)) / 2
+    assert functions.cross_entropy_error(y, rows) == pytest.approx(each)
+    assert functions.cross_entropy_error(y, np.array([0, 1])) == pytest.approx(each)
     assert functions.cross_entropy_error(np.array([[1.0, 0.0]]), np.array([1])) == np.inf
 
 
@@ -83,6 +88,8 @@ def test_a_numerical_gradient_is_right_and_leaves_x_as_it_was():
     found = functions.numerical_gradient(lambda x: float((x**2).sum()), x)
     np.testing.assert_allclose(found, 2 * x, atol=1e-9)
     np.testing.assert_array_equal(x, before)
+    slopes = functions.numerical_gradient(lambda x: float((x**4).sum()), x)
+    np.testing.assert_allclose(slopes, 4 * x**3, atol=1e-5)
 
 
 def test_a_smoothed_curve_is_the_book_s():

@@ -117,8 +117,9 @@ def test_correct_rows_are_counted_by_the_largest_logit():
 
 
 BAD_LABELS = [
-    ("integer", [[0], [2], [1]], ShapeError, r"\(N,\), got \(3, 1\); use t.ravel\(\)"),
-    ("integer", np.eye(3, dtype=int), ShapeError, r"got \(3, 3\); use .*labels='onehot'"),
+    ("integer", [[0], [2], [1]], ShapeError, r"\(3, 3\), got \(3, 1\); use t.ravel\(\)"),
+    ("integer", np.full((3, 3), 1 / 3), ShapeError, r"got \(3, 3\); use .*labels='soft'"),
+    ("integer", [[1, 1, 0]] * 3, ShapeError, r"one-hot \(3, 3\), got \(3, 3\)"),
     ("integer", [0, -1, 1], ShapeError, "from 0 to 2, .* got -1 at row 1"),
     ("integer", [0, 2, 3], ShapeError, "from 0 to 2, .* got 3 at row 2"),
     (
@@ -131,8 +132,8 @@ BAD_LABELS = [
     ("integer", [True, False, True], DtypeError, "integers, got"),
     ("integer", [0, 1], ShapeError, "x has 3, t has 2"),
     ("integer", [], ShapeError, "x has 3, t has 0"),
-    ("integer", [[0, 1], [1, 2], [2, 0]], ShapeError, r"got \(3, 2\); use .*labels='onehot'"),
-    ("integer", np.zeros((3, 1, 1)), ShapeError, "use SoftmaxWithLoss"),
+    ("integer", [[0, 1], [1, 2], [2, 0]], ShapeError, r"got \(3, 2\); use t.argmax"),
+    ("integer", np.zeros((3, 1, 1)), ShapeError, r"use t.argmax\(axis=1\)"),
     ("integer", np.array([0, 1, 2], "m8"), DtypeError, "integers, got"),
     ("onehot", [[1, 0, 0], [1, 1, 0], [0, 1, 0]], ShapeError, "hold one 1 and else 0, got"),
     ("soft", [[1, 0, 0], [0.5, 0.4999, 0], [0, 1, 0]], ShapeError, "hold numbers >= 0 that sum"),
@@ -382,7 +383,7 @@ BAD_TARGETS = [
     (MeanSquaredError(), np.full((3, 3), np.nan), ShapeError, "targets must be finite, got nan"),
     (MeanSquaredError(), np.ones((3, 3), "m8[s]"), DtypeError, "must be numbers, got dtype"),
     (MeanSquaredError(), np.ones(3), ShapeError, r"shape \(3, 3\), got \(3,\)$"),
-    (MeanSquaredError("integer"), np.eye(3), ShapeError, r"shape \(N,\)"),
+    (MeanSquaredError("integer"), np.full((3, 3), 0.5), ShapeError, r"shape \(N,\)"),
     (BinaryCrossEntropy(), [[0, 0, 0], [0, 0, 1.5], [0, 0, 0]], ShapeError, "from 0 to 1, got 1.5"),
     (BinaryCrossEntropy(), [[0, 0, 0], [0, 0, 0], [-1, 0, 0]], ShapeError, "row 2, column 0"),
     (PoissonLoss(), [[0, 0, 0], [0, -1, 0], [0, 0, 0]], ShapeError, "got -1 at row 1, column 1"),

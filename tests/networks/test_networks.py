@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchnet import Affine, MultiLayerNet, Network, ReLU, SoftmaxWithLoss, TwoLayerNet, functions
-from scratchnet.errors import DtypeError, ParameterError, ShapeError
+from scratchnet.errors import DataWarning, DtypeError, ParameterError, ShapeError
 from scratchnet.networks import count_weights
 
 RNG = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def test_images_are_flattened():
 
 def test_bytes_above_1_are_taken_with_a_hint_to_scale_them():
     network = MultiLayerNet(6, [5], 4)
-    with pytest.warns(UserWarning, match=r"up to 255.*divide by 255"):
+    with pytest.warns(DataWarning, match=r"x has the mean 255; .*divide pixels by 255"):
         network.predict(np.full((2, 6), 255, np.uint8))
     network.predict(np.ones((2, 6), np.uint8))
     network.predict(np.ones((2, 6), bool))

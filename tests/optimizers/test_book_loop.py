@@ -13,6 +13,7 @@ from scratchnet import (
     TwoLayerNet,
     load,
 )
+from scratchnet.errors import ParameterError
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
 
 
@@ -87,3 +88,15 @@ def test_the_book_s_walk_over_two_numbers_runs_literally(name, number):
 def test_whole_numbers_are_refused_with_their_name():
     with pytest.raises(TypeError, match="arrays of floats, 'x' is <class 'int'>"):
         SGD().update({"x": 7}, {"x": 1.0})
+
+
+def test_plain_numbers_may_have_whole_slopes():
+    params = {"x": 2.0}
+    SGD(lr=0.1, weight_decay=0).update(params, {"x": 4})
+    assert params["x"] == pytest.approx(1.6)
+
+
+def test_plain_numbers_without_a_closure_are_refused_as_arrays_are():
+    for params in ({"x": 2.0}, {"x": np.array([[2.0]])}):
+        with pytest.raises(ParameterError, match="lbfgs needs the gradient at other points"):
+            make_optimizer("lbfgs").update(params, {"x": params["x"]})
