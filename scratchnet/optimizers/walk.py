@@ -49,7 +49,7 @@ def as_arrays(params: Params) -> Iterator[Params]:
 
     A number is a float, as in the book's functions of x and y.
     """
-    numbers = _numbers(params)
+    numbers = {} if isinstance(params, Arrays) else _numbers(params)
     if not numbers:
         yield params
         return
@@ -90,7 +90,7 @@ def apply(
 
 def _numbers(params: Params) -> dict[str, type[Any]]:
     """The parameters that are plain numbers, by name, with their type."""
-    values: Iterable[tuple[str, Any]] = () if isinstance(params, Arrays) else params.items()
+    values: Iterable[tuple[str, Any]] = params.items()
     return {name: type(w) for name, w in values if isinstance(w, float)}
 
 
