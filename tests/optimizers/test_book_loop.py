@@ -94,6 +94,14 @@ def test_plain_numbers_may_have_whole_slopes():
     params = {"x": 2.0}
     SGD(lr=0.1, weight_decay=0).update(params, {"x": 4})
     assert params["x"] == pytest.approx(1.6)
+    slopes = {"x": 4}
+
+    def closure():  # of x^2 / 4, which is no whole number elsewhere
+        slopes["x"] = params["x"] / 2
+        return params["x"] ** 2 / 4
+
+    make_optimizer("sam", lr=1.0, inner=SGD(lr=1.0), rho=0.05).update(params, slopes, closure)
+    assert params["x"] == pytest.approx(1.6 - (1.6 + 0.05) / 2)
 
 
 def test_plain_numbers_without_a_closure_are_refused_as_arrays_are():
