@@ -6,26 +6,37 @@ import io
 import json
 import os
 import re
+import stat
+import textwrap
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, BinaryIO, ClassVar, Self
 
-from scratchnet.errors import OutputError
-from scratchnet.storage.atomic import describe, write_text
+from scratchnet.data.idx import NEVER_WAIT, NOT_A_LINK
+from scratchnet.errors import DataError, OutputError
+from scratchnet.storage.atomic import describe, open_to_append, write_atomically, write_text
+from scratchnet.storage.log import Log
+from scratchnet.storage.plain import read_bytes, read_json
 from scratchnet.training import Epoch
+from scratchnet.training.epoch import read_epoch
 
 RUNS = Path("runs")
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # as some network file systems say
 COLUMNS = ("epoch", *(field.name for field in fields(Epoch) if field.name != "number"))
+LOCKED_BYTE = 2**30
 OF_STEPS = ("step", "loss", "lr")
 OF_LAYERS = ("epoch", "layer", "weight_norm", "gradient_norm", "flat", "dead")
+TEXT: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
 NUMBERS = re.compile(r"\[\n\s+([-+.\deE]+(?:,\n\s+[-+.\deE]+)*)\n\s+\]")
 
 
 class Table:
-    """A CSV file with these columns, to which rows are added at once: a killed run has them."""
+    """A CSV file with these columns, to which rows are added at once: a killed run has them.
+
+    No link is followed: its folder may be a stranger's.
+    """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
@@ -33,32 +44,36 @@ class Table:
 
     def start(self) -> None:
         """Make the file, with its header; raises FileExistsError where it is there already."""
-        with open(self.path, "x", newline="", encoding="utf-8") as file:
+        with open(self.path, "x", **TEXT) as file:
             csv.DictWriter(file, self.columns).writeheader()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows, to a file that is made if there is none; raises OutputError."""
         try:
-            if not self.path.exists():
+            if not os.path.lexists(self.path):
                 self.start()
-            with open(self.path, "a", newline="", encoding="utf-8") as file:
+            with io.TextIOWrapper(open_to_append(self.path), **TEXT) as file:
                 csv.DictWriter(file, self.columns).writerows(rows)
         except OSError as error:
             raise OutputError(_refusal(self.path, error)) from error
 
     def rewrite(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Let the file hold these rows and no others; raises OutputError."""
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, self.columns)
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path, text.getvalue())
+
+        def write(file: BinaryIO) -> None:
+            text = io.TextIOWrapper(file, **TEXT)
+            writer = csv.DictWriter(text, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+            text.detach()
+
+        write_atomically(self.path, write, follow=False)
 
     def read(self) -> list[dict[str, Any]]:
         """The rows, numbers as numbers and nothing as None; without those that were cut short."""
         try:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                found = list(csv.DictReader(file))
+            text = read_bytes(self.path, follow=False).decode("utf-8")
+            found = list(csv.DictReader(io.StringIO(text, newline="")))
         except (OSError, ValueError, csv.Error):
             return []
         whole = (row for row in found if None not in row and None not in row.values())
@@ -123,47 +138,96 @@ class OutputFolder:
         return self._read_json("results.json")
 
     def _write_json(self, name: str, content: Any) -> None:
-        write_text(self.path / name, to_json(content))
+        write_text(self.path / name, to_json(content), follow=False)
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads((self.path / name).read_bytes())
-        except (OSError, ValueError, RecursionError):
+            found = read_json(self.path / name, follow=False)
+        except DataError:
             return {}
         return found if isinstance(found, dict) else {}
 
 
 class RunFolder(OutputFolder):
-    """The folder of one training run, with `history.csv` and the same as `history.json`.
+    """The folder of one training run.
 
-    `steps.csv` has the loss over steps, `layers.csv` the state of each layer.
+    `history.log` is the source of its curves: records of epochs, of the state of layers, of the
+    loss over steps. `history.csv`, `layers.csv`, `steps.csv` and `history.json` are made from it.
     """
 
     table = ("history.csv", COLUMNS)
 
     def _open_tables(self) -> None:
         super()._open_tables()
-        self.rows: list[dict[str, Any]] = []
+        self.log = Log(self.path / "history.log")
         self.steps = Table(self.path / "steps.csv", OF_STEPS)
         self.layers = Table(self.path / "layers.csv", OF_LAYERS)
 
-    def rewrite_history(self, epochs: Sequence[Epoch], steps: int) -> None:
-        """Let all tables end with these epochs and that step, as when a run is resumed."""
-        self.rows = [as_row(epoch) for epoch in epochs]
-        self.history.rewrite(self.rows)
-        self.steps.rewrite(row for row in self.steps.read() if row["step"] <= steps)
-        self.layers.rewrite(row for row in self.layers.read() if row["epoch"] <= len(epochs))
+    def cut_log(self, epochs: int, steps: int) -> list[str]:
+        """Let log and tables end with these epochs and steps; returns what was damaged.
+
+        Raises OutputError if the folder cannot be written.
+        """
+        notes = self.log.cut(lambda record: _is_before(record, epochs, steps))
+        self.rewrite_tables()
+        return notes
+
+    def begin_log(self, epochs: Iterable[Epoch], steps: int) -> None:
+        """Make the log of a run of version 0.1 from its tables; raises OutputError."""
+        known = list(epochs)
+        tables = {"layer": self.layers.read(), "step": self.steps.read()}
+        self.log.cut()
+        self.log.append({"epoch": as_row(epoch)} for epoch in known)
+        records = ({kind: row} for kind, rows in tables.items() for row in rows)
+        self.log.append(r for r in records if _is_before(r, len(known), steps))
+        self.rewrite_tables()
+
+    def rewrite_tables(self) -> None:
+        """Make the tables from the log; raises OutputError."""
+        self.history.rewrite(map(as_row, self.epochs()))
+        self.layers.rewrite(self.rows("layer"))
+        self.steps.rewrite(self.rows("step"))
+
+    def epochs(self) -> Iterator[Epoch]:
+        """The epochs in the log."""
+        return (as_epoch(row) for row in self.rows("epoch"))
+
+    def rows(self, kind: str) -> Iterator[dict[str, Any]]:
+        """The rows of a kind in the log: "epoch", "layer" or "step"."""
+        return (record[kind] for record in self.log.records() if kind in record)
 
     def add_epoch(self, epoch: Epoch, layers: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Add an epoch, and how its layers are, to the tables; raises OutputError."""
+        """Add an epoch, and how its layers are, to log and tables; raises OutputError."""
         row = as_row(epoch)
+        states = [{"epoch": epoch.number, **layer} for layer in layers]
+        self.log.append([{"epoch": row}, *({"layer": state} for state in states)])
         self.history.add([row])
-        self.layers.add({"epoch": epoch.number, **layer} for layer in layers)
-        self.rows.append(row)
+        self.layers.add(states)
+
+    def add_steps(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Add points of the loss over steps to log and table; raises OutputError."""
+        self.log.append({"step": point} for point in points)
+        self.steps.add(points)
+
+    def has_history(self) -> bool:
+        """Whether there is a `history.json` that can be read."""
+        try:
+            return isinstance(read_json(self.path / "history.json", follow=False), list)
+        except DataError:
+            return False
 
     def write_history(self) -> None:
         """Write `history.json`: one row for each epoch, with Keras's names."""
-        self._write_json("history.json", self.rows)
+
+        def write(file: BinaryIO) -> None:
+            between = b"[\n"
+            for row in self.rows("epoch"):
+                text = textwrap.indent(json.dumps(row, indent=2, allow_nan=False), "  ")
+                file.write(between + text.encode())
+                between = b",\n"
+            file.write(b"[]\n" if between == b"[\n" else b"\n]\n")
+
+        write_atomically(self.path / "history.json", write, follow=False)
 
 
 class ComparisonFolder(OutputFolder):
@@ -188,6 +252,33 @@ def as_row(epoch: Epoch) -> dict[str, Any]:
     """The epoch as a row of the history: its fields, the number under the name "epoch"."""
     values = asdict(epoch)
     return {"epoch": values.pop("number"), **values}
+
+
+def as_epoch(row: Mapping[str, Any]) -> Epoch:
+    """The epoch that `as_row` was given; raises TypeError or ValueError."""
+    values = dict(row)
+    return read_epoch({"number": values.pop("epoch", None), **values})
+
+
+def _is_before(record: Mapping[str, Any], epochs: int, steps: int) -> bool:
+    """Whether a record of a log is of these epochs and steps, and is what it should be."""
+    try:
+        if "epoch" in record:
+            return as_epoch(record["epoch"]).number <= epochs
+        kind, columns = ("layer", OF_LAYERS) if "layer" in record else ("step", OF_STEPS)
+        row = dict(record[kind])
+        numbers = [value for name, value in row.items() if name != "layer" and value is not None]
+        if set(row) != set(columns) or not all(_is_number(value) for value in numbers):
+            return False
+        if kind == "layer":
+            return isinstance(row["layer"], str) and row["epoch"] <= epochs
+        return None not in row.values() and row["step"] <= steps
+    except (LookupError, TypeError, ValueError):
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**1023
 
 
 def to_json(content: Any) -> str:
@@ -251,24 +342,27 @@ def _value(text: str) -> Any:
 def _lock(folder: Path, fix: str) -> int | None:
     """Lock the folder until the descriptor is closed; raises OutputError if another has it.
 
-    None where the system, or the file system, knows no such locks: there nothing is watched.
+    None where the file system knows no such locks: there nothing is watched. The lock must be a
+    regular file of its own: the folder may be a stranger's.
     """
-    try:
-        import fcntl
-    except ImportError:
-        return None
     path = folder / ".lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NEVER_WAIT | NOT_A_LINK, 0o644)
     except OSError as error:
         raise OutputError(f"cannot write {str(path)!r}: {describe(error)}; {fix}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
+            raise OSError(errno.EINVAL, "it must be a regular file with one name")
+        _lock_file(descriptor)
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
     except BlockingIOError as error:
-        owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+        owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
         os.close(descriptor)
+        owner = owner if owner.isdecimal() else "unknown"
         raise OutputError(f"{str(folder)!r} is in use by process {owner}; {fix}") from error
     except OSError as error:
         os.close(descriptor)
@@ -276,6 +370,26 @@ def _lock(folder: Path, fix: str) -> int | None:
             return None
         raise OutputError(f"cannot write {str(path)!r}: {describe(error)}; {fix}") from error
     return descriptor
+
+
+def _lock_file(descriptor: int) -> None:
+    """Lock an open file until it is closed; raises BlockingIOError if another process has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows locks bytes, which may lie behind the end of the file
+        try:
+            import msvcrt
+        except ImportError as error:
+            raise OSError(errno.ENOSYS, "there are no locks") from error
+        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError as error:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            raise BlockingIOError(errno.EAGAIN, "another process has it") from error
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _next_free(parent: Path, name: str) -> Path:

@@ -65,6 +65,8 @@ RAISED = "raised"
 RUN = "import sys; from scratchnet.cli import main; sys.exit(main())"
 
 Entry = Callable[[], Any]
+NEW = {"history.log"}
+"""Files that the old commit did not write."""
 
 
 def entries(part: str = "all") -> dict[str, Entry]:
@@ -133,7 +135,8 @@ def broken_off(number: int, step: int) -> Iterator[None]:
 
 def look_into(path: Path) -> dict[str, Any]:
     """Weights, results and tables of a run, times apart."""
-    found: dict[str, Any] = {"files": sorted(p.name for p in path.iterdir() if p.is_file())}
+    names = sorted(p.name for p in path.iterdir() if p.is_file() and p.name not in NEW)
+    found: dict[str, Any] = {"files": names}
     for name in ("weights.npz", "checkpoint-best.npz"):
         if (path / name).exists():
             with np.load(path / name) as arrays:

@@ -245,7 +245,7 @@ class Runner:
         assert job.folder is not None
         found = job.folder.read_results()
         history = tuple(trainer.history)
-        curve = tuple((row["step"], row["loss"]) for row in job.folder.steps.read())
+        curve = tuple((row["step"], row["loss"]) for row in job.folder.rows("step"))
         loss, accuracy = found.get("test_loss"), found.get("test_accuracy")
         return Trial(name, lr, seed, history, curve, loss, accuracy, not found, final=True)
 

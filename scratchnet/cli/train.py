@@ -14,12 +14,15 @@ from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.cli.parser import command
 from scratchnet.cli.resume import Resumed
 from scratchnet.cli.setup import Setup
+from scratchnet.errors import DataError, ParameterError, ScratchnetError
 from scratchnet.inspection import inspect_layers, inspect_predictions
 from scratchnet.parallel import Alone
 from scratchnet.report.run import run_page
 from scratchnet.runs import RunFolder
+from scratchnet.storage.checkpoint import UNFIT, unfit
 from scratchnet.training import EarlyStopping, Epoch
 from scratchnet.training.curves import LossCurve
+from scratchnet.training.epoch import History
 from scratchnet.training.resuming import (
     Checkpoints,
     Saved,
@@ -30,6 +33,8 @@ from scratchnet.training.resuming import (
 )
 
 SECONDS_BETWEEN_SAVES = 1.0
+RESULTS = {"dataset", "optimizer", "test_accuracy", "test_loss", "epochs", "steps", "test"}
+"""Some of the names in the results of a run, by which it is known as such."""
 SAMPLES_FOR_LAYERS = 500
 """How many training samples the layers are looked at with after each epoch."""
 
@@ -61,6 +66,9 @@ class Job:
     path: Path
     """The path of that folder, on every rank."""
     resumed = False
+    has_log = True
+    stepped = False
+    """Whether there was a step in this epoch, since the run was started or resumed."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -123,9 +131,30 @@ class Job:
         """Put everything where the checkpoint left off, and say what differs."""
         override = self.options.override
         notes = restore_checkpoint(saved, self.trainer, self.stopping, override=override)
-        self.seconds_before = saved.header["run"]["seconds"]
+        try:
+            self._restore_run(saved.header["run"], override)
+        except ScratchnetError:
+            raise
+        except UNFIT as error:
+            raise unfit(saved.path, error) from error
         for text in (*saved.passed_over, *notes):
             self.console.note(text)
+
+    def _restore_run(self, run: Mapping[str, Any], override: bool) -> None:
+        """Take over what the command line keeps in a checkpoint: seconds, the end of the log."""
+        assert self.folder is not None
+        self.seconds_before = float(run["seconds"])
+        self.has_log = "log" in run  # version 0.1 had none, and the history in its checkpoints
+        if self.has_log:
+            self.folder.log.expect(run["log"])
+            known = (e for e in self.folder.epochs() if e.number <= self.trainer.epochs)
+            self.trainer.history = History(known)
+        test = run.get("test", self.dataset.test.digest())
+        if test != self.dataset.test.digest() and not override:
+            raise ParameterError(
+                "--resume: the test samples are not those of the saved run; give those, or add "
+                "--override"
+            )
 
     # The loop.
 
@@ -177,24 +206,38 @@ class Job:
         finally:
             self.trainer.on_step = None
             if self.folder is not None:
-                self.folder.steps.add(self.curve.take())
+                self.folder.add_steps(self.curve.take())
                 self.folder.write_history()
 
     def _after_step(self, step: int, loss: float) -> None:
+        """Save and stop where that is due; behind the last step of an epoch once that has ended.
+
+        A resumed run could not tell the gradient of a last step.
+        """
         self.curve.add(step, loss)
         self.console.advance(loss)
+        self.stepped = True
+        if step % len(self.trainer.batches):
+            self._save_if_due(step)
+            self.interrupts.check()
+
+    def _save_if_due(self, step: int) -> None:
         every = self.options.save_every
         if every is not None and step % every == 0:
             self._save()
-        self.interrupts.check()
 
     def _after_epoch(self, epoch: Epoch) -> None:
         if self.folder is not None:
             samples = self.trainer.train.first(min(SAMPLES_FOR_LAYERS, len(self.trainer.train)))
-            self.folder.add_epoch(epoch, inspect_layers(self.network, samples))
+            layers = inspect_layers(self.network, samples)
+            if not self.stepped:  # resumed behind the last step, from a checkpoint of version 0.1
+                layers = [{**layer, "gradient_norm": None} for layer in layers]
+            self.folder.add_epoch(epoch, layers)
+        self.stepped = False
         self.console.epoch(epoch)
         if self.stopping is not None:
             self.stopping.should_stop(epoch)
+        self._save_if_due(epoch.steps)
         due = time.perf_counter() - self.saved >= SECONDS_BETWEEN_SAVES
         if due and self.options.save_every is None:
             self._save()
@@ -213,18 +256,46 @@ class Job:
         results = folder.read_results()
         if (results.get("epochs"), results.get("steps")) != (trainer.epochs, trainer.steps):
             return False
-        if not (folder.path / "report.html").exists():
-            self._write_report(folder)
+        damaged = self._find_damage(folder, results)
+        if damaged:
+            self.console.note(f"{damaged} is missing or damaged, and is made again")
+            return False
         flag = "--epochs" if trainer.epochs >= self.options.epochs else "--patience"
         self.console.finished(str(folder.path), results, flag)
         return True
 
+    def _find_damage(self, folder: RunFolder, results: Mapping[str, Any]) -> str:
+        """The first file of a finished run that cannot be used, or ""; writes a page if it lacks.
+
+        Tables and pages are not looked into: they can be made again from the others.
+        """
+        try:
+            load_weights(folder.path / "weights.npz", follow=False)
+        except DataError:
+            return "weights.npz"
+        if not {"arguments", "data", "environment"} <= set(folder.read_config()):
+            return "config.json"
+        if not results.keys() >= RESULTS or not isinstance(results["test"], dict):
+            return "results.json"
+        if not folder.has_history():
+            return "history.json"
+        if not (folder.path / "report.html").exists():
+            try:
+                self._write_report(folder)
+            except UNFIT:
+                return "results.json"
+        return ""
+
     def _start_files(self) -> None:
-        """Let the tables end where training is, and write `config.json`."""
+        """Let log and tables end where training is, and write `config.json`."""
         if self.folder is None:
             return
-        if self.resumed:
-            self.folder.rewrite_history(self.trainer.history, self.trainer.steps)
+        trainer = self.trainer
+        if self.resumed and self.has_log:
+            for text in self.folder.cut_log(trainer.epochs, trainer.steps):
+                self.console.note(text)
+        elif self.resumed:
+            self.folder.begin_log(trainer.history, trainer.steps)
         optimizers = {self.optimizer: self.trainer.optimizer}
         self.folder.write_config(
             describe_asked(self.options, optimizers, self.dataset, self.network, self.trainer.ranks)
@@ -236,13 +307,20 @@ class Job:
         if self.folder is None:
             return
         checkpoints = Checkpoints(self.folder.path)
-        self.folder.steps.add(points)
-        run = {"arguments": self.options.asked(), "seconds": self._seconds()}
-        checkpoints.save(self.trainer.steps, *checkpoint_of(self.trainer, self.stopping, run))
+        self.folder.add_steps(points)
+        self.folder.log.sync()
+        run = {
+            "arguments": self.options.asked(),
+            "seconds": self._seconds(),
+            "log": self.folder.log.place(),
+            "test": self.dataset.test.digest(),
+        }
+        state = checkpoint_of(self.trainer, self.stopping, run, history=False)
+        checkpoints.save(self.trainer.steps, *state)
         if self.stopping is not None and self.stopping.best_epoch > self.best_saved:
             best = self.network.copy()
             best.state_vector[:] = self.stopping.weights
-            save_weights(best, checkpoints.best)
+            save_weights(best, checkpoints.best, follow=False)
             self.best_saved = self.stopping.best_epoch
         self.saved = time.perf_counter()
 
@@ -256,13 +334,12 @@ class Job:
         """
         if self.folder is None:
             return None
-        seconds = self._seconds()
-        kept = self.folder.rows[-1]
+        seconds, number = self._seconds(), self.trainer.epochs
         if self.stopping is not None and self.options.patience is not None:
             self.stopping.restore_best()
-            kept = self.folder.rows[self.stopping.best_epoch - 1]
-        results = self._results(kept, seconds, sum(row["seconds"] for row in self.folder.rows))
-        save_weights(self.network, self.folder.path / "weights.npz")
+            number = self.stopping.best_epoch
+        results = self._results(number, seconds)
+        save_weights(self.network, self.folder.path / "weights.npz", follow=False)
         self.folder.write_results(results)
         return results, str(self._write_report(self.folder))
 
@@ -270,36 +347,41 @@ class Job:
         """Write the page of the run, if there is to be one; returns the file to look at."""
 
         def page() -> str:
-            network = load_weights(folder.path / "weights.npz")
+            network = load_weights(folder.path / "weights.npz", follow=False)
             asked_for = command(self.options, self.trainer.ranks)
             return run_page(folder, network, self.dataset, asked_for)
 
         later = f", then --resume {shell_path(folder.path)} writes it"
         return write_report(folder, page, self.options, self.console, later)
 
-    def _results(
-        self, kept: Mapping[str, Any], seconds: float, training_seconds: float
-    ) -> dict[str, Any]:
-        """The results with the weights of the epoch `kept`.
+    def _results(self, number: int, seconds: float) -> dict[str, Any]:
+        """The results, with the weights of epoch `number`.
 
         The test samples are used here, once, and nowhere else.
         """
         trainer = self.trainer
         test_loss, test_accuracy = trainer.evaluate(self.dataset.test)
+        kept = next((epoch for epoch in trainer.history if epoch.number == number), None)
+        validated: tuple[float | None, float | None] = (None, None)
+        if kept is not None:
+            validated = kept.val_loss, kept.val_accuracy
+        elif trainer.validation is not None:  # its line in the log was damaged
+            validated = trainer.evaluate(trainer.validation)
+        training_seconds = sum(epoch.seconds for epoch in trainer.history) or seconds
         return {
             "dataset": self.dataset.name,
             "optimizer": self.optimizer,
             "lr": trainer.lr,
             "test_accuracy": test_accuracy,
             "test_loss": test_loss,
-            "val_accuracy": kept["val_accuracy"],
-            "val_loss": kept["val_loss"],
-            "kept_epoch": kept["epoch"],
+            "val_accuracy": validated[1],
+            "val_loss": validated[0],
+            "kept_epoch": number,
             "epochs": trainer.epochs,
             "steps": trainer.steps,
             "batch_size": trainer.batches.batch_size,
             "seconds": seconds,
-            "samples_per_second": len(trainer.train) * trainer.epochs / training_seconds,
+            "samples_per_second": len(trainer.train) * len(trainer.history) / training_seconds,
             "parameters": trainer.network.vector.size,
             "seed": self.options.seed,
             "test": inspect_predictions(

@@ -55,6 +55,11 @@ LOOKS = (
 )
 
 
+NEVER_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""How a file is opened that may be anything: Windows has neither pipes in folders nor this."""
+
+
 class Stream(Protocol):
     """A file as the reader needs it: the next bytes, at most so many; none at its end."""
 
@@ -140,24 +145,32 @@ def read_npz(
 
     Raises DataError, naming the file and the member, for everything else.
     """
+    with open_regular(path) as file:
+        return read_npz_file(path, file, max_bytes=max_bytes, kinds=kinds)
+
+
+def read_npz_file(
+    path: str | os.PathLike[str], file: io.BufferedReader, *, max_bytes: int, kinds: str
+) -> dict[str, Array]:
+    """The arrays of an open file, as `read_npz` reads them; `path` is for its messages."""
     import zipfile  # only here, as it is slow to import
 
-    with open_regular(path) as file:
-        start = file.read(16)
-        if not start.startswith(ZIP):
-            raise DataError(f"{str(path)!r} looks like {looks_like(start)}, not an .npz")
-        try:
-            with zipfile.ZipFile(file) as archive:
-                _check_directory(archive, max_bytes)
-                return {
-                    member.filename.removesuffix(".npy"): _read_member(archive, member, kinds)
-                    for member in archive.infolist()
-                }
-        except DataError as error:
-            raise DataError(f"{str(path)!r}: {error}") from error.__cause__
-        # On damaged bytes zipfile and NumPy's header parser raise a dozen kinds of exceptions.
-        except Exception as error:
-            raise DataError(f"{str(path)!r} is a damaged .npz ({error}); {AGAIN}") from error
+    file.seek(0)
+    start = file.read(16)
+    if not start.startswith(ZIP):
+        raise DataError(f"{str(path)!r} looks like {looks_like(start)}, not an .npz")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_directory(archive, max_bytes)
+            return {
+                member.filename.removesuffix(".npy"): _read_member(archive, member, kinds)
+                for member in archive.infolist()
+            }
+    except DataError as error:
+        raise DataError(f"{str(path)!r}: {error}") from error.__cause__
+    # On damaged bytes zipfile and NumPy's header parser raise a dozen kinds of exceptions.
+    except Exception as error:
+        raise DataError(f"{str(path)!r} is a damaged .npz ({error}); {AGAIN}") from error
 
 
 def header(shape: tuple[int, ...]) -> bytes:
@@ -170,18 +183,23 @@ def header(shape: tuple[int, ...]) -> bytes:
     return bytes((0, 0, UNSIGNED_BYTE, len(shape))) + b"".join(sizes)
 
 
-def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> io.BufferedReader:
     """Open a regular file for reading; a folder, pipe or device is refused, never waited for.
 
-    Raises DataError with the path and what the system says, for example of a missing file.
+    With follow=False a link is refused too: in a folder that may be a stranger's. Raises DataError
+    with the path and what the system says, for example of a missing file.
     """
     path = os.path.expanduser(path)
     try:
-        mode = os.stat(path).st_mode
+        if not follow and os.path.islink(path):
+            raise DataError(f"{str(path)!r} is a link; a regular file is needed there")
+        descriptor = os.open(path, os.O_RDONLY | NEVER_WAIT | (0 if follow else NOT_A_LINK))
+        mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
+            os.close(descriptor)
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
             raise DataError(f"{str(path)!r} is {kind}; a regular file is needed")
-        return open(path, "rb")
+        return open(descriptor, "rb")
     except OSError as error:
         link = " (a symbolic link)" if os.path.islink(path) else ""
         raise DataError(f"cannot read {str(path)!r}{link}: {error.strerror or error}") from error

@@ -10,9 +10,21 @@ import numpy as np
 from scratchnet.errors import DataError
 from scratchnet.networks.saving import arrays_of
 from scratchnet.networks.weights import build_network, place_weights
+from scratchnet.parameters import Array
 from scratchnet.storage.archive import write_archive
-from scratchnet.storage.checkpoint import ESTIMATOR, mark, read_file
+from scratchnet.storage.checkpoint import ESTIMATOR, UNFIT, mark, read_file
 
+FITTED = frozenset(
+    {
+        *("_best", "_count", "_epochs", "_flat", "_frozen", "_multilabel", "_rate", "_seed"),
+        *("_validated_with", "_waited", "best_loss_", "best_validation_score_"),
+        *("feature_names_in_", "loss_", "loss_curve_", "n_features_in_", "n_iter_", "n_layers_"),
+        *("n_outputs_", "out_activation_", "stopped_", "t_", "validation_loss_curve_"),
+        "validation_scores_",
+    }
+)
+"""What of a fitted estimator a file may set: anything else could take the place of a method."""
+WHOLE = ("n_features_in_", "n_iter_", "n_layers_", "n_outputs_", "t_", "_count", "_epochs")
 NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with"})
 
 
@@ -78,17 +90,32 @@ def load_estimator(cls: type[Any], path: str | Path) -> Any:
     try:
         made = cls(**from_plain(header["params"]))
         made._resume()
-        made.__dict__.update(from_plain(header["fitted"]))
+        fitted = from_plain(header["fitted"])
+        unknown = [name for name in fitted if name not in FITTED]
+        if unknown:
+            raise ValueError(f"it has {', '.join(map(repr, unknown))}, which no estimator has")
+        made.__dict__.update(fitted)
         if header["classes"] is not None:
-            made.classes_ = np.array(header["classes"], header["dtype of classes"])
+            made.classes_ = _classes(header["classes"], header["dtype of classes"])
         if hasattr(made, "feature_names_in_"):
             made.feature_names_in_ = np.array(made.feature_names_in_, dtype=object)
+        for name in WHOLE:
+            if type(fitted[name]) is not int:
+                raise TypeError(f"{name} must be an integer, got {fitted[name]!r}")
         network = build_network(header["network"], sum(a.size for a in arrays.values()))
         place_weights(str(path), arrays, network)
         made._network = network
         made._best = (made._best[0], made._best[1])
         if np.isfinite(made._best[0]):
             made._best_state = network.state_vector.copy()
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except UNFIT as error:
         raise DataError(f"{str(path)!r} does not fit: {error}; take another copy") from error
     return made
+
+
+def _classes(values: Any, dtype: str) -> Array:
+    """The classes as an array of the dtype that they had; raises ValueError for a strange one."""
+    found, kind = np.array(values), np.dtype(dtype)
+    if found.ndim != 1 or kind.kind not in "biufUSO" or kind.itemsize > max(16, found.itemsize):
+        raise ValueError(f"classes of {found.shape} and dtype {dtype!r}")
+    return found.astype(kind)

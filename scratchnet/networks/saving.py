@@ -12,8 +12,10 @@ from scratchnet.storage.archive import write_archive
 from scratchnet.storage.checkpoint import WEIGHTS, mark
 
 
-def save_network(network: Any, path: str | Path) -> None:
+def save_network(network: Any, path: str | Path, *, follow: bool = True) -> None:
     """Write the network, atomically: its parameters by name, and what makes it again.
+
+    A link at `path` is followed, or with follow=False replaced.
 
     Raises OutputError if it cannot be written, DivergenceError if a value is not finite.
     """
@@ -21,7 +23,7 @@ def save_network(network: Any, path: str | Path) -> None:
     faulty = first_not_finite(arrays)
     if faulty is not None:
         raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
-    write_archive(path, arrays, {**mark(WEIGHTS), "network": network.config()})
+    write_archive(path, arrays, {**mark(WEIGHTS), "network": network.config()}, follow=follow)
 
 
 def describe(value: Any) -> Any:

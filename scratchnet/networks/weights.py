@@ -18,7 +18,7 @@ from scratchnet.networks.network import Network
 from scratchnet.networks.saving import arrays_of
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
-from scratchnet.storage.checkpoint import CHECKPOINT, ESTIMATOR, WEIGHTS, read_file
+from scratchnet.storage.checkpoint import CHECKPOINT, ESTIMATOR, UNFIT, WEIGHTS, read_file
 
 CLASSES: Mapping[str, type[Any]] = {
     name: value
@@ -28,26 +28,26 @@ CLASSES: Mapping[str, type[Any]] = {
 """The layers and losses that a file may name."""
 
 
-def load_network(path: str | Path, classes: Iterable[type[Any]] = ()) -> Any:
+def load_network(
+    path: str | Path, classes: Iterable[type[Any]] = (), *, follow: bool = True
+) -> Any:
     """The network in a file of `Network.save`, in a checkpoint, or in the file of an estimator.
 
-    `classes` are layers and losses of your own that it is made of. Raises DataError if the file is
+    `classes` are layers and losses of your own that it is made of. With follow=False a link is
+    refused, as in a folder that may be a stranger's. Raises DataError if the file is
     missing, damaged or something else, and, naming it, for a class that is not known.
 
     >>> from scratchnet import TwoLayerNet, load_network
     >>> TwoLayerNet(64, 100, 10).save("net.npz")  # doctest: +SKIP
     >>> load_network("net.npz").predict(x)  # doctest: +SKIP
     """
-    arrays, header = read_file(path, (WEIGHTS, CHECKPOINT, ESTIMATOR))
+    arrays, header = read_file(path, (WEIGHTS, CHECKPOINT, ESTIMATOR), follow=follow)
     weights = weights_in(arrays)
     known = {**CLASSES, **{kind.__name__: kind for kind in classes}}
     size = sum(array.size for array in weights.values())
     try:
         network = build_network(header["network"], size, known)
-    except (
-        *(LookupError, TypeError, ValueError, AttributeError, RecursionError),
-        ScratchnetError,
-    ) as error:
+    except (*UNFIT, ScratchnetError) as error:
         raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
     place_weights(str(path), weights, network)
     return network

@@ -37,11 +37,10 @@ def run_page(folder: RunFolder, network: Network, dataset: Dataset, command: str
 
     Raises MissingPlotlyError without plotly.
     """
-    config = json.loads((folder.path / "config.json").read_bytes())
-    history = json.loads((folder.path / "history.json").read_bytes())
-    results, layers = folder.read_results(), folder.layers.read()
+    config, results = folder.read_config(), folder.read_results()
+    history, steps, layers = (list(folder.rows(kind)) for kind in ("epoch", "step", "layer"))
     figures = {
-        **learning_figures(history, folder.steps.read()),
+        **learning_figures(history, steps),
         **prediction_figures(results["test"]),
         **layer_figures(layers),
     }

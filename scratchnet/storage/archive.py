@@ -10,44 +10,57 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from scratchnet.data.idx import NUMBERS, read_npz
-from scratchnet.errors import DataError
+from scratchnet.data.idx import NUMBERS, open_regular, read_npz_file
+from scratchnet.errors import DataError, OutputError
 from scratchnet.parameters import Array
 from scratchnet.storage.atomic import write_atomically
+from scratchnet.storage.plain import parse_json
 
 LARGEST_HEADER = 16 * 2**20  # characters
 
 
-def write_archive(path: str | Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
+def write_archive(
+    path: str | Path,
+    arrays: Mapping[str, Array],
+    header: Mapping[str, Any],
+    *,
+    follow: bool = True,
+) -> None:
     """Write `arrays` and `header`, with their digest, atomically; raises OutputError.
 
-    The header holds what JSON can: no NaN, keys that are text.
+    The header holds what JSON can, no NaN, keys that are text, within the limits of the reader.
+    `follow` is as `write_atomically` has it.
     """
     text = json.dumps({**header, "sha256": digest(arrays, header)}, allow_nan=False)
+    try:
+        _parse(str(path), np.array(text))
+    except DataError as error:
+        raise OutputError(f"what would be saved could not be read: {error}") from error
     whole = io.BytesIO()  # NumPy's zip file would still write to a target that has failed
     np.savez(whole, header=np.array(text), **arrays)  # type: ignore[arg-type]
-    write_atomically(path, lambda file: file.write(whole.getbuffer()))
+    write_atomically(path, lambda file: file.write(whole.getbuffer()), follow=follow)
 
 
-def read_archive(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+def read_archive(
+    path: str | Path, *, follow: bool = True
+) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays, C-ordered and writable, and the header that `write_archive` was given.
 
-    Raises DataError, naming file and fault, where it is missing, damaged, or another kind of file.
+    With follow=False a link is refused. Raises DataError, naming file and fault, where it is
+    missing, damaged, or another kind of file.
     """
-    path = os.path.expanduser(path)
-    size = os.path.getsize(path) if os.path.isfile(path) else 0
     try:
-        if size:
-            _check_members(path, size)
-        arrays = read_npz(path, max_bytes=max(size, 1), kinds=NUMBERS + "U")
+        with open_regular(path, follow=follow) as file:
+            size = os.fstat(file.fileno()).st_size
+            _check_members(path, file, size)
+            arrays = read_npz_file(path, file, max_bytes=max(size, 1), kinds=NUMBERS + "U")
     except DataError as error:
         raise DataError(
             f"{error}; only .npz files that scratchnet wrote are read, and nothing is unpickled"
@@ -103,7 +116,7 @@ def unpack(tree: Any, arrays: Mapping[str, Array]) -> Any:
     return tree
 
 
-def _check_members(path: str | Path, size: int) -> None:
+def _check_members(path: str | Path, file: BinaryIO, size: int) -> None:
     """Refuse a zip whose members are packed, there twice, or one over the other.
 
     So nothing unpacks to more than the file has. What is damaged is left to the reader after this.
@@ -111,7 +124,7 @@ def _check_members(path: str | Path, size: int) -> None:
     import zipfile  # only here, as it is slow to import
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             members = sorted(archive.infolist(), key=lambda member: member.header_offset)
     except Exception:  # zipfile raises a dozen kinds on damaged bytes
         return
@@ -128,27 +141,13 @@ def _check_members(path: str | Path, size: int) -> None:
 
 
 def _parse(path: str, text: Array) -> dict[str, Any]:
-    """The header's JSON; raises DataError for what JSON allows and we never write."""
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no number")
-
-    def finite(number: str) -> float:
-        return float(number) if math.isfinite(float(number)) else refuse(number)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError("a key stands there twice")
-        return dict(pairs)
-
+    """The header's JSON; raises DataError for what is beyond the limits of plain values."""
     length = text.dtype.itemsize // 4
     if length > LARGEST_HEADER:
         raise DataError(f"{path!r} has a header of {length} characters, over {LARGEST_HEADER}")
     try:
-        header = json.loads(
-            str(text), parse_constant=refuse, parse_float=finite, object_pairs_hook=once
-        )
-    except (ValueError, RecursionError, SystemError) as error:  # the last: no such character
+        header = parse_json(str(text))
+    except (ValueError, SystemError) as error:  # the last: no such character
         raise DataError(f"{path!r} has a damaged header ({error}); take another copy") from error
     if not isinstance(header, dict):
         raise DataError(f"{path!r} has a header that is no JSON object; take another copy")

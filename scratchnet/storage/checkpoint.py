@@ -18,6 +18,7 @@ from scratchnet.errors import (
 )
 from scratchnet.parameters import Array, first_not_finite
 from scratchnet.storage.archive import digest, read_archive, write_archive
+from scratchnet.storage.plain import is_real_folder
 
 WEIGHTS, CHECKPOINT = "scratchnet weights", "scratchnet checkpoint"
 ESTIMATOR = "scratchnet estimator"
@@ -28,13 +29,13 @@ STRAY = re.compile(r"\..+\.tmp\.\d+\.[0-9a-f]+")
 
 
 def write_checkpoint(
-    path: str | Path, arrays: Mapping[str, Array], header: Mapping[str, Any]
+    path: str | Path, arrays: Mapping[str, Array], header: Mapping[str, Any], *, follow: bool = True
 ) -> None:
     """Write a checkpoint of plain arrays and JSON values, atomically.
 
     Raises OutputError if it cannot be written.
     """
-    write_archive(path, arrays, {**mark(CHECKPOINT), **header})
+    write_archive(path, arrays, {**mark(CHECKPOINT), **header}, follow=follow)
 
 
 def read_checkpoint(path: str | Path) -> "Saved":
@@ -46,6 +47,7 @@ def read_checkpoint(path: str | Path) -> "Saved":
 def state_digest(path: str | Path) -> str:
     """SHA-256 (hex) of what a checkpoint says of training: all but wall times and environment."""
     arrays, header = read_file(path, (CHECKPOINT,))
+    arrays.pop("trainer.history.times", None)
     try:
         return digest(arrays, {key: header[key] for key in ("network", "settings", "trainer")})
     except KeyError as error:
@@ -64,6 +66,8 @@ class Saved(NamedTuple):
 
 class Checkpoints:
     """The checkpoints in the folder of a run: numbered by step the last KEPT, and the best.
+
+    The folder may be a stranger's: links in it are not followed.
 
     `checkpoint-00001230.npz` is what training continues from after step 1230; the one with the
     highest number that can be read is the latest. `checkpoint-best.npz` has the weights of the
@@ -84,9 +88,9 @@ class Checkpoints:
         Raises OutputError, with the earlier ones still there.
         """
         path = self.folder / f"checkpoint-{steps:08d}.npz"
-        write_checkpoint(path, arrays, header)
+        write_checkpoint(path, arrays, header, follow=False)
         try:
-            read_archive(path)
+            read_archive(path, follow=False)
         except DataError as error:
             raise OutputError(f"what was just saved cannot be read back: {error}") from error
         numbered = self.numbered()
@@ -103,7 +107,7 @@ class Checkpoints:
         reasons: list[str] = []
         for path in reversed(self.numbered()):
             try:
-                arrays, header = read_file(path, (CHECKPOINT,))
+                arrays, header = read_file(path, (CHECKPOINT,), follow=False)
             except DataError as error:
                 reasons.append(str(error))
             else:
@@ -125,10 +129,15 @@ class Checkpoints:
 
     def clear_strays(self) -> None:
         """Remove what a run that was killed had begun to write; only while the folder is locked."""
-        for name in os.listdir(self.folder) if self.folder.exists() else ():
-            if STRAY.fullmatch(name):
-                with suppress(OSError):
-                    (self.folder / name).unlink()
+        clear_strays(self.folder)
+
+
+def clear_strays(folder: Path) -> None:
+    """Remove temporary files that a killed process left in a folder, which nobody else uses."""
+    for name in os.listdir(folder) if is_real_folder(folder) else ():
+        if STRAY.fullmatch(name):
+            with suppress(OSError):
+                (folder / name).unlink()
 
 
 def mark(kind: str) -> dict[str, Any]:
@@ -137,10 +146,10 @@ def mark(kind: str) -> dict[str, Any]:
 
 
 def read_file(
-    path: str | Path, formats: tuple[str, ...]
+    path: str | Path, formats: tuple[str, ...], *, follow: bool = True
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and header of one of our files of these formats, in the version that we know."""
-    arrays, header = read_archive(path)
+    arrays, header = read_archive(path, follow=follow)
     kind = header.get("format")
     version = header.get("version", 1 if kind == ESTIMATOR else None)  # it had none at first
     if kind not in formats:
@@ -156,6 +165,10 @@ def read_file(
     if faulty is not None:
         raise DataError(f"{str(path)!r} holds {faulty} with values that are not finite")
     return arrays, header
+
+
+UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What a header that is whole, and says other things than it should, raises where it is used."""
 
 
 def unfit(path: str | Path, error: Exception) -> DataError:

@@ -1,7 +1,10 @@
-"""The results of one epoch, in which every training sample is visited once."""
+"""The results of each epoch, in which every training sample is visited once."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import overload
 
 MONITORS = ("val_loss", "val_accuracy")
 """The values of an epoch that early stopping can watch."""
@@ -33,3 +36,58 @@ class Epoch:
     """Training samples per second of that time."""
     lr: float
     """Learning rate of the last step."""
+
+
+COLUMNS = tuple(one.name for one in fields(Epoch))
+WHOLE = ("number", "steps")
+
+
+class History(Sequence[Epoch]):
+    """The epochs so far, oldest first: a list that takes 80 bytes an epoch."""
+
+    def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
+        self._values = array("d")
+        for epoch in epochs:
+            self.append(epoch)
+
+    def append(self, epoch: Epoch) -> None:
+        """Add an epoch at the end."""
+        values = (getattr(epoch, name) for name in COLUMNS)
+        self._values.extend(math.nan if value is None else value for value in values)
+
+    def __len__(self) -> int:
+        return len(self._values) // len(COLUMNS)
+
+    @overload
+    def __getitem__(self, index: int) -> Epoch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Epoch]: ...
+    def __getitem__(self, index: int | slice) -> Epoch | list[Epoch]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        start = range(len(self))[index] * len(COLUMNS)
+        values = self._values[start : start + len(COLUMNS)]
+        made = dict(zip(COLUMNS, (None if math.isnan(v) else v for v in values), strict=True))
+        return Epoch(**made | {name: int(made[name] or 0) for name in WHOLE})  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return f"History({list(self)})"
+
+
+def read_epoch(row: object) -> Epoch:
+    """The epoch of plain values that nobody vouches for; raises TypeError or ValueError."""
+    if not isinstance(row, dict) or set(row) != set(COLUMNS):
+        raise ValueError(f"an epoch must have the values {', '.join(COLUMNS)}")
+    for name, value in row.items():
+        kinds = int if name in WHOLE else (int, float)
+        missing = value is None and name.startswith("val_")
+        if not missing and (isinstance(value, bool) or not isinstance(value, kinds)):
+            raise TypeError(f"{name} of an epoch must be a number, got {value!r}")
+        if not missing and not abs(value) < 2**1023:
+            raise ValueError(f"{name} of an epoch must be a finite number, got {value!r}")
+    return Epoch(**row)

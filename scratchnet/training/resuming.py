@@ -1,8 +1,10 @@
 """Checkpoints of a Trainer: all that training continues from, and what may differ when it does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from scratchnet import environment
 from scratchnet.errors import DivergenceError, ParameterError, ScratchnetError
@@ -13,6 +15,7 @@ from scratchnet.networks.weights import names_before, place_weights, weights_in
 from scratchnet.parameters import Array, first_not_finite
 from scratchnet.storage.archive import pack, unpack
 from scratchnet.storage.checkpoint import (
+    UNFIT,
     Checkpoints,
     Saved,
     read_checkpoint,
@@ -20,6 +23,7 @@ from scratchnet.storage.checkpoint import (
     unfit,
     write_checkpoint,
 )
+from scratchnet.training.epoch import Epoch
 from scratchnet.training.state import (
     Training,
     batch_stats_of,
@@ -52,21 +56,27 @@ class Stateful(Protocol):
 
 
 def checkpoint_of(
-    trainer: Training, stopping: Stateful | None = None, run: Mapping[str, Any] | None = None
+    trainer: Training,
+    stopping: Stateful | None = None,
+    run: Mapping[str, Any] | None = None,
+    *,
+    history: bool = True,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and header of a checkpoint, as plain data; `run` is the caller's own.
 
+    With history=False the caller keeps the history, so that every checkpoint has the same size.
     Raises DivergenceError if a value is not finite.
     """
     arrays = arrays_of(trainer.network)
+    state = state_of(trainer)
+    past = _columns(state["history"], trainer.history) if history else {}
     header = {
         "network": trainer.network.config(),
         "settings": settings_of(trainer),
         "environment": {**_environment(trainer), "batch_stats": batch_stats_of(trainer)},
         "run": dict(run or {}),
-        "trainer": pack(state_of(trainer), "trainer", arrays),
+        "trainer": pack({**state, "history": past}, "trainer", arrays),
         "stopping": None if stopping is None else pack(stopping.state(), "stopping", arrays),
-        "times": [epoch.seconds for epoch in trainer.history],
     }
     faulty = first_not_finite(arrays)
     if faulty is not None:
@@ -112,7 +122,7 @@ def restore_checkpoint(
         return _restore(saved, trainer, stopping, override)
     except ScratchnetError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except UNFIT as error:
         raise unfit(saved.path, error) from error
 
 
@@ -137,10 +147,38 @@ def _restore(
             notes.append(f"the {part} is another, and starts with an empty state")
     notes += _compare_environments({"ranks": 1, **header["environment"]}, trainer)
     place_weights(name, weights_in(arrays), trainer.network)
-    restore_state(trainer, state, header["times"])
+    if isinstance(state["history"], dict):  # a list in files of version 0.1
+        state["history"], times = _rows(state["history"])
+    else:
+        times = header["times"]
+    restore_state(trainer, state, times)
     if stopping is not None and header["stopping"] is not None:
         stopping.restore(unpack(header["stopping"], arrays))
     return notes
+
+
+def _columns(rows: list[dict[str, Any]], history: Sequence[Epoch]) -> dict[str, Array]:
+    """The history as an array for each value, without its times, and these."""
+    if not rows:
+        return {}
+    missing = {name: [row[name] is None for row in rows] for name in ("val_loss", "val_accuracy")}
+    return {
+        **{name: np.array([row[name] or 0 for row in rows]) for name in rows[0]},
+        **{f"no_{name}": np.array(each) for name, each in missing.items()},
+        "times": np.array([epoch.seconds for epoch in history]),
+    }
+
+
+def _rows(columns: Mapping[str, Array]) -> tuple[list[dict[str, Any]], list[float]]:
+    """The history that `_columns` was given, and its times."""
+    lists = {name: column.tolist() for name, column in columns.items()}
+    times = lists.pop("times", [])
+    for name in ("val_loss", "val_accuracy"):
+        for k, missing in enumerate(lists.pop(f"no_{name}", [])):
+            if missing:
+                lists[name][k] = None
+    rows = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+    return rows, times
 
 
 def _rename(value: Any, names: Mapping[str, str]) -> Any:

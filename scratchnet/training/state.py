@@ -7,9 +7,10 @@ from typing import Any, Protocol
 from scratchnet.data import Augmentation, Batches, Samples
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer
+from scratchnet.optimizers.walk import walk
 from scratchnet.parallel.ranks import Parallel
 from scratchnet.schedules import Schedule
-from scratchnet.training.epoch import Epoch
+from scratchnet.training.epoch import History, read_epoch
 from scratchnet.training.sharing import tracks_statistics
 
 
@@ -28,7 +29,7 @@ class Training(Protocol):
     remeasure: int
     epochs: int
     steps: int
-    history: list[Epoch]
+    history: History
     lr: float
     parallel: Parallel
     _optimizer_config: dict[str, Any]
@@ -75,14 +76,40 @@ def state_of(trainer: Training) -> dict[str, Any]:
 
 def restore_state(trainer: Training, state: Mapping[str, Any], times: Sequence[float]) -> None:
     """Continue from `state`; `times` are the seconds of the epochs in its history."""
-    trainer.steps, trainer.epochs = state["steps"], state["epochs"]
-    trainer._loss_sum, trainer._right = state["loss_sum"], state["right"]
-    trainer.optimizer.restore(state["optimizer"])
-    trainer.schedule.restore(state["schedule"])
-    trainer.history = [
-        replace(Epoch(**row), seconds=seconds, samples_per_second=len(trainer.train) / seconds)
+    steps, epochs, right = (_count(name, state[name]) for name in ("steps", "epochs", "right"))
+    history = History(
+        replace(read_epoch(row), seconds=seconds, samples_per_second=len(trainer.train) / seconds)
         for row, seconds in zip(state["history"], times, strict=True)
-    ]
+    )
+    trainer._loss_sum, trainer._right = float(state["loss_sum"]), right
+    trainer.optimizer.restore(state["optimizer"])
+    check_slots(trainer.optimizer, trainer.network)
+    trainer.schedule.restore(state["schedule"])
+    trainer.steps, trainer.epochs, trainer.history = steps, epochs, history
+
+
+def check_slots(optimizer: Any, network: Network) -> None:
+    """Raise TypeError or ValueError if what the optimizer remembers is not of this network."""
+    for name, count in optimizer.steps.items():
+        _count(f"steps of {name}", count)
+    for numbers in optimizer.scalars.values():
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} must be a number, got {value!r}")
+    params = network.params
+    for name, w, _ in walk(params, params, not optimizer.elementwise):
+        found = {what: slot.shape for what, slot in optimizer.slot_values.get(name, {}).items()}
+        if found and found != optimizer.slot_shapes(w):
+            raise ValueError(f"{name} has slots {found}, not {optimizer.slot_shapes(w)}")
+    inner = getattr(optimizer, "inner", None)
+    if inner is not None:
+        check_slots(inner, network)
+
+
+def _count(name: str, value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
+    return value
 
 
 def batch_stats_of(trainer: Training) -> str:

@@ -64,5 +64,8 @@ class EarlyStopping:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned."""
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        best, epoch = state["best"], state["best_epoch"]
+        if type(epoch) is not int or not (best is None or isinstance(best, int | float)):
+            raise TypeError(f"the best epoch and value must be numbers, got {epoch!r} and {best!r}")
+        self.best, self.best_epoch = best, epoch
         self.weights[:] = state["weights"]

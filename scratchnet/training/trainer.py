@@ -18,7 +18,7 @@ from scratchnet.parallel.ranks import Parallel
 from scratchnet.randomness import generator
 from scratchnet.training.border import Data, choose_batch_size, choose_schedule, fit_data, prepare
 from scratchnet.training.divergence import check_result, check_step
-from scratchnet.training.epoch import Epoch, OnStep
+from scratchnet.training.epoch import Epoch, History, OnStep
 from scratchnet.training.evaluation import evaluate, remeasure
 from scratchnet.training.options import TrainingOptions
 from scratchnet.training.sharing import Alone, Batch, check_alike, check_start, gather, sum_ranks
@@ -79,7 +79,7 @@ class Trainer:
         self.augment, self.remeasure = given.augment, given.remeasure
         self.on_step = on_step
         self.epochs, self.steps = 0, 0  # completed
-        self.history: list[Epoch] = []
+        self.history = History()
         self._loss_sum, self._right = 0.0, 0  # over the samples of this epoch so far
         self._draws = any(layer.rng is not None for layer in network.all_layers)
         self.parallel = Alone() if parallel is None or parallel.size == 1 else parallel

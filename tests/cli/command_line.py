@@ -21,7 +21,14 @@ from scratchnet import Trainer, cli
 
 ROOT = Path(__file__).parents[2]
 TRAIN_PY = ROOT / "train.py"
-UNFINISHED = ["config.json", "history.csv", "history.json", "layers.csv", "steps.csv"]
+UNFINISHED = [
+    "config.json",
+    "history.csv",
+    "history.json",
+    "history.log",
+    "layers.csv",
+    "steps.csv",
+]
 FILES = sorted([*UNFINISHED, "report.html", "results.json", "weights.npz"])
 CHECKPOINTS = re.compile(r"checkpoint-(\d{8}|best)\.npz")
 
