@@ -9,6 +9,12 @@ import numpy.typing as npt
 
 from scratchnet.errors import ParameterError
 
+LONGEST = 60
+"""Characters of a value that a message quotes."""
+SHOWN = 200
+MOST = 10**100
+"""Integers lie below: a float can be made of them, and a file holds them."""
+
 
 class Range(NamedTuple):
     """The values an option may have: finite, above one bound or at it, below another."""
@@ -25,6 +31,8 @@ class Range(NamedTuple):
             return self.optional
         kind = int | np.integer if self.integer else int | float | np.number
         if isinstance(value, bool) or not isinstance(value, kind):
+            return False
+        if self.integer and abs(value) >= MOST:
             return False
         inside = self.above < value < self.below and self.at_least <= value <= self.at_most
         return bool(inside and math.isfinite(value))
@@ -44,13 +52,13 @@ class Range(NamedTuple):
         allowed = self._replace(optional=False)
         try:
             value = int(text) if self.integer else float(text)
-        except ValueError:
+        except ValueError:  # also of more digits than Python reads
             fix = text.replace(",", ".")
             point = "," in text and not self.integer and is_number(fix)
             hint = f"; use a point, {fix}" if point else ""
             raise ParameterError(f"must be {allowed}, got {text!r}{hint}") from None
         if value not in self:
-            came = repr(text) if self.integer else text.strip()
+            came = quoted(text) if self.integer else quoted(text.strip())[1:-1]
             raise ParameterError(f"must be {allowed}, got {came}")
         return value
 
@@ -93,6 +101,28 @@ def check_word(name: str, value: Any, words: Sequence[str]) -> str:
     if value not in words:
         raise ParameterError(f"{name} must be one of {', '.join(words)}, got {value!r}")
     return str(value)
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes, at most LONGEST characters of it."""
+    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)")
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without what would control a terminal, and at most 200 characters.
+
+    What a server, or a file of a stranger, says is shown by it.
+    """
+    shown = without_controls(" ".join(text.split()))
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+
+
+def without_controls(text: str) -> str:
+    """`text` with backslashes for what would control a terminal; spaces and line ends stay."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text
+    )
 
 
 def is_number(text: str) -> bool:

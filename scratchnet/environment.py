@@ -56,10 +56,27 @@ def available_memory() -> int | None:
 def _blas_of_numpy() -> list[dict[str, Any]]:
     """The BLAS that came with NumPy, as SciPy brings its own; else all that are loaded."""
     pools = [pool for pool in _controller().info() if pool["user_api"] == "blas"]
+    if not pools:
+        return _blas_of_build()
     package = Path(np.__file__).resolve().parent  # whatever link led to the environment
     homes = (package, package.with_name("numpy.libs"))
     own = [p for p in pools if any(Path(p["filepath"]).resolve().is_relative_to(h) for h in homes)]
     return own or pools
+
+
+def _blas_of_build() -> list[dict[str, Any]]:
+    """The BLAS that NumPy was built with, where threadpoolctl knows none, as macOS's Accelerate."""
+    config: Any = np.show_config(mode="dicts")
+    about = config.get("Build Dependencies", {}).get("blas", {})
+    name = about.get("name")
+    if not name:
+        return []
+    return [{"internal_api": name, "version": about.get("version"), "architecture": None}]
+
+
+def controls_threads() -> bool:
+    """Whether the number of threads of BLAS can be set here; that of Accelerate cannot."""
+    return any(pool["user_api"] == "blas" for pool in _controller().info())
 
 
 @cache

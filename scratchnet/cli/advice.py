@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from scratchnet import environment
 from scratchnet.cli.console import Console
 from scratchnet.cli.options import CALL, KNOWN, CommandLine
 from scratchnet.cli.parser import flag_of
@@ -53,7 +54,12 @@ def advise(options: CommandLine, trainer: Trainer, console: Console) -> None:
             f"{launched_here()} ranks with {trainer.threads} threads each are more than the "
             f"{processors} processors of this machine, and slow each other down"
         )
-    if isinstance(options.threads, int) and options.threads > processors:
+    if isinstance(options.threads, int) and not environment.controls_threads():
+        console.note(
+            f"--threads {options.threads} has no effect on this BLAS; for Accelerate set "
+            "VECLIB_MAXIMUM_THREADS before the start"
+        )
+    elif isinstance(options.threads, int) and options.threads > processors:
         console.note(
             f"--threads {options.threads} is more than the {processors} processors there are; "
             "that many are used"

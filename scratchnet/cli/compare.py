@@ -1,8 +1,6 @@
 """A comparison of the command line: trials in processes, kept as they end, summed up at the end."""
 
-import json
 import shutil
-import signal
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -22,14 +20,18 @@ from scratchnet.cli.train import Job
 from scratchnet.compare import Common, Comparison, Task, Trial, compare, make_trainer, run_trial
 from scratchnet.compare.options import ComparisonOptions
 from scratchnet.data import Dataset
-from scratchnet.errors import DataError, DivergenceError, ParameterError
+from scratchnet.errors import DataError, DivergenceError, OutputError, ParameterError
 from scratchnet.networks import MultiLayerNet
 from scratchnet.report.comparison import comparison_page
 from scratchnet.runs import ComparisonFolder, OutputFolder, RunFolder, to_json
 from scratchnet.storage.atomic import write_text
+from scratchnet.storage.checkpoint import UNFIT, clear_strays
+from scratchnet.storage.plain import read_json
 from scratchnet.training.resuming import Checkpoints
 
 TRIALS = "trials"
+SIGKILL = 9
+"""Its number; Windows has no name for it."""
 
 
 def run_comparison(setup: Setup, folder: OutputFolder | None) -> None:
@@ -70,7 +72,8 @@ class CompareJob:
         else:
             self._check_data(folder)
         config = describe_asked(self.options, self.optimizers, self.dataset, self.network)
-        Checkpoints(folder.path / TRIALS).clear_strays()
+        for name in ("", TRIALS, *self.optimizers):
+            clear_strays(folder.path / name)
         with open_folder(folder, self.options, self.console, config) as opened:
             found, results, shown = self._run(folder, opened)
         self.console.comparison(found, results, str(shown))
@@ -91,7 +94,7 @@ class CompareJob:
                 return found, results, opened.finish(results, page, f", then {resume} writes it")
         except BrokenProcessPool as error:
             raise Interrupted(
-                signal.SIGKILL,
+                SIGKILL,
                 f"a process was killed, perhaps out of memory; resume with {resume}, perhaps "
                 "with fewer --jobs",
             ) from error
@@ -102,7 +105,12 @@ class CompareJob:
 
     def _compare(self, folder: ComparisonFolder) -> Comparison:
         options = self.options
-        kept = {path.name for path in (folder.path / TRIALS).glob("*.json")}
+        kept = set()
+        for path in (folder.path / TRIALS).glob("*.json"):
+            try:
+                kept.add(place_of(*read_trial(path).key))
+            except DataError as error:
+                self.console.note(f"{error}; the trial is made again")
         if kept:
             self.console.note(f"{len(kept)} trials are there already")
         jobs = options.jobs or environment.processors()
@@ -113,7 +121,7 @@ class CompareJob:
             )
 
         def progress(trial: Trial | None, done: int, total: int) -> None:
-            new = trial is None or place_of(*_key(trial)) not in kept
+            new = trial is None or place_of(*trial.key) not in kept
             self.console.trial(trial, done, total, new=new)
 
         with self.console.bar("trial"):
@@ -195,15 +203,18 @@ class Runner:
         """The trial; kept in `trials/` from the moment it ends."""
         name, _, lr, seed = task
         place = self.path / TRIALS / place_of(name, lr, seed, final)
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return Trial.from_dict(json.loads(place.read_bytes()))
+        with suppress(DataError):
+            kept = read_trial(place)
+            if kept.key == (name, lr, seed, final):
+                return kept
         with environment.limit_threads(1):
             if final and seed == self.options.seed:
                 trial = self._as_run(common, task)
             else:
                 trial = run_trial(common, task, final)
+        _check_inside(place.parent)
         place.parent.mkdir(exist_ok=True)
-        write_text(place, to_json(asdict(trial)))
+        write_text(place, to_json(asdict(trial)), follow=False)
         return trial
 
     def _as_run(self, common: Common, task: Task) -> Trial:
@@ -214,6 +225,7 @@ class Runner:
         name, _, lr, seed = task
         trainer = make_trainer(common, task)
         out = self.path / name
+        _check_inside(out)
         network = trainer.network
         assert isinstance(network, MultiLayerNet)  # as `make_trainer` builds no other
         size = None if trainer.optimizer.full_batch else self.options.batch_size
@@ -250,8 +262,19 @@ class Runner:
         return Trial(name, lr, seed, history, curve, loss, accuracy, not found, final=True)
 
 
-def _key(trial: Trial) -> tuple[str, float, int, bool]:
-    return trial.optimizer, trial.lr, trial.seed, trial.final
+def read_trial(path: Path) -> Trial:
+    """The trial kept in a file; raises DataError that names it."""
+    found = read_json(path, follow=False)
+    try:
+        return Trial.from_dict(found)
+    except UNFIT as error:
+        raise DataError(f"{str(path)!r} holds no trial ({error})") from error
+
+
+def _check_inside(folder: Path) -> None:
+    """Raise OutputError for a link in the place of a folder, which would lead out of this one."""
+    if folder.is_symlink():
+        raise OutputError(f"{str(folder)!r} must be a folder, it is a link; remove it")
 
 
 def place_of(name: str, lr: float, seed: int, final: bool) -> str:

@@ -1,12 +1,12 @@
 """--config: a TOML file whose keys are the options of the command line."""
 
-import tomllib
 from typing import Any
 
 from scratchnet.cli.options import KNOWN
 from scratchnet.errors import ParameterError
 from scratchnet.options import Option, Switch
 from scratchnet.registry import nearest
+from scratchnet.storage.plain import parse_toml
 
 MAX_CONFIG = 2**20
 """Bytes read of a --config at most, so that a device is no trap."""
@@ -63,10 +63,10 @@ def _read_toml(path: str) -> dict[str, Any]:
             text = file.read(MAX_CONFIG + 1)
         if len(text) > MAX_CONFIG:
             raise ValueError(f"it is longer than {MAX_CONFIG:,} bytes")
-        return tomllib.loads(text.decode("utf-8-sig"))  # editors of Windows begin with a mark
+        return parse_toml(text.decode("utf-8-sig"))  # editors of Windows begin with a mark
     except OSError as error:
         raise ParameterError(
             f"cannot read it: {error.strerror}; give a file with lines such as `epochs = 20`"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ParameterError(f"must be TOML: {error}; write lines such as `epochs = 20`") from error

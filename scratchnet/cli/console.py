@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from scratchnet import environment
+from scratchnet.checks import without_controls
 from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
 from scratchnet.errors import DataWarning, OutputError
@@ -24,6 +25,7 @@ from scratchnet.tables import align
 from scratchnet.training import Epoch, Trainer
 
 BARS = "▁▂▃▄▅▆▇█"
+HUGE = 1e5
 RECENT = 10
 """How many epochs a sparkline shows."""
 IN_HEADER = {"activation", "dtype", "seed"}
@@ -183,9 +185,15 @@ class Console:
         epochs, kept = results["epochs"], results["kept_epoch"]
         count = f"{epochs} epoch{'s' if epochs != 1 else ''}"
         best = f", with the weights of epoch {kept}" if kept != epochs else ""
+        failed = ""
+        if not results["learned"]:
+            failed = (
+                f"; it did not learn: the most frequent label alone is right for "
+                f"{results['guess_accuracy']:.4f}"
+            )
         self._say(
-            f"test accuracy {results['test_accuracy']:.4f}, loss {results['test_loss']:.4f} after "
-            f"{count} in {results['seconds']:.2f} s{best}; see {_shown(folder)}"
+            f"test accuracy {results['test_accuracy']:.4f}, loss {_loss(results['test_loss'])} "
+            f"after {count} in {results['seconds']:.2f} s{best}{failed}; see {_shown(folder)}"
         )
 
     @contextmanager
@@ -220,7 +228,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """Something the user should know, on stderr."""
-        _print(f"note: {text}", sys.stderr)
+        _print(f"note: {without_controls(text)}", sys.stderr)
 
     def _file(self) -> TextIO:
         return sys.stderr if self.json else sys.stdout
@@ -254,6 +262,11 @@ def _print(text: str, file: TextIO) -> None:
         raise
     except OSError as error:
         raise OutputError(f"cannot print: {error.strerror or error}; send it elsewhere") from error
+
+
+def _loss(value: float) -> str:
+    """A loss with four decimals, or where it is huge in powers of ten."""
+    return f"{value:.4f}" if value < HUGE else f"{value:.3g}"
 
 
 def sparkline(values: Sequence[float]) -> str:

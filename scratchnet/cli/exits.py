@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from scratchnet.checks import without_controls
 from scratchnet.cli.interrupts import Interrupted, Interrupts
 from scratchnet.cli.parser import program
 from scratchnet.errors import (
@@ -78,7 +79,7 @@ def _line(error: BaseException, where: str = "") -> str:
         text = f"{error.name} is not installed; run `make train`, or see README.md"
     elif isinstance(error, OSError) and not isinstance(error, ScratchnetError):
         text = f"{text}; --debug shows where"
-    return f"{program()}: {where}error: {text}\n"
+    return f"{program()}: {where}error: {without_controls(text)}\n"
 
 
 def prepare_streams() -> None:

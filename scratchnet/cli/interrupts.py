@@ -1,6 +1,5 @@
 """Ctrl-C and SIGTERM for the command line: finish the step, save, then go."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -54,7 +53,9 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, handler) for number in SIGNALS}
+        windows = getattr(signal, "SIGBREAK", None)  # Ctrl-Break
+        numbers = SIGNALS if windows is None else (*SIGNALS, windows)
+        before = {number: signal.signal(number, handler) for number in numbers}
         try:
             yield
         finally:
@@ -68,5 +69,5 @@ class Interrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:  # the second time: files are whole at any moment, so go
             signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         self.number = number

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from scratchnet.checks import Range
+from scratchnet.checks import Range, quoted
 from scratchnet.compare.options import ComparisonOptions
 from scratchnet.data import DATASETS
 from scratchnet.errors import ParameterError
@@ -47,7 +47,7 @@ def _sizes(text: str) -> list[int]:
         if not re.fullmatch("0*[1-9][0-9]{0,11}", item.strip()):
             raise ParameterError(
                 "must be none, or integers from 1 to below 10^12 with commas, for example "
-                f"--hidden 50,20, got {item!r} in {text!r}"
+                f"--hidden 50,20, got {quoted(item)} in {quoted(text)}"
             )
         sizes.append(int(item))
     return sizes

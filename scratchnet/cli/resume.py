@@ -1,7 +1,8 @@
 """--resume: the folder of a run, and the options that the run had."""
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,17 @@ from scratchnet.cli.parser import complete, flag_of
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
 from scratchnet.storage.checkpoint import Checkpoints, Saved, read_checkpoint
+
+JOBS = {
+    "compare": "a comparison",
+    "find-lr": "a range test of rates",
+    "surface": "paths on a surface",
+    "train": "one run",
+}
+
+
+SURE = 0.01
+"""Seconds by which one run must have been saved after another, to be the latest."""
 
 
 class Resumed(NamedTuple):
@@ -51,7 +63,13 @@ def reopen(given: Mapping[str, Any]) -> tuple[Resumed, CommandLine]:
     own = {**given, "out": str(path)}
     if "parallel" in given and ranks == 1:
         stored["threads"] = "auto"  # what one process had is not what each of several should have
-    return resumed, complete(own, stored)
+    options = complete(own, stored)
+    if options.job != job:
+        raise ParameterError(
+            f"--resume: {str(path)!r} is {JOBS[job]}, and these options ask for "
+            f"{JOBS[options.job]}; leave them out, or start anew"
+        )
+    return resumed, options
 
 
 def _open_run(path: Path) -> tuple[Any, int, Resumed]:
@@ -105,7 +123,7 @@ def find_run(where: str | None) -> Path:
     """
     found = [path for path in RUNS.glob("*") if _is_resumable(path)]
     if where is None and found:
-        return max(found, key=lambda path: max(p.stat().st_mtime for p in path.iterdir()))
+        return _latest(found)
     if where is not None and _is_resumable(Path(where)):
         return Path(where)
     if where is not None and os.path.isfile(where):
@@ -120,6 +138,40 @@ def find_run(where: str | None) -> Path:
         f"--resume needs a run with a checkpoint, there is none in {place!r}; "
         + (f"resumable runs: {runs}" if runs else f"no resumable runs in {str(RUNS)!r}")
     )
+
+
+def _latest(found: Sequence[Path]) -> Path:
+    """The run that was saved last; raises DataError where the clock leaves that open."""
+    times = {path: _saved_at(path) for path in found}
+    latest = max(found, key=lambda path: times[path])
+    stem = latest.name.rpartition("-")[0]
+    later = [
+        path
+        for path in found
+        if path != latest
+        and (
+            times[latest] - times[path] < SURE
+            or (path.name.rpartition("-")[0] == stem and _number(path) > _number(latest))
+        )
+    ]
+    if later or times[latest] > time.time() + SURE:
+        raise DataError(
+            "--resume cannot tell by the clock which run was saved last; name its folder: "
+            + ", ".join(sorted(str(path) for path in [latest, *later]))
+        )
+    return latest
+
+
+def _saved_at(path: Path) -> float:
+    """When a run or a comparison was saved last, in seconds."""
+    names = [*Checkpoints(path).numbered(), path / "trials", path / "config.json"]
+    return max((one.lstat().st_mtime for one in names if os.path.lexists(one)), default=0.0)
+
+
+def _number(path: Path) -> int:
+    """The n of runs/<name>-<n>."""
+    number = path.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() and number.isascii() else 0
 
 
 def is_comparison(path: Path) -> bool:

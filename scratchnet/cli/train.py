@@ -15,7 +15,8 @@ from scratchnet.cli.parser import command
 from scratchnet.cli.resume import Resumed
 from scratchnet.cli.setup import Setup
 from scratchnet.errors import DataError, ParameterError, ScratchnetError
-from scratchnet.inspection import inspect_layers, inspect_predictions
+from scratchnet.inspection import compare_with_guess, inspect_layers, inspect_predictions
+from scratchnet.layers import SoftmaxWithLoss
 from scratchnet.parallel import Alone
 from scratchnet.report.run import run_page
 from scratchnet.runs import RunFolder
@@ -374,6 +375,11 @@ class Job:
             "lr": trainer.lr,
             "test_accuracy": test_accuracy,
             "test_loss": test_loss,
+            **compare_with_guess(
+                self.dataset.test.t,
+                test_accuracy,
+                test_loss if isinstance(self.network.loss_layer, SoftmaxWithLoss) else None,
+            ),
             "val_accuracy": validated[1],
             "val_loss": validated[0],
             "kept_epoch": number,

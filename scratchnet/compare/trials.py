@@ -15,6 +15,7 @@ from scratchnet.optimizers import Optimizer
 from scratchnet.registry import pick
 from scratchnet.training import Epoch, Trainer
 from scratchnet.training.curves import LossCurve
+from scratchnet.training.epoch import read_epoch
 from scratchnet.training.trials import make_trial
 
 
@@ -47,10 +48,28 @@ class Trial:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Trial":
-        """The trial that `asdict` made these plain values from."""
-        history = tuple(Epoch(**row) for row in values["history"])
+        """The trial that `asdict` made these plain values from.
+
+        Raises LookupError, TypeError or ValueError where they are something else.
+        """
+        history = tuple(read_epoch(row) for row in values["history"])
         curve = tuple((int(step), float(loss)) for step, loss in values["curve"])
-        return cls(**{**values, "history": history, "curve": curve})
+        made = cls(**{**values, "history": history, "curve": curve})
+        numbers = [made.lr, *(v for v in (made.test_loss, made.test_accuracy) if v is not None)]
+        if any(isinstance(v, bool) or not isinstance(v, int | float) for v in numbers):
+            raise TypeError(f"lr, test_loss and test_accuracy must be numbers, got {numbers}")
+        kinds = {"optimizer": str, "seed": int, "diverged": bool, "final": bool}
+        for name, kind in kinds.items():
+            if type(getattr(made, name)) is not kind:
+                raise TypeError(f"{name} must be of {kind}, got {getattr(made, name)!r}")
+        if not made.diverged and not history:
+            raise ValueError("it has no epoch")
+        return made
+
+    @property
+    def key(self) -> tuple[str, float, int, bool]:
+        """What tells it from the other trials of a comparison."""
+        return self.optimizer, self.lr, self.seed, self.final
 
     @property
     def seconds(self) -> float:

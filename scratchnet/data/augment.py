@@ -18,9 +18,6 @@ import numpy as np
 
 from scratchnet.checks import (
     Range,
-    check_above_zero,
-    check_integer,
-    check_not_negative,
     check_share,
 )
 from scratchnet.errors import DtypeError, ParameterError, ShapeError
@@ -28,6 +25,8 @@ from scratchnet.parallel import Shard
 from scratchnet.parameters import Array
 from scratchnet.registry import canonical
 
+FARTHEST = 1000
+"""Pixels by which an image may be distorted, at most."""
 CHUNK = 2**14
 """Pixels whose places are computed at a time; fewer cost more calls, more leave the cache."""
 
@@ -60,7 +59,7 @@ class Shift(Distortion):
     pixels: int
 
     def __post_init__(self) -> None:
-        check_integer("shift", self.pixels, 0)
+        Range(at_least=0, at_most=FARTHEST, integer=True).check("shift", self.pixels)
 
     def offset(self, n: int, rng: np.random.Generator) -> Array:
         """Whole numbers (n, 2)."""
@@ -104,7 +103,7 @@ class Shear(Distortion):
     share: float
 
     def __post_init__(self) -> None:
-        check_not_negative("shear", self.share)
+        Range(at_least=0, at_most=FARTHEST).check("shear", self.share)
 
     def matrix(self, n: int, rng: np.random.Generator) -> Array:
         """[[1, 0], [share, 1]] (n, 2, 2)."""
@@ -129,8 +128,8 @@ class Elastic(Distortion):
     sigma: float = 4.0
 
     def __post_init__(self) -> None:
-        check_not_negative("elastic", self.alpha)
-        check_above_zero("the sigma of elastic", self.sigma)
+        Range(at_least=0, at_most=FARTHEST).check("elastic", self.alpha)
+        Range(above=0, at_most=FARTHEST).check("the sigma of elastic", self.sigma)
 
     def field(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Array:
         """Smooth displacements (n, 2, H, W)."""

@@ -5,10 +5,12 @@ A partial file waits beside its target as `.NAME.part`, and the next try resumes
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from scratchnet.checks import printable
 from scratchnet.errors import DownloadError, OutputError
 
 if TYPE_CHECKING:  # the network modules are slow to import and rarely needed
@@ -16,7 +18,8 @@ if TYPE_CHECKING:  # the network modules are slow to import and rarely needed
 
 BLOCK = 2**16
 MAX_BYTES = 2**28  # far above every file here; the limit for files of unknown size
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT = 30.0  # seconds without a byte; in twice that LEAST bytes must come
+LEAST = 2**10
 
 Report = Callable[[int], object]
 
@@ -43,6 +46,50 @@ class _Refusal(Exception):
     """Why one mirror did not deliver; the next one is tried."""
 
 
+class _Watch:
+    """Ends a transfer that makes no progress: fewer than LEAST bytes in twice `timeout` seconds.
+
+    A server may send a byte now and then, or headers without end, and no single wait is long. So a
+    timer shuts the connection.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = 2 * timeout
+        self.reason = ""
+        self._seen = self._done = 0
+        self._socket: Any = None
+        self._start()
+
+    def connected(self, connection: Any) -> None:
+        """Take note of the connection that is to be shut."""
+        self._socket = connection
+
+    def progress(self, done: int) -> None:
+        """Take note of how many bytes there are."""
+        self._done = done
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._timer.cancel()
+
+    def _start(self) -> None:
+        from threading import Timer
+
+        self._timer = Timer(self.timeout, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        if self._done - self._seen >= LEAST:
+            self._seen = self._done
+            self._start()
+            return
+        self.reason = f"fewer than {LEAST} bytes in {self.timeout:g} seconds"
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(2)  # both ways; the reader gets an end of file
+
+
 def fetch(
     file: RemoteFile,
     mirrors: Sequence[str],
@@ -56,7 +103,8 @@ def fetch(
     The file takes its name only after its SHA-256 was found right over all of it. Until then it is
     `.NAME.part`, which stays if a transfer is interrupted and goes when its sum is wrong. No more
     than `file.size` bytes (256 MiB where it is not known) are accepted. `timeout` is in seconds
-    without a byte. `report` is told after every block how many bytes there are.
+    without a byte; twice that must bring 1,024. Only https and http are spoken, behind
+    redirects too. `report` is told after every block how many bytes there are.
 
     Raises DownloadError with the reason of each mirror; OutputError when the folder cannot be
     written or another process is fetching the same file.
@@ -145,8 +193,18 @@ def _deliver(
 
 def _transfer(file: RemoteFile, url: str, part: BinaryIO, timeout: float, report: Report) -> None:
     """Append what `part` lacks from `url`; raises _Refusal, and OSError only for the disk."""
+    watch = _Watch(timeout)
+    try:
+        _receive(file, url, part, timeout, report, watch)
+    finally:
+        watch.stop()
+
+
+def _receive(
+    file: RemoteFile, url: str, part: BinaryIO, timeout: float, report: Report, watch: _Watch
+) -> None:
     done = part.seek(0, os.SEEK_END)
-    with _request(url, done, timeout) as response:
+    with _request(url, done, timeout, watch) as response:
         if response.status == 416:  # nothing after `done`: start over
             part.truncate(0)
             return
@@ -155,7 +213,8 @@ def _transfer(file: RemoteFile, url: str, part: BinaryIO, timeout: float, report
             part.truncate()
         length = response.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else file.size
-        while block := _next(response):
+        before = done
+        while block := _next(response, watch):
             if done == 0 and block.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
                 raise _Refusal("got an HTML page")
             done += len(block)
@@ -163,28 +222,32 @@ def _transfer(file: RemoteFile, url: str, part: BinaryIO, timeout: float, report
                 part.truncate(0)
                 raise _Refusal(f"sent more than the {file.size or MAX_BYTES} bytes expected")
             part.write(block)
+            watch.progress(done - before)
             report(done)
     part.flush()
+    if watch.reason:
+        raise _Refusal(watch.reason)
     if total is not None and done < total:
         raise _Refusal(f"ended after {done} of {total} bytes")
 
 
-def _request(url: str, start: int, timeout: float) -> "HTTPResponse":
+def _request(url: str, start: int, timeout: float, watch: _Watch) -> "HTTPResponse":
     """Ask for the bytes of `url` from `start` on; an open response, or _Refusal."""
     from http.client import HTTPException
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
+    from urllib.request import Request
 
     headers = {"User-Agent": "scratchnet", **({"Range": f"bytes={start}-"} if start else {})}
     try:
-        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=timeout)
+        request = Request(url, headers=headers)
+        response: HTTPResponse = _opener(watch).open(request, timeout=timeout)
     except HTTPError as error:
         if error.code != 416 or not start:
             with error:
-                raise _Refusal(f"HTTP {error.code} {error.reason}") from error
+                raise _Refusal(f"HTTP {error.code} {printable(str(error.reason))}") from error
         return error  # type: ignore[return-value]  # it has the part of the interface used here
-    except (OSError, HTTPException, ValueError) as error:
-        raise _Refusal(_in_words(error)) from error
+    except (OSError, HTTPException, ValueError, AttributeError) as error:
+        raise _Refusal(watch.reason or _in_words(error)) from error
     if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
         f"bytes {start}-"
     ):
@@ -193,14 +256,47 @@ def _request(url: str, start: int, timeout: float) -> "HTTPResponse":
     return response
 
 
-def _next(response: "HTTPResponse") -> bytes:
-    """Return the next block, none at the end; the network's faults become _Refusal."""
+def _opener(watch: _Watch) -> Any:
+    """An opener for https and http alone, also behind redirects and proxies."""
+    import http.client
+    from urllib import request
+
+    class Plain(http.client.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            watch.connected(self.sock)
+
+    class Encrypted(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            watch.connected(self.sock)
+
+    class HTTP(request.HTTPHandler):
+        def http_open(self, req: request.Request) -> Any:
+            return self.do_open(Plain, req)
+
+    class HTTPS(request.HTTPSHandler):
+        def https_open(self, req: request.Request) -> Any:
+            return self.do_open(Encrypted, req)
+
+    opener = request.OpenerDirector()
+    for handler in (
+        *(request.ProxyHandler(), HTTP(), HTTPS(), request.HTTPRedirectHandler()),
+        *(request.HTTPDefaultErrorHandler(), request.HTTPErrorProcessor()),
+        request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _next(response: "HTTPResponse", watch: _Watch) -> bytes:
+    """Return some more bytes, none at the end; the network's faults become _Refusal."""
     from http.client import HTTPException
 
     try:
-        return response.read(BLOCK)
-    except (OSError, HTTPException) as error:
-        raise _Refusal(_in_words(error)) from error
+        return response.read1(BLOCK)
+    except (OSError, HTTPException, ValueError) as error:
+        raise _Refusal(watch.reason or _in_words(error)) from error
 
 
 def _in_words(error: Exception) -> str:
@@ -208,8 +304,7 @@ def _in_words(error: Exception) -> str:
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):
         return "no answer in time"
-    words = str(getattr(reason, "strerror", None) or reason or type(error).__name__)
-    return " ".join(words.split())  # a server's first line may be anything
+    return printable(str(getattr(reason, "strerror", None) or reason or type(error).__name__))
 
 
 def _sha256(part: BinaryIO) -> str:

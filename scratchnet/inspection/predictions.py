@@ -32,6 +32,21 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
+def compare_with_guess(t: Array, accuracy: float, loss: float | None) -> dict[str, Any]:
+    """Whether a network learned more of the labels t (N,) than how frequent each class is.
+
+    "guess_accuracy" is that of the most frequent class. "learned" is false if the accuracy is not
+    above that by two standard errors, and the loss, if it is a cross-entropy, not below 0.98 times
+    the entropy of the classes, which is that of guesses by their shares.
+    """
+    shares = np.bincount(t) / len(t)
+    guess = float(shares.max())
+    entropy = -float(sum(p * math.log(p) for p in shares if p))
+    margin = 2 * math.sqrt(guess * (1 - guess) / len(t))
+    learned = accuracy > guess + margin or (loss is not None and loss < 0.98 * entropy)
+    return {"guess_accuracy": guess, "learned": bool(learned)}
+
+
 def confusion_matrix(t: Array, y: Array, classes: int) -> Array:
     """How many samples of label i (a row) were taken for class j (a column), (K, K)."""
     return np.bincount(t * classes + y, minlength=classes * classes).reshape(classes, classes)

@@ -15,7 +15,7 @@ def check_rows(x: npt.ArrayLike, shape: Shape, dtype: str, *, normalized: bool =
     x = np.asarray(x)
     if x.dtype.kind not in "biuf":
         raise DtypeError(f"x must be an array of real numbers, got dtype {x.dtype}")
-    if x.ndim < 2:
+    if x.ndim < 2 or (x.size == math.prod(shape) and not _fits(x.shape[1:], shape)):
         raise ShapeError(
             f"x must have the shape {_expected(shape)}, got {x.shape}; for a single sample use "
             "x.reshape(1, -1)"

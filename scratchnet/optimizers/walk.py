@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.errors import DtypeError, ParameterError, ShapeError
+from scratchnet.errors import DivergenceError, DtypeError, ParameterError, ShapeError
 from scratchnet.parameters import Array, Arrays, is_weight
 
 BLOCK = 32_768
@@ -49,7 +49,7 @@ def as_arrays(params: Params) -> Iterator[Params]:
 
     A number is a float, as in the book's functions of x and y.
     """
-    numbers = {} if isinstance(params, Arrays) else _numbers(params)
+    numbers = _numbers(params)
     if not numbers:
         yield params
         return
@@ -68,7 +68,27 @@ def apply(
     grads: Mapping[str, Array],
     closure: Closure | None,
 ) -> None:
-    """One step of `update`, which takes arrays, for parameters that may be plain numbers."""
+    """One step of `update`, which takes arrays, for parameters that may be plain numbers.
+
+    Raises DivergenceError if a rule's own numbers leave the range of floats.
+    """
+    try:
+        _apply(update, params, grads, closure)
+    except DivergenceError:
+        raise
+    except ArithmeticError as error:
+        raise DivergenceError(
+            f"the numbers of the optimizer left the range of floats ({error}); choose an lr, and "
+            "other options, nearer to their defaults"
+        ) from error
+
+
+def _apply(
+    update: Callable[[Params, Mapping[str, Array], Closure | None], None],
+    params: Params,
+    grads: Mapping[str, Array],
+    closure: Closure | None,
+) -> None:
     numbers = _numbers(params)
     if not numbers:
         update(params, grads, closure)
@@ -90,6 +110,8 @@ def apply(
 
 def _numbers(params: Params) -> dict[str, type[Any]]:
     """The parameters that are plain numbers, by name, with their type."""
+    if isinstance(params, Arrays):
+        return {}
     values: Iterable[tuple[str, Any]] = params.items()
     return {name: type(w) for name, w in values if isinstance(w, float)}
 

@@ -37,7 +37,7 @@ def parse_json(text: str) -> Any:
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The table; raises ValueError, with the reason, for what is no TOML or beyond the limits."""
-    found: dict[str, Any] = _parse(lambda: tomllib.loads(text, parse_float=_finite))
+    found: dict[str, Any] = _parse(lambda: tomllib.loads(text))
     return found
 
 

@@ -160,7 +160,7 @@ def test_augmentation_distorts_training_and_nothing_else(small):
         ),
         (["--augment", "shft=2"], "unknown augmentation 'shft'; did you mean 'shift'?"),
         (["--augment", "shift"], "must be NAME=VALUE"),
-        (["--augment", "shift=-1"], "shift must be an integer >= 0, got -1"),
+        (["--augment", "shift=-1"], "shift must be an integer >= 0 and <= 1000, got -1"),
         (["--train-samples", "9999"], "--train-samples: there are 201 samples, got 9999"),
         (["--train-samples", "0"], "must be an integer >= 1"),
         (["--dropout", "0.1", "--dropout", "0.2"], "must be given once"),

@@ -183,11 +183,11 @@ def test_without_a_name_the_latest_run_is_gone_on_with(monkeypatch, capsys):
         with monkeypatch.context() as patch:
             stop_at(patch, 6)
             assert run("-q") == 130
-    os.utime("runs/set-adam-1/.lock")
-    os.utime("runs/set-adam-1/config.json", (2**32, 2**32))
+    for path in Path("runs/set-adam-1").iterdir():
+        os.utime(path, (1_000, 1_000))
     assert cli.main(["--resume", "-q"]) == 0
-    assert Path("runs/set-adam-1/results.json").exists()
-    assert not Path("runs/set-adam-2/results.json").exists()
+    assert Path("runs/set-adam-2/results.json").exists()
+    assert not Path("runs/set-adam-1/results.json").exists()
 
 
 @pytest.mark.parametrize("where", ["nofile", ""])

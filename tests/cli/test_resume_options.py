@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +51,41 @@ def test_without_any_run_it_says_where_it_looked(here):
 
 def test_the_run_that_was_written_to_last_is_taken_and_others_are_listed(train):
     first, second = train("runs/b"), train("runs/a")
-    for path, time in ((first, 2_000), (second, 1_000)):
+    for path, at in ((first, 2_000), (second, 1_000)):
         for each in path.iterdir():
-            os.utime(each, (time, time))
+            os.utime(each, (at, at))
     assert find_run(None) == first
-    os.utime(second / "history.csv", (3_000, 3_000))  # one file is enough
+    os.utime(second / "config.json", (3_000, 3_000))  # one file is enough
     assert find_run(None) == second
     assert find_run("runs/b") == first
     message = "there is none in 'runs/c'; resumable runs: " + ", ".join(map(str, (second, first)))
     refused(DataError, f"--resume needs a run with a checkpoint, {message}", find_run, "runs/c")
+
+
+def test_where_the_clock_leaves_open_which_run_is_the_latest_it_asks(train):
+    one, two, other = train("runs/set-adam-1"), train("runs/set-adam-2"), train("runs/mine")
+
+    def saved(*times):
+        for path, at in zip((one, two, other), times, strict=True):
+            for each in path.iterdir():
+                os.utime(each, (at, at))
+
+    saved(1_000, 2_000, 500)
+    assert find_run(None) == two
+    (other / "dangling").symlink_to("nowhere")  # what is no run's file does not matter
+    (Path("runs") / "gone").symlink_to("nowhere")
+    saved_at = time.time() + 3600
+    for times, named in (
+        ((2_000, 1_000, 500), "runs/set-adam-1, runs/set-adam-2"),  # the clock went back
+        ((1_000, 2_000, 2_000), "runs/mine, runs/set-adam-2"),
+        ((1_000, saved_at, 500), "runs/set-adam-2"),
+    ):
+        (other / "dangling").unlink(missing_ok=True)
+        saved(*times)
+        (other / "dangling").symlink_to("nowhere")
+        with pytest.raises(DataError, match=f"cannot tell by the clock .*name its folder: {named}"):
+            find_run(None)
+    assert find_run(str(one)) == one
 
 
 def test_a_folder_is_resumable_by_a_checkpoint_or_as_a_comparison(train):

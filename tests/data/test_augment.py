@@ -238,13 +238,16 @@ def test_the_same_distortion_twice_is_refused():
 @pytest.mark.parametrize(
     ("amounts", "words"),
     [
-        ({"shift": 0.5}, "shift must be an integer >= 0, got 0.5"),
-        ({"shift": "two"}, "shift must be an integer >= 0, got 'two'"),
+        ({"shift": 0.5}, "shift must be an integer >= 0 and <= 1000, got 0.5"),
+        ({"shift": "two"}, "shift must be an integer >= 0 and <= 1000, got 'two'"),
         ({"rotate": 181}, "rotate must be a finite number >= 0 and <= 180, got 181"),
         ({"scale": 1.0}, "scale must be a finite number >= 0 and < 1, got 1.0"),
-        ({"shear": -1}, "shear must be a finite number >= 0, got -1"),
-        ({"elastic": [34, 0]}, "the sigma of elastic must be a finite number > 0, got 0"),
-        ({"elastic": float("nan")}, "elastic must be a finite number >= 0, got nan"),
+        ({"shear": -1}, "shear must be a finite number >= 0 and <= 1000, got -1"),
+        (
+            {"elastic": [34, 0]},
+            "the sigma of elastic must be a finite number > 0 and <= 1000, got 0",
+        ),
+        ({"elastic": float("nan")}, "elastic must be a finite number >= 0 and <= 1000, got nan"),
         ({"elastic": [1, 2, 3]}, "elastic takes alpha, sigma; got [1, 2, 3]"),
         ({"shift": [1, 2]}, "shift takes pixels; got [1, 2]"),
         ({"erase": 1.1}, "erase must be a finite number >= 0 and <= 1, got 1.1"),

@@ -47,7 +47,7 @@ def test_bytes_that_are_no_text_are_a_data_error(tmp_path):
             read_json(path)
 
 
-@pytest.mark.parametrize("text", ["a = nan", "a = inf", "a =", "a = " + "[" * 99 + "]" * 99])
+@pytest.mark.parametrize("text", ["a =", "a = 1\na = 2", "a = " + "[" * 99 + "]" * 99])
 def test_toml_has_the_same_limits(text):
     assert parse_toml("a = 1.5") == {"a": 1.5}
     with pytest.raises(ValueError, match=r"."):
