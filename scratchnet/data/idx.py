@@ -9,6 +9,7 @@ import gzip
 import io
 import math
 import os
+import re
 import stat
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -58,6 +59,16 @@ LOOKS = (
 NEVER_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
 """How a file is opened that may be anything: Windows has neither pipes in folders nor this."""
+
+
+NPY = b"\x93NUMPY"
+LONGEST_NPY_HEADER = 2**16
+NPY_VALUES = {
+    "descr": r"[\"']descr[\"']\s*:\s*[\"']([<>|=]?[a-zA-Z]\d*(?:\[\w+\])?)[\"']",
+    "fortran_order": r"[\"']fortran_order[\"']\s*:\s*(True|False)",
+    "shape": r"[\"']shape[\"']\s*:\s*\(((?:\s*-?\d{1,18}L?\s*,?)*)\)",
+}
+"""What the header of a .npy holds, as whoever wrote it spells it."""
 
 
 class Stream(Protocol):
@@ -365,7 +376,7 @@ def _check_directory(archive: zipfile.ZipFile, max_bytes: int) -> None:
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> Array:
     """Read one array, after its header was checked; zipfile checks its CRC at the last byte."""
     with archive.open(member) as file:
-        shape, _, dtype = _read_npy_header(file)
+        shape, fortran, dtype = _read_npy_header(file)
         start = file.tell()
     if dtype.kind not in kinds:
         raise DataError(f"{member.filename!r} is of dtype {dtype}; only numbers are read")
@@ -376,14 +387,46 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) 
             f"but has {member.file_size}; {AGAIN}"
         )
     with archive.open(member) as file:
-        array: Array = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+        file.read(start)
+        return _read_npy_data(file, shape, fortran, dtype)
 
 
 def _read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and dtype, as a .npy begins with them."""
-    npy = np.lib.format
-    version = npy.read_magic(file)
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read_header(file)
-    return found
+    """Shape, whether in Fortran order, and dtype, as a .npy begins with them; raises ValueError.
+
+    NumPy's reader compiles the header, which Python 3.11 cannot do in two threads at once, and
+    takes True for a size.
+    """
+    start = file.read(len(NPY) + 2)
+    if start[: len(NPY)] != NPY or len(start) != len(NPY) + 2:
+        raise ValueError("it does not start as a .npy does")
+    width = 2 if start[-2] == 1 else 4
+    length = int.from_bytes(file.read(width), "little")
+    if length > LONGEST_NPY_HEADER:
+        raise ValueError(f"its header has {length} bytes")
+    text = file.read(length).decode("utf-8" if start[-2] > 2 else "latin-1")
+    found = {name: re.search(pattern, text) for name, pattern in NPY_VALUES.items()}
+    if found["descr"] is None and found["shape"] is not None and "[(" in text:
+        raise DataError("it holds rows of several fields; only arrays of numbers are read")
+    if len(text) < length or not all(found.values()) or not text.startswith("{"):
+        raise ValueError(f"its header is {text.strip()[:80]!r}")
+    descr, fortran, sizes = (match[1] for match in found.values() if match is not None)
+    shape = tuple(int(size.rstrip("L")) for size in sizes.split(",") if size.strip())
+    return shape, fortran == "True", np.dtype(descr)
+
+
+def _read_npy_data(
+    file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
+) -> Array:
+    """The array behind a header, whose size was checked."""
+    flat: Array = np.empty(math.prod(shape), dtype)
+    if flat.nbytes:
+        view = memoryview(flat.view(np.uint8).data)
+        done = 0
+        while done < len(view):
+            block = file.read(min(BLOCK, len(view) - done))
+            if not block:
+                raise DataError(f"it ended after {done} of {len(view)} bytes; {AGAIN}")
+            view[done : done + len(block)] = block
+            done += len(block)
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
