@@ -1,4 +1,4 @@
-# make train | test | test-all | check | format | docs | bench | results | stress: each makes .venv when it is missing or out of date.
+# make train | test | test-all | test-pythons | check | format | docs | bench | results | stress: each makes .venv when it is missing or out of date.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ DATA ?= datasets
 PEERS ?= $(BIN)/python
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 
-.PHONY: train test test-slow test-all check format docs bench results stress clean
+.PHONY: train test test-slow test-all test-pythons check format docs bench results stress clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py $(TRAIN_ARGS)
@@ -26,6 +26,10 @@ test-slow: $(VENV)/.test
 
 # Each test once.
 test-all: test test-slow
+
+# The quick tests on every other Python from 3.11 on that is here, each in an environment of its own.
+test-pythons: $(VENV)/.test
+	$(BIN)/python tests/pythons.py
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

@@ -10,6 +10,8 @@ from scratchnet.data.samples import Dataset, Samples
 from scratchnet.errors import DataError, ScratchnetError, ShapeError
 from scratchnet.parameters import Array
 
+DELIMITERS = ",;\t|"
+"""What stands between the columns of a CSV."""
 PIXEL = 255
 DARKEST = 127
 """Bytes of pixels go beyond; where the largest is at most this, it tells the range."""

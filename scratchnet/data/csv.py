@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.checks import is_number
-from scratchnet.data.arrays import PIXEL, make_dataset, refuse_identifiers
+from scratchnet.data.arrays import DELIMITERS, PIXEL, make_dataset, refuse_identifiers
 from scratchnet.data.idx import MAX_BYTES, open_regular
 from scratchnet.data.look import warn_of_data
 from scratchnet.data.samples import Dataset
@@ -25,8 +25,6 @@ LABEL = "label"
 LONGEST_LINE = 2**24
 PIXELS = 64
 """Whole numbers 0..255 in at least so many columns are the bytes of pixels."""
-DELIMITERS = ",;\t|"
-SUFFIXES = (".csv", ".tsv")
 
 
 def load_csv(path: str, seed: int, label: str | None = None) -> Dataset:

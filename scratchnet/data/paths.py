@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet.data.arrays import make_dataset
-from scratchnet.data.csv import DELIMITERS, SUFFIXES, load_csv
+from scratchnet.data.arrays import DELIMITERS, make_dataset
 from scratchnet.data.idx import NUMBERS, looks_like, open_regular, read_idx, read_npz
-from scratchnet.data.pictures import holds_pictures, load_pictures
 from scratchnet.data.samples import Dataset
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.parameters import Array
@@ -26,6 +24,7 @@ WANTED = (
     f"give a .csv, an .npz, a folder with the four files {', '.join(IDX_NAMES)}, or a folder of "
     "pictures with a folder for each class"
 )
+SUFFIXES = (".csv", ".tsv")
 CONVERSIONS = {
     "an HDF5 file": "h5py.File(path) has its arrays",
     "a MATLAB file": "scipy.io.loadmat(path) has its arrays",
@@ -70,6 +69,8 @@ def load_path(path: str, seed: int, label: str | None = None) -> Dataset:
         raise DataError(f"{error}; {WANTED}") from error.__cause__
     kind = name_format(path, start)
     if kind == "CSV":
+        from scratchnet.data.csv import load_csv  # only here, as few have any
+
         return load_csv(path, seed, label)
     if label is not None:
         raise ParameterError(f"label names a column of a CSV, {path!r} is {kind}; leave it out")
@@ -140,6 +141,8 @@ def _load_folder(path: str, folder: Path, seed: int) -> Dataset:
             raise DataError(f"{path!r} holds several data sets; give one of {names}")
         if found:
             return _load_emnist(path, folder, found[0], seed)
+        from scratchnet.data.pictures import holds_pictures, load_pictures  # only here
+
         if holds_pictures(folder):
             return load_pictures(folder, seed)
     advice = "; or a folder of pictures needs one folder for each class in it"
