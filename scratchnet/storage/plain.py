@@ -59,13 +59,13 @@ def read_bytes(
 ) -> bytes:
     """The content of a regular file of at most `largest` bytes; raises DataError that names it."""
     with open_regular(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size  # as `read` takes the memory that it is told of
+        if size > largest:
+            raise DataError(f"{str(path)!r} must have at most {largest:,} bytes, it has {size:,}")
         try:
-            found = file.read(largest + 1)
+            return file.read(size)
         except OSError as error:
             raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    if len(found) > largest:
-        raise DataError(f"{str(path)!r} must have at most {largest:,} bytes, it is longer")
-    return found
 
 
 def is_real_folder(path: Path) -> bool:
