@@ -10,6 +10,7 @@ import behaviour
 import disk
 import diverge
 import fuzz
+import fuzz_doors
 import kills
 import mutants
 import power
@@ -28,6 +29,7 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "ranks": (ranks.measure, 50),
     "diverge": (diverge.measure, 2000),
     "fuzz": (fuzz.measure, 1_000_000),
+    "doors": (fuzz_doors.measure, 1_000_000),
     "behaviour": (behaviour.measure, 1000),
     "threads": (threads.measure, 100_000),
     "mutants": (mutants.measure, 100_000),

@@ -1,13 +1,15 @@
 """A fitted estimator as a file of arrays and JSON, in the place of a pickle."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scratchnet.checks import check_integer
 from scratchnet.errors import DataError
+from scratchnet.networks import Network
 from scratchnet.networks.saving import arrays_of
 from scratchnet.networks.weights import build_network, place_weights
 from scratchnet.parameters import Array
@@ -24,7 +26,16 @@ FITTED = frozenset(
     }
 )
 """What of a fitted estimator a file may set: anything else could take the place of a method."""
-WHOLE = ("n_features_in_", "n_iter_", "n_layers_", "n_outputs_", "t_", "_count", "_epochs")
+KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("n_features_in_", "n_iter_", "n_layers_", "n_outputs_"), int),
+    **dict.fromkeys(("t_", "_count", "_epochs", "_seed"), int),
+    **dict.fromkeys(("_rate", "loss_"), int | float),
+    **dict.fromkeys(("_frozen", "stopped_"), bool),
+    **dict.fromkeys(("loss_curve_", "validation_loss_curve_"), list),
+    "validation_scores_": list | None,
+    "_best": Sequence,
+}
+"""What these must be."""
 NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with"})
 
 
@@ -99,18 +110,35 @@ def load_estimator(cls: type[Any], path: str | Path) -> Any:
             made.classes_ = _classes(header["classes"], header["dtype of classes"])
         if hasattr(made, "feature_names_in_"):
             made.feature_names_in_ = np.array(made.feature_names_in_, dtype=object)
-        for name in WHOLE:
-            if type(fitted[name]) is not int:
-                raise TypeError(f"{name} must be an integer, got {fitted[name]!r}")
         network = build_network(header["network"], sum(a.size for a in arrays.values()))
         place_weights(str(path), arrays, network)
         made._network = network
+        _check_fits(made, network)
         made._best = (made._best[0], made._best[1])
         if np.isfinite(made._best[0]):
             made._best_state = network.state_vector.copy()
     except UNFIT as error:
         raise DataError(f"{str(path)!r} does not fit: {error}; take another copy") from error
     return made
+
+
+def _check_fits(made: Any, network: Network) -> None:
+    """Raise TypeError, ValueError or AttributeError where what the file set is not of this kind."""
+    for name, kind in KINDS.items():
+        value = getattr(made, name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"{name} must be of {kind}, got {value!r}")
+    sizes = made.n_features_in_, made.n_outputs_
+    if sizes != (network.input_size, network.output_sizes[-1]):
+        raise ValueError(f"{sizes} features and outputs are not those of its network")
+    made._check_arguments()
+    if made.n_threads is not None:
+        check_integer("n_threads", made.n_threads, 1)
+    made._decide(np.zeros((1, made.n_outputs_), network.dtype))
+    if hasattr(made, "_multilabel"):
+        least = made.n_outputs_ if made._multilabel else max(made.n_outputs_, 2)
+        if len(made.classes_) != least:
+            raise ValueError(f"{len(made.classes_)} classes for {made.n_outputs_} outputs")
 
 
 def _classes(values: Any, dtype: str) -> Array:

@@ -275,10 +275,11 @@ def test_an_estimator_s_file_sets_nothing_but_what_a_fit_leaves(name, tmp_path):
         {"fitted": 3},
         {"fitted": {}},
         {"params": {"__class__": 1}},
+        {"params": {"n_threads": 0.5}},
         {"params": {"hidden_layer_sizes": 10**90}},
         {"network": {"kind": "MultiLayerNet"}},
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_an_estimator_s_file_that_says_strange_things_is_a_data_error(change, tmp_path):
     with warnings.catch_warnings():

@@ -134,7 +134,7 @@ BAD_LABELS = [
     ("integer", [], ShapeError, "x has 3, t has 0"),
     ("integer", [[0, 1], [1, 2], [2, 0]], ShapeError, r"got \(3, 2\); use t.argmax"),
     ("integer", np.zeros((3, 1, 1)), ShapeError, r"use t.argmax\(axis=1\)"),
-    ("integer", np.array([0, 1, 2], "m8"), DtypeError, "integers, got"),
+    ("integer", np.array([0, 1, 2], "m8[s]"), DtypeError, "integers, got"),
     ("onehot", [[1, 0, 0], [1, 1, 0], [0, 1, 0]], ShapeError, "hold one 1 and else 0, got"),
     ("soft", [[1, 0, 0], [0.5, 0.4999, 0], [0, 1, 0]], ShapeError, "hold numbers >= 0 that sum"),
     ("soft", np.ones((3, 3), "S1"), DtypeError, "must be numbers, got dtype"),

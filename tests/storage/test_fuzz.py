@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 
 sys.path.append(str(Path(__file__).parents[2] / "stress"))
 fuzz = importlib.import_module("fuzz")
+fuzz_doors = importlib.import_module("fuzz_doors")
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
@@ -58,3 +59,10 @@ def test_an_array_where_a_table_belongs_is_refused(tmp_path):
     archive.write_archive(path, arrays, {**header, "trainer": {"array": "W1"}})
     with pytest.raises(DataError):
         fuzz.restore_checkpoint(path, *case.make())
+
+
+def test_mutants_at_the_other_doors_are_refused_or_read():
+    found = fuzz_doors.measure(3000, 2)
+    assert len(found) == len(fuzz_doors.SHARES)
+    for figure in found:
+        assert figure.kept, str(figure)
