@@ -32,6 +32,17 @@ TEXT: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "backslash
 NUMBERS = re.compile(r"\[\n\s+([-+.\deE]+(?:,\n\s+[-+.\deE]+)*)\n\s+\]")
 
 
+class _Encoded:
+    """A file of bytes as one of text."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def write(self, text: str) -> int:
+        """Write it as UTF-8, with backslashes for what that cannot hold."""
+        return self.file.write(text.encode("utf-8", "backslashreplace"))
+
+
 class Table:
     """A CSV file with these columns, to which rows are added at once: a killed run has them.
 
@@ -52,8 +63,8 @@ class Table:
         try:
             if not os.path.lexists(self.path):
                 self.start()
-            with io.TextIOWrapper(open_to_append(self.path), **TEXT) as file:
-                csv.DictWriter(file, self.columns).writerows(rows)
+            with open_to_append(self.path) as file:
+                csv.DictWriter(_Encoded(file), self.columns).writerows(rows)
         except OSError as error:
             raise OutputError(_refusal(self.path, error)) from error
 
@@ -61,11 +72,9 @@ class Table:
         """Let the file hold these rows and no others; raises OutputError."""
 
         def write(file: BinaryIO) -> None:
-            text = io.TextIOWrapper(file, **TEXT)
-            writer = csv.DictWriter(text, self.columns)
+            writer = csv.DictWriter(_Encoded(file), self.columns)
             writer.writeheader()
             writer.writerows(rows)
-            text.detach()
 
         write_atomically(self.path, write, follow=False)
 

@@ -12,6 +12,7 @@ import diverge
 import fuzz
 import fuzz_doors
 import kills
+import kills_of_comparisons
 import mutants
 import power
 import ranks
@@ -23,6 +24,7 @@ from figures import Measure, say
 SCRIPTS: dict[str, tuple[Measure, int]] = {
     "resume": (resume.measure, 1000),
     "kills": (kills.measure, 1000),
+    "comparisons": (kills_of_comparisons.measure, 100),
     "signals": (signals.measure, 200),
     "disk": (disk.measure, 600),
     "power": (power.measure, 1),

@@ -113,7 +113,7 @@ def failing(number: int, error: int) -> Iterator[Calls]:
 def in_place() -> Iterator[None]:
     """Inside of it files are written over those that were there: a control."""
 
-    def write_in_place(path: str | Path, write: Callable[[Any], object]) -> None:
+    def write_in_place(path: str | Path, write: Callable[[Any], object], **_: Any) -> None:
         try:
             with getattr(files, "open", open)(path, "wb") as file:
                 write(file)

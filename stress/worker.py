@@ -155,7 +155,9 @@ def _report(pipe: int) -> None:
     Job._after_step = stepping  # type: ignore[method-assign]
 
 
-def _write_in_place(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+def _write_in_place(
+    path: str | Path, write: Callable[[BinaryIO], object], *, follow: bool = True
+) -> None:
     with open(path, "wb", buffering=0) as file:
         write(Slow(file))  # type: ignore[arg-type]
         os.fsync(file.fileno())
@@ -196,6 +198,7 @@ def ending(folder: Path) -> tuple[Any, ...]:
     timed = {"seconds", "samples_per_second"}
     keep = [k for k, column in enumerate(rows[0].strip().split(",")) if column not in timed]
     found += [[line.split(",")[k].strip() for k in keep] for line in rows if line]
+    found += [(folder / "layers.csv").read_text("utf-8"), (folder / "steps.csv").read_text("utf-8")]
     return tuple(found)
 
 

@@ -68,7 +68,7 @@ def test_a_checkpoint_is_numbered_by_its_step_and_two_are_kept(tmp_path):
 def test_the_best_weights_are_there_though_the_run_ended_just_before_saving_them(
     tmp_path, monkeypatch
 ):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **options: object) -> None:
         raise OutputError("the run ends here")
 
     worker.prepare(tmp_path)
