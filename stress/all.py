@@ -18,6 +18,7 @@ import power
 import ranks
 import resume
 import signals
+import soak
 import threads
 from figures import Measure, say
 
@@ -33,6 +34,7 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "fuzz": (fuzz.measure, 1_000_000),
     "doors": (fuzz_doors.measure, 1_000_000),
     "behaviour": (behaviour.measure, 1000),
+    "soak": (soak.measure, 100_000),
     "threads": (threads.measure, 100_000),
     "mutants": (mutants.measure, 100_000),
 }
