@@ -40,10 +40,11 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(VENV)/.train
+docs: $(VENV)/.test
 	$(BIN)/python docs/make_optimizers.py
 	$(BIN)/python docs/make_options.py
 	$(BIN)/python docs/make_rooms.py
+	$(BIN)/python docs/make_data.py
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/digits_against_sklearn.py

@@ -11,6 +11,7 @@ import sqlite3
 import tarfile
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -372,3 +373,9 @@ def test_a_long_csv_is_refused_before_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("scratchnet.data.csv.MAX_BYTES", os.path.getsize(path) - 1)
     with pytest.raises(DataError, match="over the limit of"):
         load(path)
+
+
+def test_the_page_has_every_form():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    missing = [form for form in (*READ, *REFUSED, *DOUBTFUL) if f"| {form} | " not in page]
+    assert missing == [], "make docs"
