@@ -114,6 +114,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def play_silent(self, *_):
         self.server.released.wait(20)
 
+    def play_drip(self, *_):
+        """A byte now and then: no single wait is long."""
+        self.send(b"", length=len(CONTENT))
+        while not self.server.released.wait(0.05):
+            try:
+                self.wfile.write(CONTENT[:1])
+            except OSError:
+                return
+
+    def play_continues(self, *_):
+        """Interim answers without end, none of which is the answer."""
+        while not self.server.released.wait(0.01):
+            try:
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except OSError:
+                return
+
+    def play_headers(self, *_):
+        """Headers without end."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not self.server.released.wait(0.01):
+            try:
+                self.wfile.write(b"X: y\r\n")
+            except OSError:
+                return
+
+    def play_elsewhere(self, to, _):
+        self.send(b"", status=302, headers=[("Location", to.replace("+", "/"))])
+
+    def play_controls(self, *_):
+        self.send_response(404, "\x1b[31mred\x07" + "x" * 999)
+        self.end_headers()
+
     def play_garbage(self, *_):
         self.wfile.write(b"this is no HTTP\r\n\r\n")
 
@@ -180,6 +213,12 @@ FAULTS = {
     "garbage": "this is no HTTP",
     "stall=2000": "no answer in time",
     "silent": "no answer in time",
+    "drip": "fewer than 1024 bytes in ",
+    "continues": "fewer than 1024 bytes in ",
+    "headers": "more than 100 headers",
+    "elsewhere=ftp:++127.0.0.1+x": "unknown url type: ftp",
+    "elsewhere=file:+++etc+passwd": "is not allowed",
+    "controls": "HTTP 404 \\x1b[31mred\\x07",
     "reset=3000": "Connection reset by peer",
     "redirect=status=404": "HTTP 404",
 }
@@ -193,7 +232,8 @@ def test_a_faulty_mirror_leaves_no_file_and_is_named_with_its_reason(server, tmp
     assert f"{server.mirror(fault)}{NAME}: " in message
     assert FAULTS[fault] in message
     assert f"put a copy of it into {str(tmp_path)!r} by hand" in message
-    assert "\n" not in message
+    assert message.isprintable()
+    assert len(message) < 700
     assert NAME not in names(tmp_path)
     assert set(names(tmp_path)) <= {PART}
 
