@@ -1,8 +1,12 @@
 """--config: a TOML file whose keys are the options of the command line."""
 
+import os
+import select
+import stat
 from typing import Any
 
 from scratchnet.cli.options import KNOWN
+from scratchnet.data.idx import NEVER_WAIT
 from scratchnet.errors import ParameterError
 from scratchnet.options import Option, Switch
 from scratchnet.registry import nearest
@@ -10,6 +14,7 @@ from scratchnet.storage.plain import parse_toml
 
 MAX_CONFIG = 2**20
 """Bytes read of a --config at most, so that a device is no trap."""
+PATIENCE = 2.0
 NOT_IN_FILES = ("config", "parallel")
 
 
@@ -56,11 +61,29 @@ def _value(about: Option, value: Any) -> Any:
     return values[0] if about.each and len(values) == 1 else values
 
 
+def _read(path: str) -> bytes:
+    """The first MAX_CONFIG bytes and one more; of a pipe those that come within PATIENCE seconds.
+
+    A pipe is what a shell gives for `--config <(...)`; one that nobody writes to is not waited for.
+    """
+    with open(os.open(path, os.O_RDONLY | NEVER_WAIT), "rb", buffering=0) as file:
+        if not stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            return file.read(MAX_CONFIG + 1) or b""
+        text = b""
+        while len(text) <= MAX_CONFIG:
+            if not select.select([file], [], [], PATIENCE)[0]:
+                raise ValueError(f"nothing came through the pipe for {PATIENCE:g} seconds")
+            block = file.read(MAX_CONFIG + 1 - len(text))
+            if not block:
+                break
+            text += block
+        return text
+
+
 def _read_toml(path: str) -> dict[str, Any]:
     """The content of a TOML file; raises ParameterError if it cannot be read or is too large."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_CONFIG + 1)
+        text = _read(path)
         if len(text) > MAX_CONFIG:
             raise ValueError(f"it is longer than {MAX_CONFIG:,} bytes")
         return parse_toml(text.decode("utf-8-sig"))  # editors of Windows begin with a mark

@@ -84,7 +84,7 @@ def write_report(
     if not options.report:
         return folder.path
     try:
-        write_text(place, page())
+        write_text(place, page(), follow=False)
     except MissingPlotlyError as error:
         console.note(f"{error}{later}")
         return folder.path

@@ -3,7 +3,9 @@
 A partial file waits beside its target as `.NAME.part`, and the next try resumes at its end.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from scratchnet.checks import printable
+from scratchnet.data.idx import NEVER_WAIT, NOT_A_LINK
 from scratchnet.errors import DownloadError, OutputError
 
 if TYPE_CHECKING:  # the network modules are slow to import and rarely needed
@@ -115,7 +118,7 @@ def fetch(
         if target.is_file() and sha256_of(target) == file.sha256:
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "a+b") as handle:
+        with _open_part(part) as handle:
             _lock(handle, part)
             reasons = _deliver(
                 file,
@@ -142,6 +145,17 @@ def fetch(
         f"no mirror delivered {file.name}: {'; '.join(reasons)}; try again later, or put a copy of "
         f"it into {str(Path(folder))!r} by hand"
     )
+
+
+def _open_part(part: Path) -> BinaryIO:
+    """Open what was begun, or begin it: a regular file of its own, whatever lies in the folder."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | NEVER_WAIT | NOT_A_LINK
+    descriptor = os.open(part, flags, 0o666)
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1 or part.is_symlink():
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"{str(part)!r} must be a regular file with one name")
+    return open(descriptor, "a+b")
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

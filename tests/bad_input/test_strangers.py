@@ -1,5 +1,6 @@
 """A run folder, a file or a server of a stranger: nothing outside is touched, nothing hangs."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -28,6 +29,40 @@ def theirs(here):
     yield path
     assert path.read_text() == "mine"
     assert path.stat().st_nlink <= 2
+
+
+def test_a_page_is_not_written_through_a_link(theirs):
+    words = [*RUN[:4], "-q", "--epochs", "1", "--out", "run"]
+    assert cli.main(words) == 0
+    for name in ("report.html", "results.json"):
+        Path("run", name).unlink()
+        Path("run", name).symlink_to(theirs)
+    assert resume() == 0
+    assert not Path("run/report.html").is_symlink()
+    assert "<html" in Path("run/report.html").read_text("utf-8")
+
+
+def test_a_download_goes_on_in_a_file_of_its_own_alone(theirs, here):
+    from scratchnet.data.download import RemoteFile, fetch
+    from scratchnet.errors import OutputError
+
+    (here / "data").mkdir()
+    (here / "data" / ".a.gz.part").symlink_to(theirs)
+    with pytest.raises(OutputError):
+        fetch(RemoteFile("a.gz", "0" * 64), ["http://127.0.0.1:9/"], here / "data")
+    (here / "data" / ".a.gz.part").unlink()
+    os.link(theirs, here / "data" / ".a.gz.part")
+    with pytest.raises(OutputError, match="a regular file with one name"):
+        fetch(RemoteFile("a.gz", "0" * 64), ["http://127.0.0.1:9/"], here / "data")
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(here, capsys, monkeypatch):
+    monkeypatch.setattr("scratchnet.cli.config_file.PATIENCE", 0.1)
+    os.mkfifo("pipe")
+    for words in (["--config", "pipe"], ["--dataset", "./pipe"], ["--resume", "pipe"]):
+        with contextlib.suppress(SystemExit):
+            assert cli.main(words) in (2, 3)
+        assert capsys.readouterr().err.splitlines()[-1].startswith("train.py: error: ")
 
 
 def run(*words):

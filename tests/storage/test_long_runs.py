@@ -1,4 +1,4 @@
-"""Long runs stay flat, and killed comparisons end as if nothing had been: short forms of stress/."""
+"""Long runs stay flat, killed comparisons end as if nothing had been: short forms of stress/."""
 
 import importlib
 import sys
