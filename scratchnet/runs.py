@@ -203,7 +203,7 @@ class RunFolder(OutputFolder):
 
     def rows(self, kind: str) -> Iterator[dict[str, Any]]:
         """The rows of a kind in the log: "epoch", "layer" or "step"."""
-        return (record[kind] for record in self.log.records() if kind in record)
+        return (record[kind] for record in self.log.records(kind) if kind in record)
 
     def add_epoch(self, epoch: Epoch, layers: Iterable[Mapping[str, Any]] = ()) -> None:
         """Add an epoch, and how its layers are, to log and tables; raises OutputError."""

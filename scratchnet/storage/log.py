@@ -91,26 +91,32 @@ class Log:
             notes.append(f"{str(self.path)!r} is not the log that the checkpoint was saved with")
         return notes
 
-    def records(self) -> Iterator[Record]:
-        """The records that are whole, up to where this object's log ends."""
-        return self._whole(self.size, [])
+    def records(self, kind: str = "") -> Iterator[Record]:
+        """The records that are whole, up to where this object's log ends.
 
-    def _whole(self, size: int, notes: list[str]) -> Iterator[Record]:
+        With `kind` those that begin with this key; the others are not parsed.
+        """
+        return self._whole(self.size, [], kind)
+
+    def _whole(self, size: int, notes: list[str], kind: str = "") -> Iterator[Record]:
         """The records in the first `size` bytes that are whole; `notes` gets the others."""
         try:
             with open_regular(self.path, follow=False) as file:
-                yield from self._lines(file, size, notes)
+                yield from self._lines(file, size, notes, kind)
         except DataError as error:
             notes.append(f"{error}; the curves begin anew")
 
-    def _lines(self, file: BinaryIO, size: int, notes: list[str]) -> Iterator[Record]:
+    def _lines(self, file: BinaryIO, size: int, notes: list[str], kind: str) -> Iterator[Record]:
         digest, done, number, damaged = START, 0, 0, 0
+        start_of_kind = b'{"%s"' % kind.encode() if kind else b""
         while done < size and (line := file.readline(min(LONGEST, size - done))):
             done, number = done + len(line), number + 1
             start, _, text = line.rstrip(b"\n").partition(b" ")
             found = start.decode("ascii", "replace")
             whole = line.endswith(b"\n") and found == _digest(digest, text)
             digest = found
+            if whole and not text.startswith(start_of_kind):
+                continue
             try:
                 record = parse_json(text.decode()) if whole else None
             except ValueError:

@@ -68,7 +68,7 @@ def checkpoint_of(
     Raises DivergenceError if a value is not finite.
     """
     arrays = arrays_of(trainer.network)
-    state = state_of(trainer)
+    state = state_of(trainer, history=history)
     past = _columns(state["history"], trainer.history) if history else {}
     header = {
         "network": trainer.network.config(),

@@ -56,10 +56,11 @@ def settings_of(trainer: Training) -> dict[str, Any]:
     }
 
 
-def state_of(trainer: Training) -> dict[str, Any]:
+def state_of(trainer: Training, *, history: bool = True) -> dict[str, Any]:
     """All that training continues from, besides the parameters: plain data and arrays.
 
-    Wall times are 0 in it, so that equal courses of training have equal states.
+    With history=False it has no history, and is made as quickly after any number of epochs. Wall
+    times are 0 in it, so that equal courses of training have equal states.
     """
     return {
         "steps": trainer.steps,
@@ -69,7 +70,8 @@ def state_of(trainer: Training) -> dict[str, Any]:
         "optimizer": trainer.optimizer.state(),
         "schedule": trainer.schedule.state(),
         "history": [
-            asdict(replace(epoch, seconds=0.0, samples_per_second=0.0)) for epoch in trainer.history
+            asdict(replace(epoch, seconds=0.0, samples_per_second=0.0))
+            for epoch in (trainer.history if history else ())
         ],
     }
 
