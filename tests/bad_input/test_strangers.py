@@ -186,6 +186,25 @@ def test_a_bad_cell_in_a_table_costs_nothing(name, cell, here):
     assert without[0] == without[1]
 
 
+@pytest.mark.parametrize("name", ["weights.npz", "config.json", "history.json"])
+def test_a_file_of_a_finished_run_that_is_gone_is_made_again(name, here, capsys):
+    assert run("--epochs", "2", "--out", "run") == 0
+    Path("run", name).unlink()
+    assert resume() == 0
+    assert Path("run", name).is_file()
+    assert f"{name} is missing or damaged, and is made again" in capsys.readouterr().err
+
+
+def test_a_run_resumed_behind_the_last_step_of_an_epoch_has_the_same_layers(here):
+    words = ["--optimizer", "sgd", "--epochs", "3", "--save-every", "1", "--out", "run"]
+    assert run(*words) == 0
+    shutil.copytree("run", "whole")
+    Path("run/checkpoint-00000003.npz").unlink()
+    assert resume() == 0
+    for name in ("layers.csv", "steps.csv"):
+        assert Path("run", name).read_text() == Path("whole", name).read_text()
+
+
 def test_other_test_samples_than_before_are_refused(here):
     rng = np.random.default_rng(0)
     arrays = {

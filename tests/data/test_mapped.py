@@ -112,6 +112,7 @@ BAD = {
     "long": (GOOD + b"\0", "makes 4328 bytes, but the file has 4329"),
     "header cut": (GOOD[:50], "is a damaged .npy"),
     "header wrong": (GOOD.replace(b"'descr'", b"'zzzzz'"), "is a damaged .npy"),
+    "a size that is True": (GOOD.replace(b"(700, 2", b"(True,2"), "is a damaged .npy"),
     "negative": (GOOD.replace(b"(700, 2, 3), ", b"(-700,-2, 3),"), "its header says (-700, -2, 3)"),
     "fortran": (saved(np.asfortranarray(X)), "must hold row after row (C order), got Fortran"),
     "objects": (saved(np.array([[None]]), allow_pickle=True), "which are never unpickled"),

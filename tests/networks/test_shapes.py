@@ -102,3 +102,20 @@ def test_a_network_that_gives_back_its_inputs_takes_them_as_targets():
     network = MultiLayerNet(6, [3], 6, loss="mean-squared-error", labels="values")
     x = np.ones((5, 6), "float32")
     assert network.loss(x, x) > 0
+
+
+@pytest.mark.parametrize(
+    "x", [np.zeros(64), np.zeros((8, 8)), np.zeros((1, 8, 8)), np.zeros((64, 1))]
+)
+def test_one_sample_is_one_row_or_is_told_how_to_become_one(shape):
+    network, x = MultiLayerNet(64, [5], 10), np.zeros(shape)
+    if len(x) == 1:
+        assert network.predict(x).shape == (1, 10)
+        return
+    with pytest.raises(ShapeError, match=r"for a single sample use x.reshape\(1, -1\)"):
+        network.predict(x)
+
+
+def test_many_rows_of_another_width_are_not_taken_for_one_sample():
+    with pytest.raises(ShapeError, match=r"got \(6, 63\)$"):
+        MultiLayerNet(64, [5], 10).predict(np.zeros((6, 63)))
