@@ -39,8 +39,9 @@ COMMIT = "cb1c1fdf9c1ad129b3c8c822a6b892c23a4940fc"
 EXPECTED: Mapping[str, str] = {
     "call/network/*/names/*": "the number of a parameter counts the layers with a weight W",
     "call/gradients/*/arrays/*/0": "the number of a parameter counts the layers with a weight W",
-    "resume/signal*at step 7/run/tables/layers.csv/*": "a run that was stopped behind the last step "
-    "of an epoch wrote down a gradient of 0; the epoch now ends first",
+    "resume/signal*at step 7/run/tables/layers.csv/*": (
+        "a run stopped behind the last step of an epoch wrote down a gradient of 0"
+    ),
 }
 """Changes that were asked for: the name of an entry, or of a place in it, and the reason.
 
