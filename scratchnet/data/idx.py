@@ -32,6 +32,8 @@ OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E
 CONTENTS = {1: "label", 2: "table", 3: "image", 4: "colour image"}  # by number of dimensions
 MAX_BYTES = 2**30
 NUMBERS = "buif"  # booleans, integers, floats, as NumPy names the kinds of dtype
+SMALL, RATIO = 2**26, 200
+"""What unpacks to more than SMALL bytes may be RATIO times as large as it was packed."""
 BLOCK = 2**20
 AGAIN = "delete it and download it again"
 LOOKS = (
@@ -244,10 +246,12 @@ def read_stream(
     if not packed:
         return _read_array(file, max_bytes, ndim, file_size=size)
     with gzip.GzipFile(fileobj=file) as unpacked:
-        return _read_array(unpacked, max_bytes, ndim, file_size=None)
+        return _read_array(unpacked, max_bytes, ndim, file_size=None, packed=size)
 
 
-def _read_array(file: Stream, max_bytes: int, ndim: int | None, file_size: int | None) -> Bytes:
+def _read_array(
+    file: Stream, max_bytes: int, ndim: int | None, file_size: int | None, packed: int = 0
+) -> Bytes:
     """Header, checks, data, and proof that nothing follows; `file_size` is None for gzip."""
     shape = _read_shape(file, ndim)
     count = math.prod(shape)  # Python's integers: np.prod would wrap at 64 bits
@@ -260,6 +264,8 @@ def _read_array(file: Stream, max_bytes: int, ndim: int | None, file_size: int |
     total = len(header(shape)) + count
     if file_size is not None:
         _check_size(shape, file_size)
+    else:
+        _check_ratio(count, packed)
     try:
         array = np.empty(count, dtype=np.uint8)
     except MemoryError as error:
@@ -370,6 +376,16 @@ def _check_directory(archive: zipfile.ZipFile, max_bytes: int) -> None:
         raise DataError(
             f"its members unpack to {total} bytes, over the limit of {max_bytes}; "
             "if that is right, raise max_bytes"
+        )
+    _check_ratio(total, sum(member.compress_size for member in members))
+
+
+def _check_ratio(unpacked: int, packed: int) -> None:
+    """Refuse what unpacks to far more than it is, unless that is little."""
+    if unpacked > SMALL and unpacked > RATIO * packed:
+        raise DataError(
+            f"its {packed} bytes unpack to {unpacked}, more than {RATIO} times as many; if that is "
+            "right, unpack it first, or save it without compression"
         )
 
 
