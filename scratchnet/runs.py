@@ -1,12 +1,10 @@
 """The folder that a training run leaves behind: what was asked, how it went, what came out."""
 
 import csv
-import errno
 import io
 import json
 import os
 import re
-import stat
 import textwrap
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,18 +12,16 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Self
 
-from scratchnet.data.idx import NEVER_WAIT, NOT_A_LINK
 from scratchnet.errors import DataError, OutputError
 from scratchnet.storage.atomic import describe, open_to_append, write_atomically, write_text
+from scratchnet.storage.lock import lock_folder
 from scratchnet.storage.log import Log
 from scratchnet.storage.plain import read_bytes, read_json
 from scratchnet.training import Epoch
 from scratchnet.training.epoch import read_epoch
 
 RUNS = Path("runs")
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # as some network file systems say
 COLUMNS = ("epoch", *(field.name for field in fields(Epoch) if field.name != "number"))
-LOCKED_BYTE = 2**30
 OF_STEPS = ("step", "loss", "lr")
 OF_LAYERS = ("epoch", "layer", "weight_norm", "gradient_norm", "flat", "dead")
 TEXT: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
@@ -107,7 +103,7 @@ class OutputFolder:
     def __init__(self, out: str | None, name: str) -> None:
         check_free(out)
         self.path = _make(Path(out)) if out is not None else _next_free(RUNS, name)
-        self._hold(_lock(self.path, "choose another --out"))
+        self._hold(lock_folder(self.path, "choose another --out"))
         self._open_tables()
         _claim(self.history)
 
@@ -116,7 +112,7 @@ class OutputFolder:
         """The folder of an earlier run, to resume; raises OutputError if it is in use."""
         folder = cls.__new__(cls)
         folder.path = path
-        folder._hold(_lock(path, "wait until it ends, or resume another run"))
+        folder._hold(lock_folder(path, "wait until it ends, or resume another run"))
         folder._open_tables()
         return folder
 
@@ -346,59 +342,6 @@ def _value(text: str) -> Any:
         except ValueError:
             pass
     return text or None
-
-
-def _lock(folder: Path, fix: str) -> int | None:
-    """Lock the folder until the descriptor is closed; raises OutputError if another has it.
-
-    None where the file system knows no such locks: there nothing is watched. The lock must be a
-    regular file of its own: the folder may be a stranger's.
-    """
-    path = folder / ".lock"
-    try:
-        if path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a link")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NEVER_WAIT | NOT_A_LINK, 0o644)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(path)!r}: {describe(error)}; {fix}") from error
-    try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
-            raise OSError(errno.EINVAL, "it must be a regular file with one name")
-        _lock_file(descriptor)
-        os.truncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-    except BlockingIOError as error:
-        owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        owner = owner if owner.isdecimal() else "unknown"
-        raise OutputError(f"{str(folder)!r} is in use by process {owner}; {fix}") from error
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in NO_LOCKS:
-            return None
-        raise OutputError(f"cannot write {str(path)!r}: {describe(error)}; {fix}") from error
-    return descriptor
-
-
-def _lock_file(descriptor: int) -> None:
-    """Lock an open file until it is closed; raises BlockingIOError if another process has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows locks bytes, which may lie behind the end of the file
-        try:
-            import msvcrt
-        except ImportError as error:
-            raise OSError(errno.ENOSYS, "there are no locks") from error
-        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError as error:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            raise BlockingIOError(errno.EAGAIN, "another process has it") from error
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _next_free(parent: Path, name: str) -> Path:

@@ -6,7 +6,7 @@ import stat
 from typing import Any
 
 from scratchnet.cli.options import KNOWN
-from scratchnet.data.idx import NEVER_WAIT
+from scratchnet.data.opening import NEVER_WAIT
 from scratchnet.errors import ParameterError
 from scratchnet.options import Option, Switch
 from scratchnet.registry import nearest

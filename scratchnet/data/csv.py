@@ -13,8 +13,8 @@ import numpy as np
 
 from scratchnet.checks import is_number
 from scratchnet.data.arrays import DELIMITERS, PIXEL, make_dataset, refuse_identifiers
-from scratchnet.data.idx import MAX_BYTES, open_regular
 from scratchnet.data.look import warn_of_data
+from scratchnet.data.opening import MAX_BYTES, open_regular
 from scratchnet.data.samples import Dataset
 from scratchnet.errors import DataError
 from scratchnet.parameters import Array

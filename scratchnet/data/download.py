@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from scratchnet.checks import printable
-from scratchnet.data.idx import NEVER_WAIT, NOT_A_LINK
+from scratchnet.data.opening import NEVER_WAIT, NOT_A_LINK
 from scratchnet.errors import DownloadError, OutputError
 
 if TYPE_CHECKING:  # the network modules are slow to import and rarely needed

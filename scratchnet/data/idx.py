@@ -9,68 +9,31 @@ import gzip
 import io
 import math
 import os
-import re
-import stat
 import zlib
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from scratchnet.data.opening import (
+    AGAIN,
+    BLOCK,
+    GZIP,
+    MAX_BYTES,
+    check_ratio,
+    looks_like,
+    open_regular,
+)
 from scratchnet.errors import DataError
-from scratchnet.parameters import Array
 
 if TYPE_CHECKING:
-    import zipfile
+    pass
 
 Bytes = npt.NDArray[np.uint8]
 
-GZIP = b"\x1f\x8b"
-ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second is an empty one
 UNSIGNED_BYTE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 CONTENTS = {1: "label", 2: "table", 3: "image", 4: "colour image"}  # by number of dimensions
-MAX_BYTES = 2**30
-NUMBERS = "buif"  # booleans, integers, floats, as NumPy names the kinds of dtype
-SMALL, RATIO = 2**26, 200
-"""What unpacks to more than SMALL bytes may be RATIO times as large as it was packed."""
-BLOCK = 2**20
-AGAIN = "delete it and download it again"
-LOOKS = (
-    (GZIP, "gzip"),
-    *((magic, "a zip archive, such as .npz or a PyTorch file") for magic in ZIP),
-    (b"\0\0\x08", "an IDX file"),
-    (b"\x93NUMPY", "a NumPy .npy file"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"%PDF", "a PDF"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"MATLAB 5.0", "a MATLAB file"),
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"7z\xbc\xaf", "a 7z archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel file"),
-    (b"\xff\xfe", "text in UTF-16"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ", "xz"),
-    *((bytes((0x80, protocol)), "a Python pickle") for protocol in range(2, 6)),
-)
-
-
-NEVER_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
-"""How a file is opened that may be anything: Windows has neither pipes in folders nor this."""
-
-
-NPY = b"\x93NUMPY"
-LONGEST_NPY_HEADER = 2**16
-NPY_VALUES = {
-    "descr": r"[\"']descr[\"']\s*:\s*[\"']([<>|=]?[a-zA-Z]\d*(?:\[\w+\])?)[\"']",
-    "fortran_order": r"[\"']fortran_order[\"']\s*:\s*(True|False)",
-    "shape": r"[\"']shape[\"']\s*:\s*\(((?:\s*-?\d{1,18}L?\s*,?)*)\)",
-}
-"""What the header of a .npy holds, as whoever wrote it spells it."""
 
 
 class Stream(Protocol):
@@ -123,69 +86,6 @@ def read_idx_shape(file: io.BufferedReader, size: int) -> tuple[int, ...]:
     return shape
 
 
-def read_npy_layout(
-    file: io.BufferedReader, size: int
-) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    """Shape, dtype and whether in Fortran order of a .npy of `size` bytes; `file` is left behind.
-
-    Raises DataError, naming no path, where the header is not sound, the size is another, or it
-    holds Python objects.
-    """
-    try:
-        shape, fortran, dtype = _read_npy_header(file)
-    # On damaged bytes NumPy's header parser raises a dozen kinds of exceptions.
-    except Exception as error:
-        raise DataError(f"it is a damaged .npy ({error}); {AGAIN}") from error
-    if dtype.hasobject:
-        raise DataError("it must hold numbers, got Python objects, which are never unpickled")
-    need = file.tell() + math.prod(shape) * dtype.itemsize
-    if need != size or min(shape, default=0) < 0:
-        raise DataError(
-            f"its header says {shape} of {dtype}, which makes {need} bytes, but the file has "
-            f"{size}; {AGAIN}"
-        )
-    return shape, dtype, fortran
-
-
-def read_npz(
-    path: str | os.PathLike[str], *, max_bytes: int = 2 * MAX_BYTES, kinds: str = NUMBERS
-) -> dict[str, Array]:
-    """Read an .npz of arrays of these kinds of dtype, by default numbers: its arrays by name.
-
-    The zip's directory is checked first - no name twice, only .npy members, together at most
-    `max_bytes` - then each array's header (plain numbers, as many bytes as the member has), and
-    only then is it read. Nothing is ever unpickled.
-
-    Raises DataError, naming the file and the member, for everything else.
-    """
-    with open_regular(path) as file:
-        return read_npz_file(path, file, max_bytes=max_bytes, kinds=kinds)
-
-
-def read_npz_file(
-    path: str | os.PathLike[str], file: io.BufferedReader, *, max_bytes: int, kinds: str
-) -> dict[str, Array]:
-    """The arrays of an open file, as `read_npz` reads them; `path` is for its messages."""
-    import zipfile  # only here, as it is slow to import
-
-    file.seek(0)
-    start = file.read(16)
-    if not start.startswith(ZIP):
-        raise DataError(f"{str(path)!r} looks like {looks_like(start)}, not an .npz")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            _check_directory(archive, max_bytes)
-            return {
-                member.filename.removesuffix(".npy"): _read_member(archive, member, kinds)
-                for member in archive.infolist()
-            }
-    except DataError as error:
-        raise DataError(f"{str(path)!r}: {error}") from error.__cause__
-    # On damaged bytes zipfile and NumPy's header parser raise a dozen kinds of exceptions.
-    except Exception as error:
-        raise DataError(f"{str(path)!r} is a damaged .npz ({error}); {AGAIN}") from error
-
-
 def header(shape: tuple[int, ...]) -> bytes:
     """Return the header that an IDX file of unsigned bytes of this `shape` begins with.
 
@@ -194,43 +94,6 @@ def header(shape: tuple[int, ...]) -> bytes:
     """
     sizes = (size.to_bytes(4, "big") for size in shape)
     return bytes((0, 0, UNSIGNED_BYTE, len(shape))) + b"".join(sizes)
-
-
-def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> io.BufferedReader:
-    """Open a regular file for reading; a folder, pipe or device is refused, never waited for.
-
-    With follow=False a link is refused too: in a folder that may be a stranger's. Raises DataError
-    with the path and what the system says, for example of a missing file.
-    """
-    path = os.path.expanduser(path)
-    try:
-        if not follow and os.path.islink(path):
-            raise DataError(f"{str(path)!r} is a link; a regular file is needed there")
-        descriptor = os.open(path, os.O_RDONLY | NEVER_WAIT | (0 if follow else NOT_A_LINK))
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            os.close(descriptor)
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-            raise DataError(f"{str(path)!r} is {kind}; a regular file is needed")
-        return open(descriptor, "rb")
-    except OSError as error:
-        link = " (a symbolic link)" if os.path.islink(path) else ""
-        raise DataError(f"cannot read {str(path)!r}{link}: {error.strerror or error}") from error
-    except ValueError as error:  # a NUL character in the path
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
-
-
-def looks_like(start: bytes) -> str:
-    """Say what a file with these first bytes (16 are enough) seems to be."""
-    if not start:
-        return "an empty file"
-    for magic, kind in LOOKS:
-        if start.startswith(magic):
-            return kind
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doc", b"<html", b"<head", b"<body")):
-        return "HTML"
-    return "XML" if text.startswith(b"<") else f"nothing known (it starts {start[:4].hex(' ')})"
 
 
 def read_stream(
@@ -265,7 +128,7 @@ def _read_array(
     if file_size is not None:
         _check_size(shape, file_size)
     else:
-        _check_ratio(count, packed)
+        check_ratio(count, packed)
     try:
         array = np.empty(count, dtype=np.uint8)
     except MemoryError as error:
@@ -358,91 +221,3 @@ def _next(file: Stream, size: int, done: int, total: int | None = None) -> bytes
         ) from error
     except zlib.error as error:
         raise DataError(f"its gzip data is damaged after {of_total} ({error}); {AGAIN}") from error
-
-
-def _check_directory(archive: zipfile.ZipFile, max_bytes: int) -> None:
-    """Refuse a zip whose directory does not list one .npy per name, within `max_bytes` in all."""
-    members = archive.infolist()
-    seen: set[str] = set()
-    for name in (member.filename for member in members):
-        if not name.endswith(".npy"):
-            what = "a PyTorch file" if name.endswith("/data.pkl") else "no .npz of arrays"
-            raise DataError(f"it holds {name!r}, so it is {what}; members must be .npy arrays")
-        if name in seen:
-            raise DataError(f"it holds {name!r} twice; each array must be there once")
-        seen.add(name)
-    total = sum(member.file_size for member in members)
-    if total > max_bytes:
-        raise DataError(
-            f"its members unpack to {total} bytes, over the limit of {max_bytes}; "
-            "if that is right, raise max_bytes"
-        )
-    _check_ratio(total, sum(member.compress_size for member in members))
-
-
-def _check_ratio(unpacked: int, packed: int) -> None:
-    """Refuse what unpacks to far more than it is, unless that is little."""
-    if unpacked > SMALL and unpacked > RATIO * packed:
-        raise DataError(
-            f"its {packed} bytes unpack to {unpacked}, more than {RATIO} times as many; if that is "
-            "right, unpack it first, or save it without compression"
-        )
-
-
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> Array:
-    """Read one array, after its header was checked; zipfile checks its CRC at the last byte."""
-    with archive.open(member) as file:
-        shape, fortran, dtype = _read_npy_header(file)
-        start = file.tell()
-    if dtype.kind not in kinds:
-        raise DataError(f"{member.filename!r} is of dtype {dtype}; only numbers are read")
-    need = start + math.prod(shape) * dtype.itemsize
-    if need != member.file_size or min(shape, default=0) < 0:
-        raise DataError(
-            f"{member.filename!r} of shape {shape} and {dtype} needs {need} bytes, "
-            f"but has {member.file_size}; {AGAIN}"
-        )
-    with archive.open(member) as file:
-        file.read(start)
-        return _read_npy_data(file, shape, fortran, dtype)
-
-
-def _read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and dtype, as a .npy begins with them; raises ValueError.
-
-    NumPy's reader compiles the header, which Python 3.11 cannot do in two threads at once, and
-    takes True for a size.
-    """
-    start = file.read(len(NPY) + 2)
-    if start[: len(NPY)] != NPY or len(start) != len(NPY) + 2:
-        raise ValueError("it does not start as a .npy does")
-    width = 2 if start[-2] == 1 else 4
-    length = int.from_bytes(file.read(width), "little")
-    if length > LONGEST_NPY_HEADER:
-        raise ValueError(f"its header has {length} bytes")
-    text = file.read(length).decode("utf-8" if start[-2] > 2 else "latin-1")
-    found = {name: re.search(pattern, text) for name, pattern in NPY_VALUES.items()}
-    if found["descr"] is None and found["shape"] is not None and "[(" in text:
-        raise DataError("it holds rows of several fields; only arrays of numbers are read")
-    if len(text) < length or not all(found.values()) or not text.startswith("{"):
-        raise ValueError(f"its header is {text.strip()[:80]!r}")
-    descr, fortran, sizes = (match[1] for match in found.values() if match is not None)
-    shape = tuple(int(size.rstrip("L")) for size in sizes.split(",") if size.strip())
-    return shape, fortran == "True", np.dtype(descr)
-
-
-def _read_npy_data(
-    file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
-) -> Array:
-    """The array behind a header, whose size was checked."""
-    flat: Array = np.empty(math.prod(shape), dtype)
-    if flat.nbytes:
-        view = memoryview(flat.view(np.uint8).data)
-        done = 0
-        while done < len(view):
-            block = file.read(min(BLOCK, len(view) - done))
-            if not block:
-                raise DataError(f"it ended after {done} of {len(view)} bytes; {AGAIN}")
-            view[done : done + len(block)] = block
-            done += len(block)
-    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.data.idx import looks_like, open_regular, read_idx, read_idx_shape, read_npy_layout
+from scratchnet.data.idx import read_idx, read_idx_shape
+from scratchnet.data.npz import read_npy_layout
+from scratchnet.data.opening import looks_like, open_regular
 from scratchnet.errors import DataError
 from scratchnet.parameters import Array
 from scratchnet.randomness import permutation

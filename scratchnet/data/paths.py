@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.data.arrays import DELIMITERS, make_dataset
-from scratchnet.data.idx import NUMBERS, looks_like, open_regular, read_idx, read_npz
+from scratchnet.data.idx import read_idx
+from scratchnet.data.npz import NUMBERS, read_npz
+from scratchnet.data.opening import looks_like, open_regular
 from scratchnet.data.samples import Dataset
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.parameters import Array

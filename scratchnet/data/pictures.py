@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data.arrays import make_dataset
-from scratchnet.data.idx import MAX_BYTES, open_regular
+from scratchnet.data.opening import MAX_BYTES, open_regular
 from scratchnet.data.samples import Dataset
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.parameters import Array

@@ -12,7 +12,8 @@ import numpy as np
 from scratchnet.data.arrays import make_dataset
 from scratchnet.data.download import FASHION_MNIST, KMNIST, MNIST, Source, sha256
 from scratchnet.data.idx import header as idx_header
-from scratchnet.data.idx import open_regular, read_idx
+from scratchnet.data.idx import read_idx
+from scratchnet.data.opening import open_regular
 from scratchnet.data.paths import find_idx_files, load_path
 from scratchnet.data.samples import Dataset, Samples
 from scratchnet.errors import DataError, ParameterError

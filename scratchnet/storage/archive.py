@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from scratchnet.data.idx import NUMBERS, open_regular, read_npz_file
+from scratchnet.data.npz import NUMBERS, read_npz_file
+from scratchnet.data.opening import open_regular
 from scratchnet.errors import DataError, OutputError
 from scratchnet.parameters import Array
 from scratchnet.storage.atomic import write_atomically

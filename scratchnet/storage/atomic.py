@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from scratchnet.data.idx import NEVER_WAIT, NOT_A_LINK
+from scratchnet.data.opening import NEVER_WAIT, NOT_A_LINK
 from scratchnet.errors import OutputError
 
 

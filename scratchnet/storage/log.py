@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scratchnet.data.idx import open_regular
+from scratchnet.data.opening import open_regular
 from scratchnet.errors import DataError, OutputError
 from scratchnet.storage.atomic import describe, open_to_append, sync_file, write_atomically
 from scratchnet.storage.plain import parse_json

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scratchnet.data.idx import open_regular
+from scratchnet.data.opening import open_regular
 from scratchnet.errors import DataError
 
 LARGEST = 2**26

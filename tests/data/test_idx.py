@@ -14,16 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scratchnet.data import idx
-from scratchnet.data.idx import (
-    header,
-    looks_like,
-    read_idx,
-    read_images,
-    read_labels,
-    read_npz,
-    read_stream,
-)
+from scratchnet.data import opening
+from scratchnet.data.idx import header, read_idx, read_images, read_labels, read_stream
+from scratchnet.data.npz import read_npz
+from scratchnet.data.opening import looks_like
 from scratchnet.errors import DataError
 
 IMAGES = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
@@ -456,13 +450,13 @@ def test_the_start_of_an_idx_file_is_known():
 def test_what_unpacks_to_far_more_than_it_is_is_refused_before_memory_is_taken(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(idx, "SMALL", 2**16)
+    monkeypatch.setattr(opening, "SMALL", 2**16)
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros(2**20, np.uint8))
-    packed = gzip.compress(idx.header((2**10, 2**10)) + bytes(2**20))
+    packed = gzip.compress(header((2**10, 2**10)) + bytes(2**20))
     (tmp_path / "a.gz").write_bytes(packed)
-    for name, read in (("a.npz", idx.read_npz), ("a.gz", idx.read_idx)):
+    for name, read in (("a.npz", read_npz), ("a.gz", read_idx)):
         with pytest.raises(DataError, match="more than 200 times as many; if"):
             read(tmp_path / name)
     noise = np.random.default_rng(0).integers(0, 2, 2**20, dtype=np.uint8)
     np.savez_compressed(tmp_path / "b.npz", x=noise)
-    assert idx.read_npz(tmp_path / "b.npz")["x"].tobytes() == noise.tobytes()
+    assert read_npz(tmp_path / "b.npz")["x"].tobytes() == noise.tobytes()
