@@ -10,12 +10,13 @@ from types import MappingProxyType
 import numpy as np
 
 from scratchnet.data.arrays import make_dataset
-from scratchnet.data.download import FASHION_MNIST, KMNIST, MNIST, Source, sha256
+from scratchnet.data.download import Source, sha256
 from scratchnet.data.idx import header as idx_header
 from scratchnet.data.idx import read_idx
 from scratchnet.data.opening import open_regular
 from scratchnet.data.paths import find_idx_files, load_path
 from scratchnet.data.samples import Dataset, Samples
+from scratchnet.data.sources import FASHION_MNIST, KMNIST, MNIST
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.registry import pick
 
