@@ -76,7 +76,7 @@ class History(Sequence[Epoch]):
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     def __repr__(self) -> str:
-        return f"History({list(self)})"
+        return f"History({len(self)} epochs)"
 
 
 def read_epoch(row: object) -> Epoch:
