@@ -82,6 +82,8 @@ def _read(path: str) -> bytes:
 
 def _read_toml(path: str) -> dict[str, Any]:
     """The content of a TOML file; raises ParameterError if it cannot be read or is too large."""
+    if "\0" in path:
+        raise ParameterError("must be the path of a file, got a NUL character in it")
     try:
         text = _read(path)
         if len(text) > MAX_CONFIG:

@@ -99,7 +99,7 @@ COMMANDS = [
     Row(20, ["--config", "none.toml"], 2, "'none.toml': cannot read it: No such file.*epochs = 20"),
     Row(20, ["--config", "set"], 2, "'set': cannot read it: Is a directory"),
     Row(20, ["--config", "/dev/zero"], 2, "'/dev/zero': must be TOML: it is longer than 1,048,576"),
-    Row(20, ["--config", "a\0b"], 2, r"'a\\x00b': must be TOML: embedded null byte"),
+    Row(20, ["--config", "a\0b"], 2, r"'a\\x00b': must be the path of a file, got a NUL"),
     Row(21, ["--threads", "0"], 2, "--threads: must be an integer >= 1, got '0'"),
 ]  # fmt: skip
 
