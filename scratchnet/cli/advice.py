@@ -6,14 +6,11 @@ import numpy as np
 
 from scratchnet import environment
 from scratchnet.cli.console import Console
-from scratchnet.cli.options import CALL, KNOWN, CommandLine
+from scratchnet.cli.options import CALL, JOBS, KNOWN, CommandLine
 from scratchnet.cli.parser import flag_of
 from scratchnet.networks.options import HIDDEN
 from scratchnet.parallel import launched, launched_here
 from scratchnet.training import Trainer
-
-JOBS = {"surface": "--surface", "find-lr": "--find-lr", "train": "a single run"}
-"""The words for a job in messages."""
 
 
 def advise_before(options: CommandLine, console: Console, *, shared: bool) -> None:
@@ -22,7 +19,7 @@ def advise_before(options: CommandLine, console: Console, *, shared: bool) -> No
     idle = {name for name in options.given - CALL if job not in KNOWN[name][1].jobs}
     if idle:
         flags = ", ".join(sorted(map(flag_of, idle)))
-        console.note(f"{flags} has no effect on {JOBS.get(job, 'a comparison')}")
+        console.note(f"{flags} has no effect on {JOBS[job]}")
     started = launched()
     if not shared and started is not None and started[1] > 1:
         console.note(

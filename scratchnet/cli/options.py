@@ -28,6 +28,13 @@ from scratchnet.options import (
 from scratchnet.parallel import BATCH_STATS
 from scratchnet.training.options import RUNS, RunOptions, TrainingOptions
 
+JOBS = {
+    "compare": "a comparison",
+    "find-lr": "--find-lr",
+    "surface": "--surface",
+    "train": "a single run",
+}
+"""The words for a job in messages."""
 NO_JOB: frozenset[str] = frozenset()
 COUNT = Range(at_least=1, integer=True, optional=True)
 

@@ -6,19 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scratchnet.cli.options import CALL, KNOWN, CommandLine
+from scratchnet.cli.options import CALL, JOBS, KNOWN, CommandLine
 from scratchnet.cli.parser import complete, flag_of
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.runs import RUNS, ComparisonFolder, OutputFolder, RunFolder
 from scratchnet.storage.checkpoint import Checkpoints, Saved, read_checkpoint
-
-JOBS = {
-    "compare": "a comparison",
-    "find-lr": "a range test of rates",
-    "surface": "paths on a surface",
-    "train": "one run",
-}
-
 
 SURE = 0.01
 """Seconds by which one run must have been saved after another, to be the latest."""

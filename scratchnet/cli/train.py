@@ -258,6 +258,11 @@ class Job:
         if (results.get("epochs"), results.get("steps")) != (trainer.epochs, trainer.steps):
             return False
         damaged = self._find_damage(folder, results)
+        if not damaged and not (folder.path / "report.html").exists():
+            try:
+                self._write_report(folder)
+            except UNFIT:  # there is something else in the results than names say
+                damaged = "results.json"
         if damaged:
             self.console.note(f"{damaged} is missing or damaged, and is made again")
             return False
@@ -266,7 +271,7 @@ class Job:
         return True
 
     def _find_damage(self, folder: RunFolder, results: Mapping[str, Any]) -> str:
-        """The first file of a finished run that cannot be used, or ""; writes a page if it lacks.
+        """The first file of a finished run that cannot be used, or "".
 
         Tables and pages are not looked into: they can be made again from the others.
         """
@@ -280,11 +285,6 @@ class Job:
             return "results.json"
         if not folder.has_history():
             return "history.json"
-        if not (folder.path / "report.html").exists():
-            try:
-                self._write_report(folder)
-            except UNFIT:
-                return "results.json"
         return ""
 
     def _start_files(self) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scratchnet.data.border import transposed
+from scratchnet.data.border import is_one_hot, transposed
 from scratchnet.data.look import look_at_both, warn_of_data
 from scratchnet.data.samples import Dataset, Samples
-from scratchnet.errors import DataError, ScratchnetError, ShapeError
+from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.parameters import Array
 
 DELIMITERS = ",;\t|"
@@ -56,7 +56,7 @@ def make_dataset(
         found = Dataset(
             name, train, test, count, shape, tuple(class_names) if class_names else None
         )
-    except (ShapeError, ScratchnetError) as error:
+    except ScratchnetError as error:
         raise DataError(f"{where!r}: {error}") from error
     if len(parts) == 2 and not published:
         warn_of_data(*look_at_both(train, test, "test samples"))
@@ -102,7 +102,7 @@ def _check_lengths(where: str, x: Array, t: Array) -> None:
 
 def _from_one_hot(where: str, t: Array) -> Array:
     """The labels that one-hot rows stand for."""
-    if t.dtype.kind not in "biuf" or not ((t == 0) | (t == 1)).all() or (t.sum(axis=1) != 1).any():
+    if not is_one_hot(t):
         raise DataError(
             f"{where!r}: t must be labels (N,), or one-hot (N, K) with one 1 a row, got other "
             f"values {t.shape}; the command line classifies, in Python a Trainer takes "

@@ -116,6 +116,13 @@ def check_targets(t: npt.ArrayLike) -> Array:
     return np.ascontiguousarray(array, dtype=np.intp)
 
 
+def is_one_hot(t: Array) -> bool:
+    """Whether each row of t (N, K) holds one 1 and else 0."""
+    if t.dtype.kind not in "biuf" or t.ndim != 2:
+        return False
+    return bool(((t == 0) | (t == 1)).all() and (np.count_nonzero(t, axis=1) == 1).all())
+
+
 def _plain_array(values: npt.ArrayLike, name: str) -> Array:
     """`values` as an ordinary array; refuses what NumPy would convert wrongly or not at all."""
     if hasattr(values, "toarray"):

@@ -124,7 +124,6 @@ def _read_columns(
         file.seek(start)
         parts = [("a", kind, (label,)), ("t", object), ("b", kind, (len(names) - label - 1,))]
         dtype = np.dtype([part for part in parts if part[-1] != (0,)])
-        at = 0 if label == 0 else label
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -134,7 +133,7 @@ def _read_columns(
                     delimiter=delimiter,
                     comments=None,
                     quotechar='"',
-                    converters={at: _word},
+                    converters={label: _word},
                     ndmin=1,
                 )
         except UnicodeDecodeError:

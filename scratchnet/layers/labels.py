@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from scratchnet.data.border import is_one_hot
 from scratchnet.errors import DtypeError, ShapeError
 from scratchnet.parameters import Array
 
@@ -33,13 +34,6 @@ def check_integer_labels(t: Array, n_rows: int, n_outputs: int) -> Array:
             f"got {t[row]} at row {row}"
         )
     return t
-
-
-def is_one_hot(t: Array) -> bool:
-    """Whether each row of t (N, K) holds one 1 and else 0."""
-    if t.dtype.kind not in "biuf" or t.ndim != 2:
-        return False
-    return bool(((t == 0) | (t == 1)).all() and (np.count_nonzero(t, axis=1) == 1).all())
 
 
 def is_distribution(t: Array) -> Array:

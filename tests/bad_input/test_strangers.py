@@ -226,7 +226,9 @@ def test_other_test_samples_than_before_are_refused(here):
 def test_a_run_stays_a_run(words, here, capsys):
     assert run("--epochs", "1", "--out", "run") == 0
     assert resume("--override", *words) == 2
-    assert "'run' is one run, and these options ask for a comparison" in capsys.readouterr().err
+    assert (
+        "'run' is a single run, and these options ask for a comparison" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["schedule-free-sgd", "schedule-free-adamw", "sam", "rprop"])
