@@ -305,15 +305,18 @@ SOME = np.linspace(0, 1, 40).reshape(20, 2)
 NAMES = ["predict", "_network", "__class__", "fit", "score", "optimizer", "classes_", "x"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_estimator_s_file_sets_nothing_but_what_a_fit_leaves(name, tmp_path):
+def saved_estimator(path):
+    """The arrays and the header of a fitted estimator's file."""
+    x, t = np.linspace(0, 1, 40).reshape(20, 2), np.arange(20) % 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = MLPClassifier((3,), max_iter=1).fit(
-            np.linspace(0, 1, 40).reshape(20, 2), np.arange(20) % 2
-        )
-    made.save(tmp_path / "a.npz")
-    arrays, header = read_archive(tmp_path / "a.npz")
+        MLPClassifier((3,), max_iter=1).fit(x, t).save(path)
+    return read_archive(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_estimator_s_file_sets_nothing_but_what_a_fit_leaves(name, tmp_path):
+    arrays, header = saved_estimator(tmp_path / "a.npz")
     header["fitted"][name] = 3
     write_archive(tmp_path / "a.npz", arrays, header)
     with pytest.raises(DataError, match="which no estimator has"):
@@ -338,13 +341,7 @@ def test_an_estimator_s_file_sets_nothing_but_what_a_fit_leaves(name, tmp_path):
     ids=range(11),
 )
 def test_an_estimator_s_file_that_says_strange_things_is_a_data_error(change, tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = MLPClassifier((3,), max_iter=1).fit(
-            np.linspace(0, 1, 40).reshape(20, 2), np.arange(20) % 2
-        )
-    made.save(tmp_path / "a.npz")
-    arrays, header = read_archive(tmp_path / "a.npz")
+    arrays, header = saved_estimator(tmp_path / "a.npz")
     write_archive(tmp_path / "a.npz", arrays, {**header, **change})
     if "hidden_layer_sizes" in str(change):  # an argument, which the next fit checks
         assert MLPClassifier.load(tmp_path / "a.npz").predict([[0, 0]]).shape == (1,)
