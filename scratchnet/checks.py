@@ -125,6 +125,11 @@ def without_controls(text: str) -> str:
     )
 
 
+def is_sparse(x: object) -> bool:
+    """Whether the rows x (N, D) of a data set are a sparse array of SciPy's, and no array."""
+    return not isinstance(x, np.ndarray)
+
+
 def is_number(text: str) -> bool:
     """Whether `float` can read the text."""
     try:

@@ -3,6 +3,9 @@
 Every message is one sentence that says what must hold, what came, and the fix.
 """
 
+import sys
+import warnings
+
 
 class ScratchnetError(Exception):
     """Base of all errors that scratchnet raises on purpose."""
@@ -54,3 +57,11 @@ class GradientCheckError(ScratchnetError, AssertionError):
 
 class InconclusiveCheckError(GradientCheckError):
     """A gradient check that compared nothing worth comparing, so it proves nothing."""
+
+
+def warn_caller(text: str, category: type[Warning]) -> None:
+    """Warn of `text` where the caller of scratchnet called it, however deep inside it is found."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("scratchnet"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from scratchnet.checks import is_sparse
 from scratchnet.parameters import Array
 
 
@@ -40,6 +41,14 @@ def cross_entropy(x: Array, t: Array) -> float:
     Takes logits, not probabilities: a probability that has underflowed to 0 has lost the loss.
     """
     return float(-log_softmax(x)[np.arange(len(t)), t].mean())
+
+
+def multiply(a: Array, b: Array, out: Array) -> Array:
+    """The matrix product a b, written into `out`; a may be sparse, whose zeros take no time."""
+    if is_sparse(a):
+        out[...] = a @ b
+        return out
+    return np.matmul(a, b, out=out)
 
 
 def step_function(x: Array) -> Array:

@@ -25,6 +25,8 @@ def pick(table: Mapping[str, T], name: str, kind: str) -> T:
 
 def canonical(table: Mapping[str, T], name: str, kind: str) -> str:
     """The key of `table` that `name` means; raises ParameterError as `pick` does."""
+    if isinstance(name, str) and name in table:
+        return name
     known = ", ".join(table)
     if not isinstance(name, str):
         raise ParameterError(f"{kind} must be one of the names {known}, got {name!r}")

@@ -39,6 +39,10 @@ COMMIT = "cb1c1fdf9c1ad129b3c8c822a6b892c23a4940fc"
 EXPECTED: Mapping[str, str] = {
     "call/network/*/names/*": "the number of a parameter counts the layers with a weight W",
     "call/gradients/*/arrays/*/0": "the number of a parameter counts the layers with a weight W",
+    "estimator/*": (
+        "the estimators have scikit-learn's dtype, starting weights and counts, and weigh samples "
+        "by ratios alone"
+    ),
     "resume/signal*at step 7/run/tables/layers.csv/*": (
         "a run stopped behind the last step of an epoch wrote down a gradient of 0"
     ),

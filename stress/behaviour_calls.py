@@ -338,13 +338,6 @@ def functions() -> Any:
     return [*plain, find("cross_entropy")(y, t)]
 
 
-def merged() -> Any:
-    """Equal samples made one."""
-    x, t = numbers(9, 10)
-    rows = np.arange(30) % 10
-    return list(find("deduplicate", "merge_equal")(x[rows], t[rows], np.linspace(0, 1, 30)))
-
-
 def calls() -> dict[str, Callable[[], Any]]:
     """Every call of the library and of the estimators by name."""
     made: dict[str, Callable[[], Any]] = {}
@@ -377,7 +370,7 @@ def calls() -> dict[str, Callable[[], Any]]:
     made |= {
         **{"two layers": two_layers, "own layers": own_layers, "weighted": weighted},
         **{"augmented": augmented, "stopped": stopped, "stored": stored, "data": data},
-        **{"looked at": looked_at, "functions": functions, "merged": merged},
+        **{"looked at": looked_at, "functions": functions},
         "compare/plain": compared,
         "compare/grid": partial(compared, lr_grid=[0.01, 0.1], seeds=[3, 4]),
         "surface/noisy in training": partial(path, "ema", "noisy-quadratic", training=True, seed=2),

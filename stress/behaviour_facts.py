@@ -30,7 +30,6 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "SURFACES": ("scratchnet.inspection.surfaces", "scratchnet.surfaces"),
     "save_weights": ("scratchnet.storage.checkpoint", "scratchnet.checkpoint"),
     "load_weights": ("scratchnet.storage.checkpoint", "scratchnet.checkpoint"),
-    "deduplicate": ("scratchnet.estimator.multiplicity",),
     "merge_equal": ("scratchnet.repetitions",),
 }
 """The modules of a name that is in none of PUBLIC, the newest first."""

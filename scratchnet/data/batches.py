@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.checks import check_dtype, check_integer
+from scratchnet.checks import check_dtype, check_integer, is_sparse
 from scratchnet.data.mapped import advise_dontneed, mapped_batches
 from scratchnet.data.samples import Samples
 from scratchnet.errors import ParameterError
@@ -29,9 +29,11 @@ class Batches:
         self.batch_size = check_integer("batch_size", batch_size, 1)
         self.dtype = np.dtype(check_dtype(dtype))
         rows = min(self.batch_size, len(samples))
-        self._x = np.empty((rows, samples.x.shape[1]), self.dtype)
         self._t = np.empty((rows, *samples.t.shape[1:]), samples.t.dtype)
         self._scale = self.dtype.type(samples.scale)
+        self._sparse = is_sparse(samples.x)
+        width = 0 if self._sparse else samples.x.shape[1]
+        self._x = np.empty((rows, width), self.dtype)
         # Floats that need no factor are gathered straight into the batch.
         self._ready = samples.scale == 1.0 and samples.x.dtype == self.dtype
         self._raw = self._x if self._ready else np.empty_like(self._x, dtype=samples.x.dtype)
@@ -43,8 +45,9 @@ class Batches:
     def gather(self, index: Indices) -> tuple[Array, Array]:
         """(x, t) of the samples in `index` (n,), n <= batch_size: x (n, D) scaled, t (n,) intp.
 
-        Both are the first n rows of kept memory. Raises ParameterError when `index` holds more
-        than batch_size entries or one outside 0..N-1.
+        Both are the first n rows of kept memory; of sparse samples x is a sparse array of its own.
+        Raises ParameterError when `index` holds more than batch_size entries or one outside
+        0..N-1.
         """
         rows = np.asarray(index, dtype=np.intp)
         n = len(rows)
@@ -54,13 +57,20 @@ class Batches:
                 f"index must hold 1 to {len(self._t)} numbers from 0 to {len(self.samples) - 1}, "
                 f"got {n} of them" + (f" from {rows.min()} to {rows.max()}" if n else "")
             )
-        x, t, raw = self._x[:n], self._t[:n], self._raw[:n]
+        t = self._t[:n]
+        np.take(self.samples.t, rows, axis=0, out=t, mode="clip")
+        if self._sparse:
+            return self._scaled(self.samples.x[rows]), t
+        x, raw = self._x[:n], self._raw[:n]
         # mode="clip" only because "raise" would copy through a buffer; the bounds are checked above
         np.take(self.samples.x, rows, axis=0, out=raw, mode="clip")
         if not self._ready:
             np.multiply(raw, self._scale, out=x, dtype=self.dtype, casting="same_kind")
-        np.take(self.samples.t, rows, axis=0, out=t, mode="clip")
         return x, t
+
+    def _scaled(self, x: Array) -> Array:
+        """Sparse rows in the dtype of the network, times the scale."""
+        return x if self._ready else x.astype(self.dtype) * self._scale
 
     def weights(self, index: Indices | slice) -> Array | None:
         """How much each of these samples counts (n,); None where all count alike."""
@@ -97,10 +107,11 @@ class Batches:
         for start in range(first * size, len(self.samples), every * size):
             part = slice(start, start + size)
             raw, t = self.samples.x[part], self.samples.t[part]
-            x = raw
-            if not self._ready:
+            x = self._scaled(raw) if self._sparse else raw
+            if not (self._ready or self._sparse):
                 x = np.multiply(
                     raw, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
                 )
             yield x, t
-            advise_dontneed(raw)
+            if not self._sparse:
+                advise_dontneed(raw)

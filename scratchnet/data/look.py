@@ -3,15 +3,13 @@
 A few hundred rows are looked at, never all: it costs far less than loading does.
 """
 
-import sys
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from scratchnet.data.samples import Samples
-from scratchnet.errors import DataWarning
+from scratchnet.errors import DataWarning, warn_caller
 from scratchnet.parameters import Array
 
 ROWS = 256
@@ -61,11 +59,8 @@ def hint_at_total(total: float, n_values: int) -> None:
 
 def warn_of_data(*texts: str) -> None:
     """Warn of each text, by DataWarning, where the caller of scratchnet called it."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("scratchnet"):
-        level, frame = level + 1, frame.f_back
     for text in texts:
-        warnings.warn(text, DataWarning, stacklevel=level)
+        warn_caller(text, DataWarning)
 
 
 def _rows(samples: Samples) -> Array:

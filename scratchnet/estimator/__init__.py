@@ -1,6 +1,6 @@
-"""`MLPClassifier` and `MLPRegressor` with scikit-learn's arguments, and more."""
+"""`MLPClassifier` and `MLPRegressor` with scikit-learn's arguments, and networks of any layers."""
 
-from scratchnet.estimator.classifier import MLPClassifier
-from scratchnet.estimator.regressor import MLPRegressor
+from scratchnet.estimator.classifier import MLPClassifier, NetworkClassifier
+from scratchnet.estimator.regressor import MLPRegressor, NetworkRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor"]

@@ -1,103 +1,199 @@
 """The arguments of the estimators: scikit-learn's, and the options of networks and training."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import field, make_dataclass
 from inspect import cleandoc
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, NamedTuple
 
+import numpy as np
+from sklearn.utils._param_validation import Options, StrOptions
+
+from scratchnet.checks import DTYPES
+from scratchnet.estimator.constraints import constraints_of, interval, names
+from scratchnet.initializers import INITIALIZERS
+from scratchnet.layers import ACTIVATIONS
 from scratchnet.networks import NetworkOptions
+from scratchnet.optimizers import OPTIMIZERS, Optimizer
 from scratchnet.options import options_of
 from scratchnet.training.options import TrainingOptions
 
+
+class Argument(NamedTuple):
+    """One argument of the estimators."""
+
+    default: Any
+    help: str
+    constraints: list[Any] | str
+    """What it may be, in scikit-learn's terms."""
+
+
+COUNT = interval(Integral, 1, None, "left")
+NOT_NEGATIVE = interval(Real, 0, None, "left")
+ABOVE_ZERO = interval(Real, 0, None, "neither")
+DECAY = interval(Real, 0, 1, "left")
 POSITIONAL = ("hidden_layer_sizes", "activation")
 SCIKIT_LEARN = {
-    "hidden_layer_sizes": ((100,), "units of each hidden layer, integers >= 1"),
-    "activation": ("relu", "a name of ACTIVATIONS or 'logistic', or a list: one a hidden layer"),
-    "solver": ("adam", "'adam', 'sgd' or 'lbfgs'; `optimizer` overrules it"),
-    "alpha": (0.0001, "strength of the L2 penalty, >= 0"),
-    "batch_size": ("auto", "samples of an update, >= 1; 'auto' is min(200, N)"),
-    "learning_rate": ("constant", "of 'sgd': 'constant', 'invscaling' or 'adaptive'"),
-    "learning_rate_init": (0.001, "the rate of the first update, > 0"),
-    "power_t": (0.5, "the exponent of 'invscaling'"),
-    "max_iter": (200, "epochs at most, >= 1; iterations of 'lbfgs'"),
-    "shuffle": (True, "another order of the samples in each epoch"),
-    "random_state": (None, "the seed of all randomness, or a RandomState"),
-    "tol": (1e-4, "the least improvement that counts, >= 0"),
-    "verbose": (False, "print the loss of each epoch"),
-    "warm_start": (False, "`fit` continues an earlier fit"),
-    "momentum": (0.9, "of 'sgd', 0 to 1"),
-    "nesterovs_momentum": (True, "Nesterov's form of the momentum of 'sgd'"),
-    "early_stopping": (False, "hold out samples, stop by their score, and keep the best weights"),
-    "validation_fraction": (0.1, "the share that early stopping holds out, between 0 and 1"),
-    "beta_1": (0.9, "of 'adam': decay of the mean of gradients, 0 to below 1"),
-    "beta_2": (0.999, "of 'adam': decay of the mean of their squares, 0 to below 1"),
-    "epsilon": (1e-8, "of 'adam': added to the root, > 0"),
-    "n_iter_no_change": (10, "epochs without an improvement that end the training, >= 1"),
-    "max_fun": (15000, "of 'lbfgs': calls of the loss at most, >= 1"),
+    "hidden_layer_sizes": Argument(
+        (100,), "units of each hidden layer, integers >= 1", ["array-like", COUNT]
+    ),
+    "activation": Argument(
+        "relu",
+        "a name of ACTIVATIONS or 'logistic', or a list: one a hidden layer",
+        [names((*ACTIVATIONS, "logistic")), "array-like"],
+    ),
+    "solver": Argument(
+        "adam",
+        "'adam', 'sgd' or 'lbfgs'; `optimizer` overrules it",
+        [StrOptions({"lbfgs", "sgd", "adam"})],
+    ),
+    "alpha": Argument(0.0001, "strength of the L2 penalty, >= 0", [NOT_NEGATIVE]),
+    "batch_size": Argument(
+        "auto", "samples of an update, >= 1; 'auto' is min(200, N)", [StrOptions({"auto"}), COUNT]
+    ),
+    "learning_rate": Argument(
+        "constant",
+        "of 'sgd': 'constant', 'invscaling' or 'adaptive'",
+        [StrOptions({"constant", "invscaling", "adaptive"})],
+    ),
+    "learning_rate_init": Argument(0.001, "the rate of the first update, > 0", [ABOVE_ZERO]),
+    "power_t": Argument(0.5, "the exponent of 'invscaling', >= 0", [NOT_NEGATIVE]),
+    "max_iter": Argument(200, "epochs at most, >= 1; iterations of 'lbfgs'", [COUNT]),
+    "shuffle": Argument(True, "another order of the samples in each epoch", ["boolean"]),
+    "random_state": Argument(
+        None, "the seed of all randomness, or a RandomState", ["random_state"]
+    ),
+    "tol": Argument(1e-4, "the least improvement that counts, >= 0", [NOT_NEGATIVE]),
+    "verbose": Argument(False, "print the loss of each epoch", ["verbose"]),
+    "warm_start": Argument(False, "`fit` continues an earlier fit", ["boolean"]),
+    "momentum": Argument(0.9, "of 'sgd', 0 to 1", [interval(Real, 0, 1, "both")]),
+    "nesterovs_momentum": Argument(True, "Nesterov's form of the momentum of 'sgd'", ["boolean"]),
+    "early_stopping": Argument(
+        False, "hold out samples, stop by their score, and keep the best weights", ["boolean"]
+    ),
+    "validation_fraction": Argument(
+        0.1, "the share that early stopping holds out, 0 to below 1", [DECAY]
+    ),
+    "beta_1": Argument(0.9, "of 'adam': decay of the mean of gradients, 0 to below 1", [DECAY]),
+    "beta_2": Argument(
+        0.999, "of 'adam': decay of the mean of their squares, 0 to below 1", [DECAY]
+    ),
+    "epsilon": Argument(1e-8, "of 'adam': added to the root, > 0", [ABOVE_ZERO]),
+    "n_iter_no_change": Argument(
+        10,
+        "epochs without an improvement that end the training, >= 1 or infinity",
+        [COUNT, Options(Real, {np.inf})],
+    ),
+    "max_fun": Argument(15000, "of 'lbfgs': calls of the loss at most, >= 1", [COUNT]),
 }
-"""scikit-learn's arguments: default and meaning; they overrule the tables of options."""
-NAMED_OTHERWISE = {
-    "l2": "alpha",
-    "lr": "learning_rate_init",
-    "seed": "random_state",
-    "threads": "n_threads",
-    "augment": None,  # rows of a table are no images
-    "loss": None,  # the class decides, or the regressor's own `loss`
-    "labels": None,
-    "label_smoothing": None,  # of the classifier alone
-    "class_weight": None,
-}
+"""scikit-learn's arguments; they overrule the tables of options."""
+NAMED_OTHERWISE = frozenset(
+    {
+        *("l2", "lr", "seed", "threads"),  # alpha, learning_rate_init, random_state, n_threads
+        "augment",  # rows of a table are no images
+        *("loss", "labels"),  # the class decides, or its own `loss`
+        *("label_smoothing", "class_weight"),  # of the classifiers alone
+    }
+)
 """Options that the estimators have under another name, or not all of them."""
 OWN = {
-    "clip_norm": (None, "the norm of all gradients at most, > 0"),
-    "clip_value": (None, "the absolute value of each derivative at most, > 0"),
-    "ema": (None, "decay of an average of the weights that predicts, 0 to below 1"),
-    "optimizer": (None, "a name of OPTIMIZERS or an Optimizer; None for what `solver` says"),
-    "initializer": (None, "a name of INITIALIZERS, or a standard deviation; None as scikit-learn"),
-    "scoring": (None, "'loss' or a scorer of scikit-learn's, for early stopping"),
-    "callbacks": (None, "functions of the estimator and the Epoch; one that gives True ends a fit"),
-    "progress_bar": (False, "show a bar of the epochs"),
-    "n_threads": (1, "threads of BLAS, or None to leave them"),
+    "dtype": Argument(
+        "auto",
+        "'float32', 'float64', or 'auto': that of X, float64 for lbfgs and all other numbers",
+        [StrOptions({"auto", *DTYPES}), type, np.dtype],
+    ),
+    "clip_norm": Argument(None, "the norm of all gradients at most, > 0", [ABOVE_ZERO, None]),
+    "clip_value": Argument(
+        None, "the absolute value of each derivative at most, > 0", [ABOVE_ZERO, None]
+    ),
+    "ema": Argument(
+        None, "decay of an average of the weights that predicts, 0 to below 1", [DECAY, None]
+    ),
+    "optimizer": Argument(
+        None,
+        "a name of OPTIMIZERS or an Optimizer; None for what `solver` says",
+        [names(OPTIMIZERS), Optimizer, None],
+    ),
+    "initializer": Argument(
+        None,
+        "a name of INITIALIZERS, or a standard deviation; None as scikit-learn",
+        [names(INITIALIZERS), ABOVE_ZERO, callable, None],
+    ),
+    "scoring": Argument(
+        None, "'loss' or a scorer of scikit-learn's, for early stopping", [str, callable, None]
+    ),
+    "callbacks": Argument(
+        None,
+        "functions of the estimator and the Epoch; one that gives True ends a fit",
+        ["array-like", None],
+    ),
+    "progress_bar": Argument(False, "show a bar of the epochs", ["boolean"]),
+    "n_threads": Argument(1, "threads of BLAS, or None to leave them", [COUNT, None]),
 }
 """The arguments that neither scikit-learn nor the tables of options have as they are here."""
 CLIPS = ("clip_norm", "clip_value")
 
 
-def _defaults(kind: type) -> dict[str, Any]:
+def _own_names(kind: type) -> tuple[str, ...]:
     """The options of a table that the estimators have under their own names."""
-    return {n: default for n, (default, _) in options_of(kind).items() if n not in NAMED_OTHERWISE}
+    return tuple(name for name in options_of(kind) if name not in NAMED_OTHERWISE)
 
 
-OF_NETWORK = tuple(_defaults(NetworkOptions))
+OF_NETWORK = _own_names(NetworkOptions)
 """The arguments that are options of the network."""
-OF_TRAINING = tuple(n for n in _defaults(TrainingOptions) if n not in ("optimizer", "batch_size"))
+OF_TRAINING = tuple(
+    name for name in _own_names(TrainingOptions) if name not in ("optimizer", "batch_size")
+)
 """The arguments that are options of the Trainer as they are."""
-ARGUMENTS: dict[str, tuple[Any, str]] = {
+ARGUMENTS: Mapping[str, Argument] = {
     **SCIKIT_LEARN,
     **{
-        name: (default, about.help)
+        name: Argument(default, about.help, constraints_of(about))
         for name, (default, about) in options_of(NetworkOptions, TrainingOptions).items()
         if name not in SCIKIT_LEARN and name not in NAMED_OTHERWISE
     },
     **OWN,
 }
-"""Default and meaning of every argument."""
+"""Every argument of an MLP."""
+NOT_OF_LAYERS = frozenset({*POSITIONAL, *OF_NETWORK} - {"dtype"})
+"""What says how to stack layers, which an estimator of given layers has no use for."""
+OF_LAYERS = {
+    "layers": Argument(
+        None,
+        "a list of layers, which start as they are, or a function of the numbers of features and "
+        "outputs and of a random Generator that makes them",
+        [list, tuple, callable],
+    ),
+    **{name: one for name, one in ARGUMENTS.items() if name not in NOT_OF_LAYERS},
+}
+"""Every argument of an estimator of given layers."""
 MAKES = (
-    *("hidden_layer_sizes", "solver", "learning_rate_init", "momentum", "nesterovs_momentum"),
-    *("beta_1", "beta_2", "epsilon", "optimizer", "ema", *CLIPS, *OF_NETWORK),
+    *("layers", "hidden_layer_sizes", "solver", "learning_rate_init", "momentum"),
+    *("nesterovs_momentum", "beta_1", "beta_2", "epsilon", "optimizer", "ema", "loss"),
+    *(*CLIPS, *OF_NETWORK),
 )
-"""The arguments that the network and its optimizer are made with."""
-
-Arguments: Any = make_dataclass(
-    "Arguments",
-    [(n, Any, field(default=v, kw_only=n not in POSITIONAL)) for n, (v, _) in ARGUMENTS.items()],
-    eq=False,
-    repr=False,
-)
-"""The base that stores all arguments, as scikit-learn wants it: unchecked, until `fit`."""
+"""The arguments that the network and its optimizer are made with, of those there are."""
 
 
-def list_arguments(kind: type) -> None:
+def _base(name: str, table: Mapping[str, Argument], positional: Iterable[str]) -> Any:
+    """A dataclass that stores all arguments, as scikit-learn wants it: unchecked, until `fit`."""
+    made = make_dataclass(
+        name,
+        [(n, Any, field(default=a.default, kw_only=n not in positional)) for n, a in table.items()],
+        eq=False,
+        repr=False,
+        namespace={"_parameter_constraints": {n: a.constraints for n, a in table.items()}},
+    )
+    made.__module__ = __name__
+    return made
+
+
+Arguments = _base("Arguments", ARGUMENTS, POSITIONAL)
+LayerArguments = _base("LayerArguments", OF_LAYERS, ("layers",))
+
+
+def list_arguments(kind: type, table: Mapping[str, Argument] = ARGUMENTS) -> None:
     """Add every argument, its default and its meaning to the docstring of an estimator."""
-    lines = [f"- `{name}` ({default!r}): {help}" for name, (default, help) in ARGUMENTS.items()]
+    lines = [f"- `{name}` ({one.default!r}): {one.help}" for name, one in table.items()]
     kind.__doc__ = f"{cleandoc(kind.__doc__ or '')}\n\nArguments, with their defaults:\n\n"
     kind.__doc__ += "\n".join(lines) + "\n"

@@ -1,25 +1,193 @@
-"""`MLPClassifier`: a network that classifies, as a scikit-learn estimator."""
+"""Networks that classify, as scikit-learn estimators: `MLPClassifier` and `NetworkClassifier`."""
 
+from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from scratchnet.errors import ParameterError
-from scratchnet.estimator.arguments import list_arguments
+from scratchnet.estimator.arguments import (
+    DECAY,
+    OF_LAYERS,
+    Arguments,
+    LayerArguments,
+    list_arguments,
+)
 from scratchnet.estimator.fitting import NetworkEstimator
-from scratchnet.functions import sigmoid, softmax
+from scratchnet.estimator.stacked import OfLayers, Stacked, out_activation_of
+from scratchnet.layers import BinaryCrossEntropy, Loss, SoftmaxWithLoss
 from scratchnet.networks import NetworkOptions
 from scratchnet.parameters import Array
 
+OWN_CONSTRAINTS: dict[str, Any] = {
+    "loss": [StrOptions({"log_loss"}), Loss],
+    "label_smoothing": [DECAY],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+}
+
+
+class Classifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
+    """What all classifiers share: their classes, and what outputs mean."""
+
+    _classifies = True
+    _least_held_out = 1
+    _multilabel: bool
+    loss: str | Loss
+    label_smoothing: float
+    class_weight: Any
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
+        simple = y.ndim == 1 and y.dtype.kind in "biu"  # which needs no slower look
+        kind = "multiclass" if simple else _kind_of(y)
+        if partial and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        self._multilabel = kind == "multilabel-indicator"
+        if kind == "multiclass-multioutput":
+            raise ValueError("y must hold one label for each sample or be a multilabel indicator")
+        if self._multilabel:
+            self.classes_ = np.arange(y.shape[1])
+        elif simple and classes is None:
+            self.classes_ = np.unique(y)
+        else:
+            self.classes_ = unique_labels(y if classes is None else np.asarray(classes))
+        single = not self._multilabel and len(self.classes_) <= 2 and not self._own_loss
+        self.n_outputs_ = 1 if single else len(self.classes_)
+        self.out_activation_ = out_activation_of(self._new_loss())
+
+    @property
+    def _own_loss(self) -> bool:
+        return isinstance(self.loss, Loss)
+
+    def _new_loss(self) -> Loss:
+        """The loss for these classes; raises ParameterError for an option that it does not have."""
+        if isinstance(self.loss, Loss):
+            if self.label_smoothing:
+                raise ParameterError("label_smoothing is an option of 'log_loss', not of a Loss")
+            return deepcopy(self.loss)
+        if not self._multilabel and self.n_outputs_ > 1:
+            return SoftmaxWithLoss(label_smoothing=self.label_smoothing)
+        if self.label_smoothing:
+            raise ParameterError("label_smoothing needs more than two classes, one label a sample")
+        return BinaryCrossEntropy("values" if self._multilabel else "integer")
+
+    def _encode(self, y: Array) -> Array:
+        """Indices into `classes_` (N,), or 0 and 1 as floats (N, K) where the loss wants these."""
+        if self._multilabel:
+            if y.ndim != 2 or y.shape[1] != self.n_outputs_:
+                raise ValueError(
+                    f"y must have {self.n_outputs_} columns, as at first, got {y.shape}"
+                )
+            return np.asarray(y, np.float64)
+        if y.ndim != 1:
+            raise ValueError(f"y must have the shape (n_samples,), got {y.shape}")
+        if self.classes_.dtype.kind == "U" and y.dtype.kind == "O":
+            y = y.astype(str)
+        try:
+            t = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+            known = np.asarray(self.classes_[t] == y)
+        except TypeError:  # as texts in the place of numbers
+            known = np.zeros(len(y), np.bool_)
+        if not known.all():
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
+                f"'y' has {np.unique(y[~known])}."
+            )
+        if self._own_loss and getattr(self.loss, "labels", "integer") != "integer":
+            return np.asarray(np.eye(self.n_outputs_)[t])
+        return t
+
+    def _decode(self, t: Array) -> Array:
+        if self._multilabel:
+            return t.astype(int)
+        return np.asarray(self.classes_[t if t.ndim == 1 else t.argmax(axis=1)])
+
+    def _compare_targets(self, y: Array, classes: Any, partial: bool) -> None:
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_}, got {classes}"
+            )
+        if not partial and self.warm_start and not self._multilabel:
+            found = unique_labels(y)
+            if set(found) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous "
+                    f"call to fit. Previously got {self.classes_}, `y` has {found}"
+                )
+
+    def _weigh(self, t: Array, weights: Array | None, partial: bool) -> Array | None:
+        if self.class_weight is None:
+            return weights
+        labels = t if t.ndim == 1 or self._multilabel else t.argmax(axis=1)
+        if self.class_weight == "balanced" and not self._multilabel:
+            if partial:
+                raise ValueError(
+                    "class_weight 'balanced' needs all samples at once; give partial_fit a "
+                    "dictionary of weights"
+                )
+            w = np.ones(len(t)) if weights is None else weights
+            totals = np.bincount(labels, w, len(self.classes_))
+            return np.asarray(w * w.sum() / (np.count_nonzero(totals) * totals[labels]))
+        of_classes = compute_sample_weight(self.class_weight, self._decode(t))
+        return np.asarray(of_classes if weights is None else of_classes * weights)
+
+    def _decide(self, outputs: Array) -> Array:
+        if self._multilabel:
+            found = (self._network.loss_layer.confidences(outputs) > 0.5).astype(int)
+            return csr_matrix(found) if self._sparse_labels else found
+        if self.n_outputs_ == 1:
+            index = (outputs[:, 0] > 0).astype(int)
+            return np.asarray(self.classes_[np.minimum(index, len(self.classes_) - 1)])
+        if self._own_loss:
+            outputs = self._network.loss_layer.confidences(outputs)
+        return np.asarray(self.classes_[outputs.argmax(axis=1)])
+
+    def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
+        return float(accuracy_score(y, found, sample_weight=w))
+
+    def predict_proba(self, X: npt.ArrayLike) -> Array:
+        """The probability of each of `classes_` for X (N, D), under multilabel of each label.
+
+        Of a loss of one's own they are its `confidences`, with the sum 1.
+        """
+        outputs = self._checked_outputs(X)
+        p = self._network.loss_layer.confidences(outputs)
+        if self._multilabel:
+            return p
+        if self.n_outputs_ > 1:
+            return np.asarray(p / p.sum(axis=1, keepdims=True)) if self._own_loss else p
+        return np.hstack([1.0 - p, p]) if len(self.classes_) > 1 else np.ones_like(p)
+
+    def predict_log_proba(self, X: npt.ArrayLike) -> Array:
+        """The logarithm of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+
+def _kind_of(y: Array) -> str:
+    """What scikit-learn takes the targets for; raises TypeError or ValueError for no classes."""
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        raise TypeError(f"labels must all be of one kind: {error}; convert them") from error
+    return str(type_of_target(y, input_name="y"))
+
 
 @dataclass(eq=False, repr=False)
-class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
+class MLPClassifier(Classifier, Stacked, Arguments):  # type: ignore[misc]
     """A network that classifies, with the arguments of scikit-learn's MLPClassifier and more.
 
     All arguments of scikit-learn's class have its meaning and default. Where that one has a known
@@ -30,9 +198,9 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     - `learning_rate="adaptive"` forgets the best loss when it lowers the rate, so that one lucky
       epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
     - `warm_start` continues with everything, the optimizer's memory and the order of epochs too:
-      `fit` with max_iter 10 twice is `fit` with 20, to the bit, and n_iter_ counts on;
-    - of epochs within `tol` of the highest validation score early stopping keeps the one with the
-      lowest validation loss, and waits while that still falls by `tol`;
+      `fit` with max_iter 10 twice is `fit` with 20, to the bit;
+    - of epochs with the highest validation score early stopping keeps the one with the lowest
+      validation loss, and waits while that still falls by `tol`;
     - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
 
     `fit` takes validation data of your own, `X_val` and `y_val`. All arguments stand at the end.
@@ -41,129 +209,57 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
     `validation_scores_`, `best_validation_score_`, `validation_loss_curve_`, `stopped_`,
     `classes_`.
-    `save` and `load` write and read a file without pickle.
+    `save` and `load` write and read a file without pickle; `to_sklearn` and `from_sklearn` exchange
+    fitted networks with scikit-learn's class.
 
-    `label_smoothing` and `class_weight` ("balanced", or factors by class) are the classifier's.
+    `loss` is "log_loss" or a Loss; `label_smoothing` and `class_weight` ("balanced", or factors by
+    class) are the classifier's.
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
     >>> network = MLPClassifier(max_iter=300, early_stopping=True, random_state=0)
-    >>> network.fit(X / 16, y).score(X / 16, y) > 0.98
+    >>> network.fit(X / 16, y).score(X / 16, y) > 0.97
     True
     """
 
-    _classifies = True
-
     _: KW_ONLY
+    loss: Any = "log_loss"
     label_smoothing: float = NetworkOptions.label_smoothing
     class_weight: Any = NetworkOptions.class_weight
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-    def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
-        try:
-            check_classification_targets(y)
-        except TypeError as error:
-            raise TypeError(f"labels must all be of one kind: {error}; convert them") from error
-        if partial and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        kind = type_of_target(y, input_name="y")
-        self._multilabel = kind == "multilabel-indicator"
-        if kind == "multiclass-multioutput":
-            raise ValueError("y must hold one label for each sample or be a multilabel indicator")
-        if self._multilabel:
-            self.classes_ = np.arange(y.shape[1])
-        else:
-            self.classes_ = np.unique(y if classes is None else np.asarray(classes))
-        self.n_outputs_ = len(self.classes_) if self._multilabel or len(self.classes_) > 2 else 1
-        self.out_activation_ = (
-            "softmax" if self.n_outputs_ > 1 and not self._multilabel else "logistic"
-        )
-
-    def _encode(self, y: Array) -> Array:
-        """Indices into `classes_` (N,), or under multilabel 0 and 1 as floats (N, K)."""
-        if self._multilabel:
-            if y.ndim != 2 or y.shape[1] != self.n_outputs_:
-                raise ValueError(
-                    f"y must have {self.n_outputs_} columns, as at first, got {y.shape}"
-                )
-            return np.asarray(y, np.float64)
-        if y.ndim != 1:
-            raise ValueError(f"y must have the shape (n_samples,), got {y.shape}")
-        known = np.isin(y, self.classes_)
-        if not known.all():
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
-                f"'y' has {np.unique(y[~known])}."
-            )
-        return np.searchsorted(self.classes_, y)
-
-    def _decode(self, t: Array) -> Array:
-        return t.astype(int) if self._multilabel else self.classes_[t]
-
-    def _compare_targets(self, classes: Any) -> None:
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes must be those of the first call, {self.classes_}, got {classes}"
-            )
-
-    def _weigh(self, t: Array, weights: Array | None, partial: bool) -> Array | None:
-        if self.class_weight is None:
-            return weights
-        if self.class_weight == "balanced" and not self._multilabel:
-            if partial:
-                raise ValueError(
-                    "class_weight 'balanced' needs all samples at once; give partial_fit a "
-                    "dictionary of weights"
-                )
-            w = np.ones(len(t)) if weights is None else weights
-            totals = np.bincount(t, w, len(self.classes_))
-            return np.asarray(w * w.sum() / (np.count_nonzero(totals) * totals[t]))
-        of_classes = compute_sample_weight(self.class_weight, self._decode(t))
-        return np.asarray(of_classes if weights is None else of_classes * weights)
-
-    def _loss(self) -> dict[str, Any]:
-        if self.out_activation_ == "softmax":
+    def _make_loss(self) -> dict[str, Any]:
+        made = self._new_loss()
+        own = isinstance(self.loss, Loss)
+        if own:
+            return {"loss": made}
+        if isinstance(made, SoftmaxWithLoss):
             return {"loss": "softmax", "label_smoothing": self.label_smoothing}
-        if self.label_smoothing:
-            raise ParameterError("label_smoothing needs more than two classes, one label a sample")
-        return {
-            "loss": "binary-cross-entropy",
-            "labels": "values" if self._multilabel else "integer",
-        }
-
-    def _decide(self, outputs: Array) -> Array:
-        if self._multilabel:
-            return (outputs > 0).astype(int)
-        if self.n_outputs_ == 1:
-            index = (outputs[:, 0] > 0).astype(int)
-            return np.asarray(self.classes_[np.minimum(index, len(self.classes_) - 1)])
-        return np.asarray(self.classes_[outputs.argmax(axis=1)])
-
-    def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
-        return float(accuracy_score(y, found, sample_weight=w))
-
-    def predict_proba(self, X: npt.ArrayLike) -> Array:
-        """The probability of each of `classes_` for X (N, D), under multilabel of each label."""
-        outputs = self._checked_outputs(X)
-        if self.out_activation_ == "softmax":
-            return softmax(outputs)
-        p = sigmoid(outputs)
-        if self._multilabel:
-            return p
-        return (
-            np.hstack([1.0 - p, p])[:, : len(self.classes_)]
-            if len(self.classes_) > 1
-            else np.ones_like(p)
-        )
-
-    def predict_log_proba(self, X: npt.ArrayLike) -> Array:
-        """The logarithm of `predict_proba`."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        return {"loss": "binary-cross-entropy", "labels": made.labels}
 
 
-list_arguments(MLPClassifier)
+@dataclass(eq=False, repr=False)
+class NetworkClassifier(Classifier, OfLayers, LayerArguments):  # type: ignore[misc]
+    """A network of any layers that classifies, as a scikit-learn estimator.
+
+    `layers` is a list of layers, of which `fit` trains a copy from the weights that they have, or a
+    function of n_features, n_outputs and a Generator that makes them: then `random_state` decides
+    about the weights, too. The last layer gives one output for each class; two classes have one
+    output, whose sigmoid is the probability of the second, unless `loss` is a Loss of your own.
+    Everything else is as in MLPClassifier.
+
+    >>> from scratchnet.layers import Affine, LayerNorm, ReLU
+    >>> network = NetworkClassifier([Affine(64, 32), LayerNorm(32), ReLU(), Affine(32, 10)])
+    """
+
+    _: KW_ONLY
+    loss: Any = "log_loss"
+    label_smoothing: float = NetworkOptions.label_smoothing
+    class_weight: Any = NetworkOptions.class_weight
+
+    def _make_loss(self) -> Loss:
+        return self._new_loss()
+
+
+for _kind, _table in ((MLPClassifier, None), (NetworkClassifier, OF_LAYERS)):
+    _kind._parameter_constraints = {**_kind._parameter_constraints, **OWN_CONSTRAINTS}
+    list_arguments(_kind, *([_table] if _table else []))

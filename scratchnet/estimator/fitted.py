@@ -1,32 +1,44 @@
 """What a fitted estimator gives: predictions, its weights as scikit-learn names them, a file."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from scratchnet.environment import limit_threads
-from scratchnet.estimator.arguments import Arguments
+from scratchnet.errors import DataError, DtypeError
+from scratchnet.estimator.conversion import convert_from_sklearn, convert_to_sklearn
+from scratchnet.estimator.linked import LinkedArrays, write_all
 from scratchnet.estimator.saving import load_estimator, save_estimator
 from scratchnet.layers import Affine, BatchNorm, Layer
-from scratchnet.networks import EVALUATION_ROWS, MultiLayerNet
+from scratchnet.networks import EVALUATION_ROWS, Network
 from scratchnet.parameters import Array
+from scratchnet.training.threads import suggest_threads
+
+PICKLES = 2
+"""The form of pickles that this version writes, and the only one that it reads."""
 
 
-class Fitted(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
+class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator that may have been fitted: it has a network then."""
 
     n_outputs_: int
-    _network: MultiLayerNet
+    n_features_in_: int
+    n_threads: int | None
+    _network: Network
+    _offset: Array | None
+    """What is taken off each row of X, in float64, before float32 would round it away."""
 
     @abstractmethod
     def _decide(self, outputs: Array) -> Array:
-        """The predictions for network outputs (N, n_outputs_)."""
+        """The predictions for network outputs (N, K)."""
 
     # What a fitted estimator gives.
 
@@ -34,39 +46,86 @@ class Fitted(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
         """Whether there is a network, which a refit that was refused leaves none of."""
         return "_network" in vars(self)
 
-    def _outputs(self, X: Array, network: MultiLayerNet) -> Array:
-        """The outputs of `network` for X (N, D), (N, n_outputs_), converted batch by batch."""
-        made = np.empty((len(X), self.n_outputs_), network.dtype)
-        with limit_threads(self.n_threads):
-            for start in range(0, len(X), EVALUATION_ROWS):
-                rows = slice(start, start + EVALUATION_ROWS)
-                made[rows] = network.logits(np.asarray(X[rows], network.dtype))
+    def _outputs(self, X: Any) -> Array:
+        """The outputs of the network for X (N, D), batch by batch, (N, K)."""
+        network = self._network.for_thread()
+        rows = min(X.shape[0], EVALUATION_ROWS)
+        if X.shape[0] == rows:
+            return network.logits(self._converted(X)).copy()
+        made = np.empty((X.shape[0], network.output_sizes[-1]), network.dtype)
+        # To limit the threads takes longer than to predict a few rows, which need but one.
+        few = self.n_threads is None or suggest_threads(network, rows) == 1
+        with nullcontext() if few else limit_threads(self.n_threads):
+            for start in range(0, X.shape[0], EVALUATION_ROWS):
+                part = slice(start, start + EVALUATION_ROWS)
+                made[part] = network.logits(self._converted(X[part]))
         return made
 
-    def _checked_outputs(self, X: npt.ArrayLike) -> Array:
-        """The outputs in float64, in which a row's do not depend on what other rows there are."""
-        check_is_fitted(self)
-        checked = validate_data(self, X, dtype="numeric", reset=False)
-        return self._outputs(checked, self._network.copy("float64"))
+    def _converted(self, X: Any) -> Any:
+        """X in the dtype of the network, which an offset is taken off before."""
+        if self._offset is not None and not issparse(X):
+            return (X - self._offset).astype(np.float32)
+        return X.astype(self._network.dtype, copy=False)
+
+    def _checked_outputs(self, X: Any) -> Array:
+        """The outputs for what a user brings."""
+        if not self._is_plain(X):
+            check_is_fitted(self)
+            X = validate_data(self, X, accept_sparse="csr", dtype="numeric", reset=False)
+            if issparse(X):
+                refuse_sparse(self._network.layers)
+        outputs = self._outputs(X)
+        if X.dtype != np.float32:  # as a product of X and weights of float32 would be
+            return outputs.astype(np.float64, copy=False)
+        return outputs
+
+    def _is_plain(self, X: Any) -> bool:
+        """Whether X is an array of finite floats that fits: the checks of any other X take longer.
+
+        They would find nothing, and take ten times the time that a small network predicts in.
+        """
+        fitted = vars(self)
+        return (
+            type(X) is np.ndarray
+            and "_network" in fitted
+            and "feature_names_in_" not in fitted
+            and X.dtype in (np.float64, np.float32)
+            and X.ndim == 2
+            and X.shape[1] == self.n_features_in_
+            and len(X) > 0
+            and _is_finite(X)
+        )
 
     def predict(self, X: npt.ArrayLike) -> Array:
-        """Classes or values for X (N, D)."""
+        """Classes or values for X (N, D), which may be sparse."""
         return self._decide(self._checked_outputs(X))
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights W (n_in, n_out) of each layer: the memory of the network itself."""
-        return [layer.params["W"] for layer in self._affine()]
+        """The weights W (n_in, n_out) of each affine layer, in the memory of the network itself.
+
+        To assign to one of them, or to all, writes into the network. Raises ShapeError where
+        shapes differ.
+        """
+        return LinkedArrays(layer.params["W"] for layer in self._affine())
+
+    @coefs_.setter
+    def coefs_(self, values: Iterable[Any]) -> None:
+        write_all(self.coefs_, values)
 
     @property
     def intercepts_(self) -> list[Array]:
         """The biases of each layer; under batch normalization the beta that takes their place."""
         names = {Affine: "b", BatchNorm: "beta"}
-        return [
+        return LinkedArrays(
             layer.params[names[type(layer)]]
             for layer in self._network_layers()
             if names.get(type(layer)) in layer.shapes
-        ]
+        )
+
+    @intercepts_.setter
+    def intercepts_(self, values: Iterable[Any]) -> None:
+        write_all(self.intercepts_, values)
 
     def _affine(self) -> list[Affine]:
         return [layer for layer in self._network_layers() if isinstance(layer, Affine)]
@@ -81,12 +140,69 @@ class Fitted(BaseEstimator, Arguments, ABC):  # type: ignore[misc]
 
         Arguments that are objects, for example callbacks or an Optimizer, are left out, and so is
         the optimizer's memory: training continues anew from the weights. Raises NotFittedError
-        before `fit`, OutputError if it cannot be written.
+        before `fit`, DataError for labels that no file can hold, OutputError if it cannot be
+        written.
         """
         check_is_fitted(self)
         save_estimator(self, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """The estimator in a file of `save`; raises DataError if it is damaged or another's."""
-        return cast(Self, load_estimator(cls, path))
+    def load(cls, path: str | Path, classes: Iterable[type[Any]] = ()) -> Self:
+        """The estimator in a file of `save`; raises DataError if it is damaged or another's.
+
+        `classes` are layers and losses of your own that its network is made of.
+        """
+        return cast(Self, load_estimator(cls, path, classes))
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's own estimator, fitted, with the weights of this one.
+
+        It predicts the same, to the bit unless an activation is logistic, which scikit-learn
+        rounds otherwise in the last place. Raises NotFittedError before `fit`, ParameterError,
+        naming the layer or the loss, for a network that scikit-learn's class cannot hold.
+        """
+        check_is_fitted(self)
+        return convert_to_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, fitted: Any) -> Self:
+        """An estimator with the arguments and the weights of scikit-learn's fitted one.
+
+        It predicts the same, as `to_sklearn` says. Raises NotFittedError if it is not fitted,
+        TypeError if it is not scikit-learn's class of this name.
+        """
+        return cast(Self, convert_from_sklearn(cls, fitted))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_form_of_pickle": PICKLES}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.pop("_form_of_pickle", None) != PICKLES:
+            raise DataError(
+                f"this pickle of {type(self).__name__} is of another version of scratchnet; read "
+                "it with that version and write it with save(), whose files every version reads"
+            )
+        super().__setstate__(state)
+
+
+def _is_finite(X: Array) -> bool:
+    """Whether all values are finite, if their sum is: else it has to be looked at more closely."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
+
+
+def refuse_sparse(layers: Sequence[Layer]) -> None:
+    """Raise DtypeError where a layer would make a dense array of a sparse X."""
+    for layer in layers:
+        if not layer.takes_sparse:
+            cure = (
+                "MaxAbsScaler, or StandardScaler(with_mean=False), scales a sparse X"
+                if layer.normalizes
+                else "put it behind an affine layer"
+            )
+            raise DtypeError(
+                f"a sparse X would be made dense by {layer!r} before the first affine layer; "
+                f"{cure}, or write X.toarray()"
+            )
+        if isinstance(layer, Affine):
+            return

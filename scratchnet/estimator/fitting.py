@@ -1,33 +1,26 @@
 """The base of the scikit-learn estimators: arguments in, a Trainer at work, results out."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from scratchnet.checks import Range, check_above_zero, check_dtype, check_integer, check_word
+from scratchnet.checks import is_sparse
 from scratchnet.data import Samples
 from scratchnet.environment import limit_threads
-from scratchnet.errors import DataWarning
-from scratchnet.estimator.arguments import MAKES, OF_NETWORK, OF_TRAINING
-from scratchnet.estimator.multiplicity import deduplicate, split_repeated
-from scratchnet.estimator.solver import choose_optimizer, draw_weights, minimizes
-from scratchnet.estimator.watching import Watched
-from scratchnet.networks import MultiLayerNet
-from scratchnet.parameters import Array
+from scratchnet.errors import DivergenceError, warn_caller
+from scratchnet.estimator.arguments import MAKES, OF_TRAINING
+from scratchnet.estimator.fitted import refuse_sparse
+from scratchnet.estimator.intake import Intake
+from scratchnet.estimator.solver import choose_optimizer, minimizes
+from scratchnet.estimator.verdict import describe_divergence, describe_failure
+from scratchnet.networks import Network
 from scratchnet.training import Trainer
-
-SOLVERS = ("lbfgs", "sgd", "adam")
-LEARNING_RATES = ("constant", "invscaling", "adaptive")
 
 
 def _goes_by_batches(estimator: Any) -> bool:
@@ -39,29 +32,22 @@ def _goes_by_batches(estimator: Any) -> bool:
     return True
 
 
-class NetworkEstimator(Watched):
-    """The base of classifier and regressor: everything but the targets."""
+class NetworkEstimator(Intake):
+    """The base of classifiers and regressors: everything but the targets and the network."""
 
-    # What a subclass knows: its targets.
-
-    _classifies: ClassVar[bool]
-    n_outputs_: int
-
-    @abstractmethod
-    def _learn_targets(self, y: Array, classes: Any, partial: bool) -> None:
-        """Set what is known of targets from the first fit on: classes, how many outputs."""
-
-    @abstractmethod
-    def _encode(self, y: Array) -> Array:
-        """`y` as the loss takes it; `_decode` is the way back."""
+    max_iter: int
+    max_fun: int
+    warm_start: bool
+    batch_size: int | str
+    progress_bar: bool
+    _trained_on: int | None
+    """The digest of the samples that the epochs without an improvement are counted on."""
+    _frozen: bool
+    """Whether early stopping has ended the training by partial_fit."""
 
     @abstractmethod
-    def _loss(self) -> dict[str, Any]:
-        """Name, labels and options of the loss, as arguments of MultiLayerNet."""
-
-    def _weigh(self, t: Array, weights: Array | None, partial: bool) -> Array | None:
-        """Sample weights, times class weights where there are any."""
-        return weights
+    def _make_network(self, n_features: int, dtype: str) -> Network:
+        """The network that the arguments describe, with the weights that it starts from."""
 
     # Training.
 
@@ -76,24 +62,31 @@ class NetworkEstimator(Watched):
     ) -> Self:
         """Train on X (N, D) and y until nothing improves any more, or for max_iter epochs.
 
-        A sample of weight k counts exactly as k samples. `X_val` and `y_val` are validation data of
-        one's own, in the place of the fraction that early stopping holds out. With `warm_start` an
-        earlier fit continues: weights, optimizer and epochs as they were left.
+        X may be sparse. A sample of weight k counts exactly as k samples, weights count by their
+        ratios alone. `X_val` and `y_val` are validation data of one's own, in the place of the
+        fraction that early stopping holds out. With `warm_start` an earlier fit continues: weights,
+        optimizer and epochs as they were left. A fit that ends without having learnt says so, by
+        ConvergenceWarning.
         """
-        anew = not (self.warm_start and hasattr(self, "_network"))
-        samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew)
+        anew = not (self.warm_start and "_network" in vars(self))
+        taken = self._take_in(X, y, sample_weight, X_val, y_val, anew)
+        self._count, self._came = taken.train.n, taken.train.came
         if anew:
-            self._begin(samples)
-        self._frozen = False
+            self._begin(taken.train.samples, taken.dtype)
+        if taken.train.digest != self._trained_on:  # what was reached on other data says nothing
+            self._no_improvement_count, self._trained_on = 0, taken.train.digest
+            self.best_loss_ = None if self.early_stopping else np.inf
+        validation = taken.validation
         seen = None if validation is None else validation.digest()
         if seen != self._validated_with:  # what was best on other data is not so on these
-            self._best, self._best_state, self._validated_with = (-np.inf, np.inf), None, seen
-        trainer = self._trainer(samples, validation)
+            self._best, self._validated_with = (-np.inf, np.inf), seen
+            self._best_state = self._network.state_vector.copy() if self.early_stopping else None
+        trainer = self._trainer(taken.train.samples, validation)
         if minimizes(self):
-            with limit_threads(self.n_threads):
-                self._minimize(trainer, validation)
+            self._minimize(trainer, validation)
         else:
             self._descend(trainer, validation)
+        self._finish(trainer.train, validation)
         return self
 
     @available_if(_goes_by_batches)  # type: ignore[untyped-decorator]
@@ -115,213 +108,172 @@ class NetworkEstimator(Watched):
         calls have brought nothing better the best weights are put back, `stopped_` is True, and
         further calls change nothing.
         """
-        anew = not hasattr(self, "_network")
-        samples, validation = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, True)
+        anew = "_network" not in vars(self)
+        taken = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, True)
+        self._count, self._came = taken.train.n, taken.train.came
         if anew:
-            self._begin(samples)
+            self._begin(taken.train.samples, taken.dtype)
         if not self._frozen:
-            self._descend(self._trainer(samples, validation), validation, 1)
+            trainer = self._trainer(taken.train.samples, taken.validation)
+            self._descend(trainer, taken.validation, 1)
             self._frozen = self.early_stopping and self.stopped_
         return self
 
-    def _take_in(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_val: Any,
-        y_val: Any,
-        anew: bool,
-        classes: Any = None,
-        partial: bool = False,
-    ) -> tuple[Samples, Samples | None]:
-        """Training samples, and those to validate with, if any; everything checked."""
-        self._check_arguments()
-        if anew:
-            self.__dict__.pop("_network", None)  # a refit that is refused leaves nothing half made
-            self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        X, t = self._arrays(X, y, anew, classes, partial)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        X, t, repeats, n = deduplicate(X, t, weights)
-        weights = self._weigh(t, repeats, partial)
-        if weights is not None:
-            # Of one call of partial_fit the mean says nothing: others may have other classes.
-            weights = weights / (n / len(t) if partial else weights.mean())
-        self._count = n
-        if X_val is not None and y_val is not None:
-            held_out = Samples(*self._arrays(X_val, y_val, False, None, partial))
-            return Samples(X, t, weights=weights), held_out
-        if X_val is not None or y_val is not None:
-            raise ValueError("X_val and y_val must come together, one is None; give both or none")
-        if self.early_stopping and not minimizes(self):
-            fraction = float(self.validation_fraction)
-            kept, held, share = split_repeated(X, t, repeats, weights, fraction, self._seed)
-            self._count = round(self._count * share)
-            return kept, held
-        return Samples(X, t, weights=weights), None
-
-    def _arrays(
-        self, X: Any, y: Any, anew: bool, classes: Any, partial: bool
-    ) -> tuple[Array, Array]:
-        """X (N, D) and the targets as the loss takes them; raises what scikit-learn does."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            multi_output=True,
-            dtype="numeric",
-            y_numeric=not self._classifies,
-            reset=anew,
-        )
-        y = y.toarray() if issparse(y) else y
-        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        if anew:
-            self._learn_targets(y, classes, partial)
-        else:
-            self._compare_targets(classes)
-        return X, self._encode(y)
-
-    def _compare_targets(self, classes: Any) -> None:
-        """Raise ValueError where a later call says other `classes` than the first."""
-
-    def _check_arguments(self) -> None:
-        """Raise ParameterError for an argument that can be checked before anything is looked at."""
-        check_dtype(self.dtype)
-        check_word("solver", self.solver, SOLVERS)
-        check_word("learning_rate", self.learning_rate, LEARNING_RATES)
-        check_above_zero("learning_rate_init", self.learning_rate_init)
-        Range(at_least=0).check("alpha", self.alpha)
-        Range(at_least=0).check("tol", self.tol)
-        if self.n_iter_no_change != np.inf:
-            check_integer("n_iter_no_change", self.n_iter_no_change, 1)
-        if self.early_stopping:
-            Range(above=0, below=1).check("validation_fraction", self.validation_fraction)
-
-    def _begin(self, samples: Samples) -> None:
+    def _begin(self, samples: Samples, dtype: str) -> None:
         """Make the network and the optimizer, and forget what an earlier fit had learnt."""
-        sizes = self.hidden_layer_sizes
-        hidden = list(sizes) if np.iterable(sizes) else [sizes]
-        own = {name: getattr(self, name) for name in OF_NETWORK}
-        single = isinstance(self.activation, str)
-        names = [self.activation] if single else list(self.activation)
-        names = ["sigmoid" if name == "logistic" else name for name in names]
-        own["activation"] = names[0] if single else names
-        if self.initializer is None:
-            own["initializer"] = "xavier-uniform"
-        self._network = MultiLayerNet(
-            samples.x.shape[1], hidden, self.n_outputs_, seed=self._seed, **own, **self._loss()
-        )
-        if self.initializer is None:
-            draw_weights(self._affine(), self._seed, self.activation)
+        network = self._make_network(samples.x.shape[1], dtype)
+        del self._start
         self._resume()
+        self._network = network
         self._epochs = 0
         self.n_iter_ = 0
         self.loss_ = np.inf
-        self.n_layers_ = len(hidden) + 2
+        self.n_layers_ = len(self._affine()) + 1
         self.t_ = 0
         self.stopped_ = False
-        self.loss_curve_: list[float] = []
-        self.validation_loss_curve_: list[float] = []
+        self.loss_curve_ = []
+        self.validation_loss_curve_ = []
         self.best_loss_ = None if self.early_stopping else np.inf
-        self.validation_scores_: list[float] = []
+        self.validation_scores_ = None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
 
     def _follow_arguments(self) -> None:
         """Take over what has changed since the network was made, and warn of what cannot be."""
-        changed = [name for name in MAKES if getattr(self, name) is not self._made_with[name]]
-        changed = [name for name in changed if getattr(self, name) != self._made_with[name]]
+        made_with = self._made_with
+        changed = [name for name in made_with if _differ(getattr(self, name), made_with[name])]
         if "learning_rate_init" in changed:
             self._rate = self._made_with["learning_rate_init"] = self.learning_rate_init
             changed.remove("learning_rate_init")
         if changed:
-            warnings.warn(
+            warn_caller(
                 f"training continues with the network as it was made; {', '.join(changed)} changed "
                 "since, and has no effect; use warm_start=False",
-                stacklevel=5,
+                UserWarning,
             )
 
     def _trainer(self, samples: Samples, validation: Samples | None) -> Trainer:
         """A Trainer on these samples, where training has got to."""
         n = self._count
-        if self.batch_size == "auto":
+        if isinstance(self.batch_size, str):
             batch_size = min(200, n)
-        elif check_integer("batch_size", self.batch_size, 1) > n:
-            warnings.warn(
-                f"batch_size {self.batch_size} is more than the {n} samples; every update uses all "
-                "of them",
-                stacklevel=4,
-            )
-            batch_size = n
         else:
-            batch_size = int(self.batch_size)
+            batch_size = min(int(self.batch_size), n)
+            if self.batch_size > self._came:
+                warn_caller(
+                    f"batch_size {self.batch_size} is more than the {self._came} samples; every "
+                    "update uses all of them",
+                    UserWarning,
+                )
         self._follow_arguments()
+        for part in (samples, *([] if validation is None else [validation])):
+            if is_sparse(part.x):
+                refuse_sparse(self._network.layers)
+        if getattr(self, "validation_scores_", None) is None and validation is not None:
+            self.validation_scores_ = []
         # As many updates in an epoch as without the merging of equal samples.
         batch_size = max(1, round(batch_size * len(samples) / n))
-        self._network.l2 = self.alpha / n
+        self._network.l2 = float(self.alpha) / len(samples)
         if minimizes(self) and self.optimizer is None:
             self._optimizer = choose_optimizer(self)  # as max_iter, tol and max_fun are now
-        with warnings.catch_warnings():  # data are taken as they are, as scikit-learn takes them
-            warnings.simplefilter("ignore", DataWarning)
-            trainer = Trainer(
-                self._network,
-                samples,
-                validation,
-                optimizer=self._optimizer,
-                batch_size=None if self._optimizer.full_batch else batch_size,
-                seed=self._seed,
-                threads=None,
-                **{name: getattr(self, name) for name in OF_TRAINING},
-            )
+        own = {name: getattr(self, name) for name in OF_TRAINING}
+        if batch_size >= len(samples):  # the order within the one batch is of no effect
+            own["shuffle"] = False
+        trainer = Trainer(
+            self._network,
+            samples,
+            validation,
+            optimizer=self._optimizer,
+            batch_size=None if self._optimizer.full_batch else batch_size,
+            seed=self._seed,
+            threads=None,
+            **own,
+        )
         trainer.lr = self._rate
         trainer.epochs = self._epochs
         trainer.steps = self._epochs * len(trainer.batches)
         return trainer
 
     def _minimize(self, trainer: Trainer, validation: Samples | None) -> None:
-        """L-BFGS on all samples at once."""
-        epoch = next(iter(trainer.run(1)))
+        """L-BFGS on all samples at once, whose curve of losses nobody sees."""
+        for name in ("loss_curve_", "best_loss_"):
+            self.__dict__.pop(name, None)
+        optimizer: Any = self._optimizer
+        try:
+            with limit_threads(self.n_threads):
+                epoch = next(iter(trainer.run(1)))
+                loss, _ = trainer.evaluate(trainer.train)
+        except DivergenceError as error:
+            raise describe_divergence(self, error, trainer.train) from error
         self._epochs = trainer.epochs
-        loss, _ = trainer.evaluate(trainer.train)
-        self.loss_ = self.best_loss_ = loss + epoch.penalty
-        self.t_ += self._count
-        self.n_iter_ += self._optimizer.iterated  # type: ignore[attr-defined]
-        if validation is not None:
+        self.loss_ = loss + epoch.penalty
+        self.n_iter_ = optimizer.iterated
+        if validation is None:
+            for name in ("validation_scores_", "best_validation_score_"):
+                self.__dict__.pop(name, None)
+        else:
             self._validate(epoch, validation)
-        if self._optimizer.iterated >= self.max_iter:  # type: ignore[attr-defined]
-            self._warn_of_end()
+        if optimizer.ended is not None:
+            warn_caller(
+                f"lbfgs ended after {self.n_iter_} iterations and hasn't converged yet: "
+                f"{optimizer.ended}; raise max_iter ({self.max_iter}) or max_fun ({self.max_fun}), "
+                "or bring X and y to variance 1",
+                ConvergenceWarning,
+            )
 
     def _descend(
         self, trainer: Trainer, validation: Samples | None, epochs: int | None = None
     ) -> None:
         """Epoch after epoch, until nothing improves; `epochs` is set for partial_fit."""
-        limit = check_integer("max_iter", self.max_iter, 1) if epochs is None else epochs
+        limit = int(self.max_iter) if epochs is None else epochs
         self.stopped_ = False
+        self.n_iter_ = 0
         try:
             # Here and not in the Trainer: to ask for it every epoch takes a fifth of a small one.
-            with limit_threads(self.n_threads), self._bar(limit) as advance:
+            quiet = np.errstate(over="ignore")  # what overflows ends in a DivergenceError
+            with quiet, limit_threads(self.n_threads), self._bar(limit) as advance:
                 for epoch in trainer.run(limit, self.max_iter if epochs else None):
                     self._note(epoch, trainer, validation)
                     advance(self.loss_)
                     if self.stopped_:
                         break
-                else:
-                    if epochs is None:
-                        self._warn_of_end()
         except KeyboardInterrupt:
             self._optimizer.to_evaluation(self._network.params)
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+            warn_caller("Training interrupted by user.", UserWarning)
+        except DivergenceError as error:
+            self._diverge(error, trainer)
+        else:
+            if epochs is None and not self.stopped_:
+                warn_caller(
+                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                    "optimization hasn't converged yet; raise max_iter",
+                    ConvergenceWarning,
+                )
         if self._best_state is not None and (self.stopped_ or epochs is None):
             self._network.state_vector[:] = self._best_state
 
-    def _warn_of_end(self) -> None:
-        warnings.warn(
-            f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged "
-            "yet; raise max_iter",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+    def _diverge(self, error: DivergenceError, trainer: Trainer) -> None:
+        """Go back to the best weights where early stopping has kept some, else raise."""
+        about = describe_divergence(self, error, trainer.train)
+        if self._best_state is None:
+            if not self._epochs:
+                del self._network
+            raise about from error
+        self.loss_ = np.nan
+        self.loss_curve_.append(self.loss_)
+        assert self.validation_scores_ is not None
+        self.validation_scores_.append(np.nan)
+        self.validation_loss_curve_.append(np.nan)
+        self.n_iter_ += 1
+        self.stopped_ = True
+        self._optimizer = choose_optimizer(self)  # its memory may hold what is not finite
+        text = f"{about}; the weights of the best epoch before are kept"
+        warn_caller(text, ConvergenceWarning)
+
+    def _finish(self, train: Samples, validation: Samples | None) -> None:
+        """See whether anything was learnt, and note what else a fit leaves."""
+        failure = describe_failure(self, train)
+        if failure is not None:
+            warn_caller(failure, ConvergenceWarning)
 
     @contextmanager
     def _bar(self, total: int) -> Iterator[Callable[[float], object]]:
@@ -341,10 +293,16 @@ class NetworkEstimator(Watched):
 
     def _resume(self) -> None:
         """Set what training continues with and a file does not have."""
-        self._made_with = {name: getattr(self, name) for name in MAKES}
+        self._made_with = {name: getattr(self, name) for name in MAKES if hasattr(self, name)}
         self._optimizer = choose_optimizer(self)
         self._rate = self._optimizer.lr
-        self._waited = 0
+        self._no_improvement_count = 0
+        self._trained_on = None
         self._best, self._best_state = (-np.inf, np.inf), None
         self._frozen = False
         self._validated_with = None
+
+
+def _differ(a: Any, b: Any) -> bool:
+    """Whether two values of an argument differ; arrays and lists are compared by their items."""
+    return a is not b and not np.array_equal(np.asarray(a, object), np.asarray(b, object))

@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from scratchnet.estimator.arguments import CLIPS
 from scratchnet.layers import Affine
 from scratchnet.optimizers import (
@@ -18,15 +20,20 @@ from scratchnet.optimizers import (
     Optimizer,
     make_optimizer,
 )
-from scratchnet.randomness import generator
 from scratchnet.registry import canonical
 
+MOST = float(np.nextafter(1.0, 0.0))
+"""The momentum in the place of 1, which scikit-learn allows."""
 
-def draw_weights(layers: Iterable[Affine], seed: int, activation: Any) -> None:
-    """Weights and biases from U(-a, a), a^2 = 6 / (n_in + n_out), or 2 / ... under logistic."""
+
+def draw_weights(layers: Iterable[Affine], rng: np.random.RandomState, activation: Any) -> None:
+    """Weights and biases from U(-a, a), a^2 = 6 / (n_in + n_out), or 2 / ... under logistic.
+
+    From the state that `random_state` means they are the very numbers that scikit-learn's class
+    starts from.
+    """
     factor = 2.0 if activation == "logistic" else 6.0
-    for k, layer in enumerate(layers):
-        rng = generator(seed, "initialize", k)
+    for layer in layers:
         limit = math.sqrt(factor / (layer.n_in + layer.n_out))
         for name, array in layer.params.items():
             layer.params[name] = rng.uniform(-limit, limit, array.shape)
@@ -50,7 +57,7 @@ def choose_optimizer(of: Any) -> Optimizer:
         made = SGD(rate, **around)
     else:
         kind = Nesterov if of.nesterovs_momentum else Momentum
-        made = kind(rate, of.momentum, **around)
+        made = kind(rate, min(of.momentum, MOST), **around)
     return made if of.ema is None else EMA(inner=made, decay=of.ema)
 
 

@@ -2,13 +2,15 @@
 
 import copy
 import math
-import warnings
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 
 from scratchnet.data import Samples
+from scratchnet.errors import warn_caller
 from scratchnet.estimator.fitted import Fitted
 from scratchnet.parameters import Array
 from scratchnet.training import Epoch, Trainer
@@ -20,17 +22,35 @@ SLOWEST = 1e-6
 class Watched(Fitted):
     """An estimator whose fit is watched: by its loss, or by its score on validation samples."""
 
+    alpha: float
+    tol: float
+    verbose: bool | int
+    early_stopping: bool
+    n_iter_no_change: float
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    solver: str
+    optimizer: Any
+    scoring: Any
+    callbacks: Any
     n_iter_: int
     t_: int
     loss_: float
     stopped_: bool
+    loss_curve_: list[float]
     best_loss_: float | None
+    validation_scores_: list[float] | None
     best_validation_score_: float | None
+    validation_loss_curve_: list[float]
     _count: int
-    """The samples to train with, repetitions counted."""
+    """The samples of an epoch, of which it makes its batches."""
+    _came: int
+    """The samples that came, equal ones counted each."""
     _epochs: int
+    """Epochs since the network was made."""
     _rate: float
-    _waited: int
+    _no_improvement_count: int
     """Epochs, or calls of partial_fit, without an improvement."""
     _best: tuple[float, float]
     """The highest validation score, and the validation loss of the best epoch."""
@@ -49,10 +69,10 @@ class Watched(Fitted):
     def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
         """Note the results of an epoch, and whether it was the last."""
         self._epochs = epoch.number
-        self.t_ += self._count
+        self.t_ += self._came
         self.loss_ = epoch.loss + epoch.penalty
         self.loss_curve_.append(self.loss_)
-        self.n_iter_ = len(self.loss_curve_)
+        self.n_iter_ += 1
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
         if validation is not None:
@@ -63,7 +83,7 @@ class Watched(Fitted):
             self._watch_loss()
         if self.learning_rate == "invscaling" and self._has_rates():
             self._rate = trainer.lr = self.learning_rate_init / (self.t_ + 1) ** self.power_t
-        if self._waited > self.n_iter_no_change:
+        if self._no_improvement_count > self.n_iter_no_change:
             self._slow_down_or_stop(trainer)
         asked = [callback(self, epoch) for callback in self.callbacks or ()]
         self.stopped_ = self.stopped_ or any(
@@ -76,36 +96,48 @@ class Watched(Fitted):
 
     def _slow_down_or_stop(self, trainer: Trainer) -> None:
         """A fifth of the rate where it is adaptive and not yet at its lowest, else the end."""
+        what = "Validation score" if self.early_stopping else "Training loss"
+        why = (
+            f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} "
+            "consecutive epochs."
+        )
         if self.learning_rate == "adaptive" and self._has_rates() and self._rate > SLOWEST:
             self._rate = trainer.lr = self._rate / 5
-            self._waited = 0
+            self._no_improvement_count = 0
+            why += f" Setting learning rate to {self._rate:f}"
             if self.best_loss_ is not None:
                 self.best_loss_ = np.inf  # so that one lucky epoch lowers the rate but once
         else:
             self.stopped_ = True
+            why += " Stopping."
+        if self.verbose:
+            print(why)
 
     def _watch_loss(self) -> None:
         best = np.inf if self.best_loss_ is None else self.best_loss_
-        self._waited = self._waited + 1 if self.loss_ > best - self.tol else 0
+        self._no_improvement_count = (
+            self._no_improvement_count + 1 if self.loss_ > best - self.tol else 0
+        )
         self.best_loss_ = min(best, self.loss_)
 
     def _watch_score(self) -> None:
-        """Compare the last score with the highest, and keep the weights of a better epoch.
+        """Compare the last score with the highest, and keep the weights of the best epoch.
 
-        Of epochs within tol of the highest score, which on few samples are many, the one with the
-        lowest validation loss is best; while that still falls by tol training waits.
+        Of epochs with the highest score, which on few samples are many, the one with the lowest
+        validation loss is best. While that still falls by tol, and the score is within tol of the
+        highest and not yet perfect, training waits.
         """
-        score, loss = self.validation_scores_[-1], self.validation_loss_curve_[-1]
+        score, loss = (self.validation_scores_ or [])[-1], self.validation_loss_curve_[-1]
         highest, lowest = self._best
-        level = score >= highest - self.tol
-        improved = score >= highest + self.tol or (level and loss < lowest - self.tol)
-        self._waited = 0 if improved else self._waited + 1
-        if improved or (level and loss < lowest):
+        falls = highest - self.tol <= score and loss < lowest - self.tol and score != 1.0
+        improved = score >= highest + self.tol or falls
+        self._no_improvement_count = 0 if improved else self._no_improvement_count + 1
+        if score > highest or (score == highest and loss < lowest):
             self.best_validation_score_ = score
             self._best_state = self._network.state_vector.copy()
-            self._best = (max(score, highest), loss)
-        else:
-            self._best = (max(score, highest), lowest)
+            self._best = score, loss
+        elif improved:
+            self._best = max(score, highest), loss
 
     def _validate(self, epoch: Epoch, validation: Samples) -> None:
         """Loss and score on the validation samples."""
@@ -114,7 +146,7 @@ class Watched(Fitted):
         if self.scoring == "loss":
             score = -loss
         elif self.scoring is None:
-            outputs = self._outputs(validation.x, self._network)
+            outputs = self._outputs(validation.x)
             score = self._score_of(
                 self._decide(outputs), self._decode(validation.t), validation.weights
             )
@@ -125,12 +157,13 @@ class Watched(Fitted):
             scorer = check_scoring(plain, self.scoring)
             score = scorer(plain, validation.x, self._decode(validation.t))
         if not math.isfinite(score):
-            warnings.warn(
+            warn_caller(
                 f"the validation score is {score}, which can be no best one; validate with more "
                 "samples",
-                stacklevel=6,
+                ConvergenceWarning,
             )
             score = -np.inf
+        assert self.validation_scores_ is not None
         self.validation_scores_.append(float(score))
         if self.verbose:
             print(f"Validation score: {score:.6f}")

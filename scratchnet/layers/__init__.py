@@ -14,7 +14,15 @@ from scratchnet.layers.activations import (
 from scratchnet.layers.affine import Affine
 from scratchnet.layers.elementary import Identity, ReLU, Sigmoid, Tanh
 from scratchnet.layers.layer import Layer
-from scratchnet.layers.losses import LOSSES, BinaryCrossEntropy, MeanSquaredError, PoissonLoss
+from scratchnet.layers.losses import (
+    LOSSES,
+    BinaryCrossEntropy,
+    ElementwiseLoss,
+    Huber,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    PoissonLoss,
+)
 from scratchnet.layers.normalization import (
     NORMALIZATIONS,
     STANDARDIZATIONS,
@@ -22,6 +30,7 @@ from scratchnet.layers.normalization import (
     LayerNorm,
     Standardize,
 )
+from scratchnet.layers.quantiles import QuantileLoss
 from scratchnet.layers.regularization import REGULARIZERS, Dropout, GaussianNoise
 from scratchnet.layers.softmax import Loss, SoftmaxWithLoss
 
@@ -38,16 +47,20 @@ __all__ = [
     "BatchNorm",
     "BinaryCrossEntropy",
     "Dropout",
+    "ElementwiseLoss",
     "GaussianNoise",
+    "Huber",
     "Identity",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "Mish",
     "PReLU",
     "PoissonLoss",
+    "QuantileLoss",
     "ReLU",
     "SiLU",
     "Sigmoid",

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_above_zero, check_integer
 from scratchnet.errors import ShapeError
+from scratchnet.functions import multiply
 from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array, Shape
@@ -29,6 +30,7 @@ class Affine(Layer):
     ((2, 3), (3,))
     """
 
+    takes_sparse = True
     x: Array | None = None
 
     def __init__(
@@ -52,7 +54,7 @@ class Affine(Layer):
         self.params["W"] = draw(np.random.default_rng(rng), (n_in, n_out))
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return x W + b, (N, n_out), in the layer's dtype.
+        """Return x W + b, (N, n_out), in the layer's dtype; x may be sparse.
 
         Raises ShapeError unless x is (N, n_in).
         """
@@ -60,13 +62,13 @@ class Affine(Layer):
             raise ShapeError(f"x must have the shape (N, {self.n_in}), got {x.shape}")
         self.x = x
         W = self.params["W"]
-        y = self.keep("y", (len(x), self.n_out), W.dtype)
-        np.matmul(x, W, out=y)  # y = x W
+        y = self.keep("y", (x.shape[0], self.n_out), W.dtype)
+        multiply(x, W, out=y)  # y = x W
         return np.add(y, self.params["b"], out=y) if self.bias else y  # y = x W + b
 
     def param_grads(self, dout: Array) -> None:
         """Write dW = x^T dout and db = sum of dout over the batch."""
-        np.matmul(remembered(self.x).T, dout, out=self.grads["W"])  # dW = x^T dout
+        multiply(remembered(self.x).T, dout, out=self.grads["W"])  # dW = x^T dout
         if self.bias:
             np.sum(dout, axis=0, out=self.grads["b"])  # db = sum_n dout_n
 

@@ -35,6 +35,9 @@ class Layer(Memory, ABC):
     normalizes: ClassVar[bool] = False
     """Whether what it gives has one scale, whatever that of x."""
 
+    takes_sparse: ClassVar[bool] = False
+    """Whether `forward` takes an x that is a sparse array of SciPy's, of compressed rows."""
+
     n_in: int | None = None
     """How many values a row of x must have; None where any number will do."""
 
@@ -91,20 +94,16 @@ class Layer(Memory, ABC):
         return None
 
     def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
-        """Take what it needs to know of all training inputs, x * scale (N, D); most need nothing.
+        """Take what it needs to know of all training inputs, x * scale (N, D), at the beginning.
 
-        `weights` (N,) say how much each row counts. The Trainer calls it for each layer before the
-        first step.
+        `weights` (N,) say how much each row counts.
         """
 
     def reset_statistics(self) -> None:
         """Begin anew with what it measures, if anything: what was measured counts no more."""
 
     def apply_constraints(self) -> None:
-        """Put the parameters back into the set they must lie in, after an update; most have none.
-
-        The Trainer calls it for each layer after every step.
-        """
+        """Put the parameters back into the set they must lie in, after each update; if any."""
 
     def config(self) -> dict[str, Any]:
         """The arguments that make a layer like this one, as JSON values.

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scratchnet.checks import check_above_zero
 from scratchnet.errors import DtypeError, ShapeError
 from scratchnet.functions import sigmoid
 from scratchnet.layers.labels import check_integer_labels
@@ -15,8 +17,9 @@ from scratchnet.parameters import Array
 
 
 class ElementwiseLoss(Loss):
-    """A loss that compares every output with a target value of its own.
+    """A loss that compares every output with a target value of its own; the base of own losses.
 
+    A subclass writes `per_sample_loss` and `per_sample_gradient`, as those below.
     `labels`: "values" (N, K), or "integer" (N,) with values 0..K-1, of which output k has the
     target 1 for label k, else 0. With a single output the labels 0 and 1 are the targets.
     """
@@ -64,22 +67,10 @@ class ElementwiseLoss(Loss):
             t = t[:, np.newaxis] == (1 if y.shape[1] == 1 else np.arange(y.shape[1]))
         return t.astype(y.dtype)
 
-
-class MeanSquaredError(ElementwiseLoss):
-    """L = sum_nk (y_nk - t_nk)^2 / 2N, the sum of squares of the book; dL/dy = (y - t) / N."""
-
-    def per_sample_loss(self, y: Array, t: Array) -> Array:
-        """sum_k (y_nk - t_nk)^2 / 2 (N,)."""
+    def difference(self, y: Array, t: Array) -> Array:
+        """y - t (N, K), of which both are remembered."""
         self.y, self.t = y, self.spread(y, t)
-        return np.asarray(np.square(y - self.t, dtype=np.float64).sum(axis=1) / 2)
-
-    def per_sample_gradient(self) -> Array:
-        """y - t (N, K)."""
-        return np.asarray(remembered(self.y) - remembered(self.t))
-
-    def confidences(self, y: Array) -> Array:
-        """y, held between 0 and 1: a regression on 0 and 1 estimates the probability of 1."""
-        return np.clip(y, 0.0, 1.0)
+        return np.asarray(self.y - self.t)
 
     def count_correct(self) -> int:
         """How many rows have the largest output where the target is; of one, its side of 1/2."""
@@ -87,6 +78,56 @@ class MeanSquaredError(ElementwiseLoss):
         if y.shape[1] == 1:
             return int(np.count_nonzero((y > 0.5) == (t > 0.5)))
         return int(np.count_nonzero(y.argmax(axis=1) == t.argmax(axis=1)))
+
+
+class MeanSquaredError(ElementwiseLoss):
+    """L = sum_nk (y_nk - t_nk)^2 / 2N, the sum of squares of the book; dL/dy = (y - t) / N."""
+
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
+        """sum_k (y_nk - t_nk)^2 / 2 (N,)."""
+        return np.asarray(np.square(self.difference(y, t), dtype=np.float64).sum(axis=1) / 2)
+
+    def per_sample_gradient(self) -> Array:
+        """y - t (N, K)."""
+        return np.asarray(remembered(self.y) - remembered(self.t))
+
+
+class MeanAbsoluteError(ElementwiseLoss):
+    """L = sum_nk |y_nk - t_nk| / N; dL/dy = sign(y - t) / N. Its best constant is the median."""
+
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
+        """sum_k |y_nk - t_nk| (N,)."""
+        return np.asarray(np.abs(self.difference(y, t)).sum(axis=1, dtype=np.float64))
+
+    def per_sample_gradient(self) -> Array:
+        """sign(y - t) (N, K)."""
+        return np.asarray(np.sign(remembered(self.y) - remembered(self.t)))
+
+
+class Huber(ElementwiseLoss):
+    """Squares of small errors, absolute values of large ones: outliers pull no harder than `delta`.
+
+    With e = y - t: L_n = sum_k e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2);
+    dL/dy = max(-delta, min(e, delta)) / N (Huber 1964). `delta`, above 0, has the unit of t.
+    """
+
+    def __init__(self, labels: str = "values", *, delta: float = 1.0) -> None:
+        super().__init__(labels)
+        self.delta = check_above_zero("delta", delta)
+
+    def per_sample_loss(self, y: Array, t: Array) -> Array:
+        """sum_k of e^2 / 2, or of delta (|e| - delta / 2) (N,)."""
+        size = np.abs(self.difference(y, t), dtype=np.float64)
+        small = np.minimum(size, self.delta)
+        return np.asarray((small * (size - small / 2)).sum(axis=1))
+
+    def per_sample_gradient(self) -> Array:
+        """e, held between -delta and delta (N, K)."""
+        return np.asarray(np.clip(remembered(self.y) - remembered(self.t), -self.delta, self.delta))
+
+    def config(self) -> dict[str, Any]:
+        """The options that make a loss like this one."""
+        return {**super().config(), "delta": self.delta}
 
 
 class BinaryCrossEntropy(ElementwiseLoss):
@@ -140,6 +181,10 @@ class PoissonLoss(ElementwiseLoss):
         """exp(y) - t (N, K)."""
         return np.asarray(np.exp(remembered(self.y)) - remembered(self.t))
 
+    def predictions(self, y: Array) -> Array:
+        """exp(y), the mean count."""
+        return np.exp(y)
+
     def confidences(self, y: Array) -> Array:
         """exp(y), the mean count, held below 1."""
         return np.exp(np.minimum(y, 0.0))
@@ -154,6 +199,8 @@ LOSSES: Mapping[str, type[Loss]] = MappingProxyType(
     {
         "softmax": SoftmaxWithLoss,
         "mean-squared-error": MeanSquaredError,
+        "mean-absolute-error": MeanAbsoluteError,
+        "huber": Huber,
         "binary-cross-entropy": BinaryCrossEntropy,
         "poisson": PoissonLoss,
     }

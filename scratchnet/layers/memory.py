@@ -101,5 +101,5 @@ def without_remembered(owner: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(owner).items()
-        if not (isinstance(value, np.ndarray) and getattr(type(owner), name, value) is None)
+        if not (hasattr(value, "dtype") and getattr(type(owner), name, value) is None)
     }

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
 
-from scratchnet.checks import check_not_negative, check_share
+from scratchnet.checks import check_not_negative, check_share, is_sparse
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parallel import Shard
 from scratchnet.parameters import Array
@@ -31,6 +32,7 @@ class Dropout(Layer):
     Raises ParameterError for a rate outside of that.
     """
 
+    takes_sparse = True
     factor: Array | None = None  # m / (1 - p) (N, n), of the last pass that disturbed
     disturbed: bool | None = None  # whether the last forward pass did anything
 
@@ -46,6 +48,10 @@ class Dropout(Layer):
         self.disturbed = train and self.noisy and self.dropped > 0
         if not self.disturbed:
             return x
+        if is_sparse(x):  # of a sparse x, zeros stay what they are
+            rows: Any = x.copy()
+            rows.data = self.forward(rows.data[np.newaxis], train=True)[0].copy()
+            return cast(Array, rows)
         on = bits_for(x, self.rng, self.shard) >= self.dropped
         factor = self.keep("factor", x.shape, x.dtype)
         self.factor = np.multiply(on, x.dtype.type(LEVELS / (LEVELS - self.dropped)), out=factor)

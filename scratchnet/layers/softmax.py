@@ -19,8 +19,9 @@ from scratchnet.parameters import Array
 class Loss(ABC):
     """L = mean over the batch of L_n, how wrong the row y_n of y (N, K) is for its target t_n.
 
-    A subclass writes `per_sample_loss` and `per_sample_gradient`, and remembers in the first what
-    the second needs. `labels` says what targets look like, and is never guessed from their shape.
+    A subclass writes `check_targets`, `per_sample_loss` and `per_sample_gradient`, and remembers in
+    the second what the third needs; `ElementwiseLoss` has the first for values. `labels` says what
+    targets look like, and is never guessed from their shape.
     Raises ParameterError for another word than those the loss knows.
     """
 
@@ -31,10 +32,7 @@ class Loss(ABC):
         self.labels = check_word("labels", labels, self.known_labels)
 
     def adapt(self, t: Array, n_outputs: int) -> None:
-        """Take what it needs to know of all training labels t; most need nothing.
-
-        The Trainer calls it before the first step.
-        """
+        """Take what it needs to know of all training labels t, before the first step."""
 
     def config(self) -> dict[str, Any]:
         """The options that make a loss like this one, as JSON values."""
@@ -52,9 +50,13 @@ class Loss(ABC):
     def per_sample_gradient(self) -> Array:
         """dL_n/dy_n of each row (N, K) of the last forward pass, a fresh array."""
 
-    @abstractmethod
+    def predictions(self, y: Array) -> Array:
+        """What the outputs y (N, K) predict, in the units of the targets, (N, K): y itself."""
+        return y
+
     def confidences(self, y: Array) -> Array:
-        """How sure the outputs y (N, K) are of each class, from 0 to 1, (N, K)."""
+        """How sure the outputs y (N, K) are of each class: y held between 0 and 1, (N, K)."""
+        return np.clip(y, 0.0, 1.0)
 
     @final
     def compute(self, y: Array, t: Array, w: Array | None = None) -> float:
@@ -86,9 +88,9 @@ class Loss(ABC):
             return np.multiply(dy, dout / max(len(dy), 1), out=dy)
         return np.multiply(dy, dout * self.shares[:, np.newaxis], out=dy)
 
-    @abstractmethod
     def count_correct(self) -> int:
-        """How many rows of the last `forward` have the right class first."""
+        """How many rows of the last `forward` have the right class first; 0 if there is none."""
+        return 0
 
     def __getstate__(self) -> dict[str, Any]:
         """The state for a copy or a pickle: nothing of the last batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from copy import copy, deepcopy
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from scratchnet.layers import LOSSES, Affine, Layer, Loss, SoftmaxWithLoss
 from scratchnet.networks.naming import read_old_name
 from scratchnet.networks.network import Network
 from scratchnet.networks.options import HIDDEN, INPUT, NetworkOptions, Unit
+from scratchnet.networks.saving import describe
 from scratchnet.options import make_options, options_of, show_options
 from scratchnet.randomness import generator
 from scratchnet.registry import pick
@@ -41,7 +42,7 @@ class MultiLayerNet(Network):
     - `noise` (standard deviation) and `dropout` (rate): one value or one for each hidden layer;
       `input_noise` and `input_dropout` are those of the input;
     - `max_norm`: limits the weights into each hidden unit; `standardize`: "features" or "all";
-    - `loss`: a name of LOSSES; `labels`: the form of its targets; `label_smoothing` and
+    - `loss`: a name of LOSSES, or a Loss; `labels`: the form of its targets; `label_smoothing` and
       `class_weight`: options of "softmax".
 
     A hidden layer is Affine, BatchNorm or LayerNorm, GaussianNoise, activation, Dropout, in this
@@ -76,15 +77,22 @@ class MultiLayerNet(Network):
     def config(self) -> dict[str, Any]:
         """The arguments that make a network like this one, as JSON values."""
         # A function cannot be written down; the weights it drew are saved in any case.
-        written = {"initializer": "he"} if callable(self.options.initializer) else {}
+        written: dict[str, Any] = (
+            {"initializer": "he"} if callable(self.options.initializer) else {}
+        )
+        of_loss = self.loss_layer.config()  # class weights as they were measured
+        if isinstance(self.options.loss, Loss) or not set(of_loss) <= set(
+            options_of(NetworkOptions)
+        ):
+            written["loss"], of_loss = describe(self.loss_layer), {}
         return {
             "kind": "multi-layer",
             "input_size": self.sizes[0],
             "hidden_sizes": list(self.sizes[1:-1]),
             "output_size": self.sizes[-1],
-            **asdict(self.options),
+            **{name: getattr(self.options, name) for name in options_of(NetworkOptions)},
             **written,
-            **self.loss_layer.config(),  # class weights as they were measured
+            **of_loss,
         }
 
 
@@ -126,7 +134,10 @@ def _for_each_layer(options: NetworkOptions, hidden: int) -> NetworkOptions:
         for name, (_, about) in options_of(NetworkOptions).items()
         if about.each
     }
-    return replace(options, **each)
+    made = copy(options)  # whose values are checked already
+    for name, value in each.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def _stack(sizes: Sequence[int], options: NetworkOptions) -> list[Layer]:
@@ -163,6 +174,8 @@ def _placed(place: str, k: int, options: NetworkOptions, unit: Unit) -> list[Lay
 
 def _loss(options: NetworkOptions) -> Loss:
     """The loss that the options ask for; raises ParameterError for an option it does not have."""
+    if isinstance(options.loss, Loss):
+        return deepcopy(options.loss)
     kind = pick(LOSSES, options.loss, "loss")
     smoothing, weight = options.label_smoothing, options.class_weight
     if kind is SoftmaxWithLoss:

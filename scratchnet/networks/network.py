@@ -265,11 +265,7 @@ class Network:
         self.loss_layer.adapt(t, self.output_sizes[-1])
 
     def _recompute_statistics(self, batches: Iterable[Array]) -> None:
-        """Take running statistics from these inputs (N, D) alone, at the weights there are.
-
-        No layer disturbs what passes through it, as one does in training: so the statistics are
-        those that evaluation meets.
-        """
+        """Take running statistics from these inputs (N, D) alone, undisturbed, as evaluation is."""
         for layer in self.all_layers:
             layer.reset_statistics()
             layer.noisy = False

@@ -19,6 +19,7 @@ from scratchnet.layers import (
     Dropout,
     GaussianNoise,
     LayerNorm,
+    Loss,
     Standardize,
 )
 from scratchnet.options import Names, Parsed, Seeded, Switch, Words, option
@@ -159,7 +160,7 @@ class NetworkOptions(Seeded):
         place=HIDDEN,
         make=lambda rate, unit: Dropout(rate, unit.rng),
     )
-    loss: str = option("softmax", Names(LOSSES, "loss"), ", ".join(LOSSES))
+    loss: str | Loss = option("softmax", Names(LOSSES, "loss", ready=Loss), ", ".join(LOSSES))
     labels: str = option(
         "integer", Parsed(str), "the form of the targets, as the loss has it", door="library"
     )

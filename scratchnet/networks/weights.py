@@ -6,6 +6,7 @@ the network is made of stands in the header, as plain data. Nothing in a file is
 
 import math
 from collections.abc import Iterable, Mapping
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from scratchnet.storage.checkpoint import CHECKPOINT, ESTIMATOR, UNFIT, WEIGHTS,
 CLASSES: Mapping[str, type[Any]] = {
     name: value
     for name, value in vars(layers).items()
-    if isinstance(value, type) and issubclass(value, Layer | Loss)
+    if isinstance(value, type) and issubclass(value, Layer | Loss) and not isabstract(value)
 }
 """The layers and losses that a file may name."""
 
@@ -67,6 +68,8 @@ def build_network(
             raise DataError(f"the loss of a network must be a Loss, the file names {loss!r}")
         return Network(made, loss, **options)
     kind = pick(NETWORKS, options.pop("kind"), "network")
+    if isinstance(options.get("loss"), dict):
+        options["loss"] = _build(options["loss"], n_values, classes)
     sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
     needed = count_weights(sizes)
     if needed > n_values:  # before anything of that size is allocated

@@ -199,6 +199,7 @@ class LBFGS(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.iterated = 0  # how many iterations the last update made
+        self.ended: str | None = None  # why it ended, if not at a minimum
         for name in COMMON:
             if self._is_set(self.__dataclass_fields__[name]):
                 raise ParameterError(
@@ -232,6 +233,7 @@ class LBFGS(Optimizer):
         }
         found = minimize(at, start, jac=True, method="L-BFGS-B", options=options)
         self.iterated = int(found.nit)
+        self.ended = None if found.status == 0 else str(found.message)
         place(found.x)
 
     def rule(self, w: Array, g: Array, *slots: Any, **none: Any) -> None:

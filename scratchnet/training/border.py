@@ -20,12 +20,14 @@ def prepare(
     """Both as Samples that fit the network; its layers have seen those to train on, once."""
     samples = fit_data(network, "train", train)
     network.adapt(samples.x, samples.t, samples.scale, samples.weights)
-    normalized = network.layers[0].normalizes
-    warn_of_data(*look_at(samples, network.output_sizes[-1], normalized=normalized))
+    if not samples.vouched:
+        normalized = network.layers[0].normalizes
+        warn_of_data(*look_at(samples, network.output_sizes[-1], normalized=normalized))
     if validation is None:
         return samples, None
     held_out = fit_data(network, "validation", validation)
-    warn_of_data(*look_at_both(samples, held_out, "validation samples"))
+    if not samples.vouched:
+        warn_of_data(*look_at_both(samples, held_out, "validation samples"))
     return samples, held_out
 
 

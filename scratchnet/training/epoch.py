@@ -4,6 +4,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import overload
 
 MONITORS = ("val_loss", "val_accuracy")
@@ -39,6 +40,7 @@ class Epoch:
 
 
 COLUMNS = tuple(one.name for one in fields(Epoch))
+VALUES = attrgetter(*COLUMNS)
 WHOLE = ("number", "steps")
 
 
@@ -52,8 +54,8 @@ class History(Sequence[Epoch]):
 
     def append(self, epoch: Epoch) -> None:
         """Add an epoch at the end."""
-        values = (getattr(epoch, name) for name in COLUMNS)
-        self._values.extend(math.nan if value is None else value for value in values)
+        values = VALUES(epoch)
+        self._values.extend([math.nan if value is None else value for value in values])
 
     def __len__(self) -> int:
         return len(self._values) // len(COLUMNS)

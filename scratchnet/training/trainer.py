@@ -123,8 +123,9 @@ class Trainer:
             self.schedule.observe(val_loss)
         loss, accuracy, speed = self._loss_sum / n, self._right / n, n / seconds
         results = (loss, accuracy, penalty, val_loss, val_accuracy, seconds, speed, lr)
-        self.history.append(Epoch(self.epochs, self.steps, *results))
-        return self.history[-1]
+        epoch = Epoch(self.epochs, self.steps, *results)
+        self.history.append(epoch)
+        return epoch
 
     def _visit_batches(self, planned: int) -> float:
         """A step with each batch that is left of the epoch; returns the seconds it took."""

@@ -103,8 +103,8 @@ def test_a_layer_with_an_option_is_two_files_and_is_found_at_every_door(tmp_path
     layers.write_text(text.replace("\n\nREGULARIZERS", LAYER + "\n\nREGULARIZERS"), "utf-8")
     table = tmp_path / "scratchnet/networks/options.py"
     text = table.read_text("utf-8")
-    assert text.count("    loss: str =") == 1
-    text = text.replace("    loss: str =", FIELD)
+    assert text.count("    loss: str | Loss =") == 1
+    text = text.replace("    loss: str | Loss =", FIELD)
     added = "from scratchnet.layers.regularization import Scaled"
     text = text.replace("\n@dataclass", f"\n{added}\n\n@dataclass", 1)
     table.write_text(text, "utf-8")

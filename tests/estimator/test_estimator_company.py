@@ -19,9 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from scratchnet import estimator as estimator_module
-from scratchnet.errors import ParameterError
-from scratchnet.estimator import MLPClassifier, MLPRegressor, fitting
-from scratchnet.estimator.multiplicity import deduplicate, row_keys
+from scratchnet.estimator import MLPClassifier, MLPRegressor, fitting, intake, watching
+from scratchnet.estimator.multiplicity import merge_repeated, row_keys
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = datasets.load_digits(return_X_y=True)
@@ -91,16 +90,25 @@ def test_the_last_epoch_without_convergence_is_warned_of_and_ctrl_c_keeps_the_mo
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"solver": "newton"}, "solver must be one of lbfgs, sgd, adam, got 'newton'"),
-        ({"learning_rate": "fast"}, "learning_rate must be one of"),
-        ({"alpha": -1}, "alpha must be a finite number >= 0"),
-        ({"max_iter": 0}, "max_iter must be an integer >= 1"),
-        ({"batch_size": 0}, "batch_size must be an integer >= 1"),
-        ({"validation_fraction": 1.5, "early_stopping": True}, "validation_fraction must be"),
-        ({"hidden_layer_sizes": (0,)}, r"hidden_sizes\[0\] must be an integer >= 1"),
-        ({"label_smoothing": 1.0}, "label_smoothing must be"),
+        ({"solver": "newton"}, "'solver' parameter of MLPClassifier must be a str among"),
+        ({"learning_rate": "fast"}, "'learning_rate' parameter of MLPClassifier must be"),
+        ({"alpha": -1}, r"'alpha' .* must be a float in the range \[0.0, inf\)"),
+        ({"max_iter": 0}, r"'max_iter' .* must be an int in the range \[1, inf\)"),
+        ({"batch_size": 0}, "'batch_size' .* must be a str among .* or an int in the range"),
+        ({"validation_fraction": 1.5}, "'validation_fraction' .* must be a float in the range"),
+        ({"hidden_layer_sizes": (0,)}, r"hidden_layer_sizes must be > 0 .*got \[0\]"),
+        ({"hidden_layer_sizes": "100"}, "'hidden_layer_sizes' .* must be an array-like"),
+        ({"hidden_layer_sizes": (5.5,)}, "hidden_layer_sizes must be .*whole numbers"),
+        ({"early_stopping": "no"}, "'early_stopping' .* Got 'no' instead"),
+        ({"shuffle": "yes"}, "'shuffle' .* Got 'yes' instead"),
+        ({"label_smoothing": 1.0}, "'label_smoothing' parameter .* must be"),
         ({"optimizer": "adma"}, "did you mean 'adam'"),
-        ({"n_iter_no_change": 0}, "n_iter_no_change must be an integer >= 1"),
+        ({"activation": "rleu"}, "did you mean 'relu'"),
+        ({"epsilon": 0}, "'epsilon' parameter"),
+        ({"beta_1": 1}, "'beta_1' parameter"),
+        ({"learning_rate_init": 0}, "'learning_rate_init' parameter"),
+        ({"max_fun": 0}, "'max_fun' parameter"),
+        ({"n_iter_no_change": 0}, "'n_iter_no_change' parameter"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused_at_fit(options, words):
@@ -116,7 +124,7 @@ def test_rows_38_40_labels_and_columns_that_do_not_fit_are_refused():
         fitted.predict(IRIS[:, :3])
     with pytest.raises(ValueError, match="label_smoothing needs more than two classes"):
         classify(label_smoothing=0.1).fit(IRIS, KIND == 1)
-    with pytest.raises(ValueError, match="loss must be one of squared_error, poisson"):
+    with pytest.raises(ValueError, match="'loss' parameter of MLPRegressor must be"):
         MLPRegressor("absolute").fit(IRIS, KIND)
 
 
@@ -140,7 +148,7 @@ def test_a_large_batch_size_is_warned_of():
 
 
 def test_there_is_no_second_training_loop():
-    for module in (fitting, estimator_module):
+    for module in (fitting, intake, watching, estimator_module):
         names = {
             node.attr
             for node in ast.walk(ast.parse(inspect.getsource(module)))
@@ -163,31 +171,46 @@ def test_rows_have_one_key_wherever_they_stand_and_others_have_others():
 
 def test_without_repetitions_nothing_is_copied_or_put_in_another_order():
     x, t = np.arange(12.0).reshape(6, 2), np.arange(6)
-    merged = deduplicate(x, t, None)
-    assert merged[0] is x
-    assert merged[1] is t
-    assert merged[2:] == (None, 6)
+    merged = merge_repeated(x, t, None)
+    assert np.shares_memory(merged.samples.x, x)
+    np.testing.assert_array_equal(merged.samples.x, x)
+    assert np.shares_memory(merged.samples.t, t)
+    assert (merged.samples.weights, merged.n) == (None, 6)
 
 
 @pytest.mark.parametrize("weights", [np.zeros(3), np.array([1.0, -1.0, 1.0]), -np.ones(3)])
 def test_weights_below_0_and_none_above_it_are_refused(weights):
-    with pytest.raises(ParameterError, match="must be >= 0 and not all 0"):
-        deduplicate(np.arange(6.0).reshape(3, 2), np.arange(3), weights)
+    with pytest.raises(ValueError, match=r"must be >= 0 and not all 0|non-zero number"):
+        classify().fit(np.arange(6.0).reshape(3, 2), np.arange(3), weights)
 
 
 def test_equal_rows_with_other_targets_stay_apart():
-    x, t, w, n = deduplicate(np.ones((4, 2)), np.array([0, 0, 1, 1]), np.array([1, 2, 3, 0]))
-    assert sorted(zip(t.tolist(), w.tolist(), strict=True)) == [(0, 3.0), (1, 3.0)]
-    assert (len(x), n) == (2, 6)
+    weights = np.array([1.0, 2.0, 3.0, 0.0]) / 1.5  # the mean is 1
+    merged = merge_repeated(np.ones((4, 2)), np.array([0, 0, 1, 1]), weights)
+    samples = merged.samples
+    assert sorted(zip(samples.t.tolist(), samples.weights.tolist(), strict=True)) == [
+        (0, 1.0),
+        (1, 1.0),
+    ]
+    assert (len(samples), merged.n) == (2, 2)
 
 
-def test_weights_that_are_not_whole_are_shares_of_the_rows_that_came():
-    _, t, w, n = deduplicate(np.eye(3), np.arange(3), np.array([0.1, 0.1, 0.2]))
-    assert n == 3
-    assert dict(zip(t.tolist(), w.tolist(), strict=True)) == pytest.approx(
-        {0: 0.75, 1: 0.75, 2: 1.5}
-    )
-    assert deduplicate(np.eye(3), np.arange(3), np.full(3, 1 / 3))[2] is None
+def test_weights_keep_a_mean_of_1_and_equal_ones_are_none():
+    merged = merge_repeated(np.eye(3), np.arange(3), np.array([0.75, 0.75, 1.5]))
+    assert merged.n == 3
+    found = zip(merged.samples.t.tolist(), merged.samples.weights.tolist(), strict=True)
+    assert dict(found) == pytest.approx({0: 0.75, 1: 0.75, 2: 1.5})
+    assert merge_repeated(np.eye(3), np.arange(3), np.ones(3)).samples.weights is None
+
+
+def test_sparse_rows_have_the_keys_of_their_values_whatever_zeros_are_stored():
+    x = np.random.default_rng(0).integers(0, 2, (300, 6)) * 1.5
+    keys = row_keys(sparse.csr_array(x))
+    assert len(np.unique(keys)) == len(np.unique(x, axis=0))
+    stored = sparse.csr_array(np.ones_like(x))
+    stored.data[:] = x.ravel()
+    np.testing.assert_array_equal(row_keys(stored), keys)
+    np.testing.assert_array_equal(row_keys(sparse.csr_array(x[::-1]))[::-1], keys)
 
 
 def test_data_of_many_repetitions_gets_as_many_updates_as_without_merging():
@@ -220,9 +243,10 @@ def test_partial_fit_is_frozen_by_early_stopping_alone():
 def test_a_warm_start_on_other_validation_data_forgets_what_was_best_on_the_first():
     fitted = classify(early_stopping=True, warm_start=True, max_iter=20).fit(X[:600], Y[:600])
     before = fitted.predict_proba(X[:3])
+    seen = len(fitted.validation_scores_)
     fitted.fit(1 - X[:600], Y[:600], X_val=1 - X[600:800], y_val=Y[600:800])
     assert (fitted.predict_proba(X[:3]) != before).any()
-    assert fitted.best_validation_score_ in fitted.validation_scores_[20:]
+    assert fitted.best_validation_score_ in fitted.validation_scores_[seen:]
 
 
 def test_a_warm_start_takes_over_the_rate_and_warns_of_what_it_cannot():
@@ -255,8 +279,12 @@ def test_class_weights_hold_in_partial_fit_of_one_class_at_a_time():
 def test_infinite_patience_a_refused_refit_and_an_early_interrupt_leave_it_usable():
     assert classify(n_iter_no_change=np.inf, tol=1e9).fit(IRIS, KIND).n_iter_ == 5
     fitted = classify().fit(IRIS, KIND)
+    before = fitted.predict_proba(IRIS)
     with pytest.raises(ValueError, match="dropout"):
         fitted.set_params(dropout=2).fit(IRIS, KIND == 1)
+    np.testing.assert_array_equal(fitted.predict_proba(IRIS), before)
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        fitted.set_params(dropout=0, hidden_layer_sizes=(0,)).fit(IRIS, KIND == 1)
     with pytest.raises(NotFittedError):
         fitted.predict(IRIS)
 
@@ -282,9 +310,11 @@ def test_what_is_saved_comes_back_as_it_was(tmp_path):
     assert read.n_iter_no_change == np.inf
     assert read.classes_.dtype == np.int8
     assert read._best == fitted._best
+    assert read._no_improvement_count == fitted._no_improvement_count
     slow = classify(solver="sgd", learning_rate="adaptive", n_iter_no_change=1, tol=10.0)
     slow.fit(IRIS, KIND).save(tmp_path / "b.npz")
-    assert MLPClassifier.load(tmp_path / "b.npz").partial_fit(IRIS, KIND).n_iter_ == 6
+    again = MLPClassifier.load(tmp_path / "b.npz").partial_fit(IRIS, KIND)
+    assert len(again.loss_curve_) == 6
 
 
 def test_sparse_multilabel_targets_and_a_plateau_schedule_are_taken():

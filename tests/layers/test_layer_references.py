@@ -12,7 +12,9 @@ from scratchnet.layers import (
     ACTIVATIONS,
     BatchNorm,
     BinaryCrossEntropy,
+    Huber,
     LayerNorm,
+    MeanAbsoluteError,
     MeanSquaredError,
     PoissonLoss,
     PReLU,
@@ -109,6 +111,8 @@ LOSSES = {
     "weighted": (SoftmaxWithLoss(class_weight=INPUT["weights"]), "t"),
     "binary": (BinaryCrossEntropy(), "p"),
     "squares": (MeanSquaredError(), "values"),
+    "absolute": (MeanAbsoluteError(), "values"),
+    "huber": (Huber(delta=0.7), "values"),
     "poisson": (PoissonLoss(), "counts"),
 }
 

@@ -9,14 +9,18 @@ from scratchnet.errors import CallOrderError
 from scratchnet.layers import (
     LOSSES,
     BinaryCrossEntropy,
+    Huber,
+    MeanAbsoluteError,
     MeanSquaredError,
     PoissonLoss,
+    QuantileLoss,
     SoftmaxWithLoss,
 )
 
 ONE_HOT = np.eye(5)[CLASSES]
 SOFT = np.random.default_rng(5).dirichlet(np.ones(5), 7)
 WEIGHTS = (0.5, 2.0, 0.0, 1.0, 3.0)
+FIVE = (0.05, 0.25, 0.5, 0.75, 0.95)
 LOSS_CASES = {
     "softmax": (lambda: SoftmaxWithLoss(), CLASSES),
     "softmax-onehot": (lambda: SoftmaxWithLoss("onehot"), ONE_HOT),
@@ -35,6 +39,12 @@ LOSS_CASES = {
     "binary-integer": (lambda: BinaryCrossEntropy("integer"), CLASSES),
     "poisson": (lambda: PoissonLoss(), np.floor(SOFT * 8)),
     "poisson-integer": (lambda: PoissonLoss("integer"), CLASSES),
+    "absolute": (lambda: MeanAbsoluteError(), SOFT * 3 - 1),
+    "absolute-integer": (lambda: MeanAbsoluteError("integer"), CLASSES),
+    "huber": (lambda: Huber(delta=0.7), SOFT * 3 - 1),
+    "huber-integer": (lambda: Huber("integer"), CLASSES),
+    "quantile": (lambda: QuantileLoss(FIVE, center=0.2, scale=2.0), SOFT[:, :1] * 3 - 1),
+    "quantile-single": (lambda: QuantileLoss([0.9]), SOFT[:, :1] * 3 - 1),
     "squares-single": (lambda: MeanSquaredError("integer"), CLASSES % 2),
     "binary-single": (lambda: BinaryCrossEntropy("integer"), CLASSES % 2),
 }
@@ -48,7 +58,7 @@ def make_loss_case(name, dtype="float32", seed=0):
 
 
 def test_every_loss_is_under_contract_and_made_by_its_name_alone():
-    assert {type(make()) for make, _ in LOSS_CASES.values()} == set(LOSSES.values())
+    assert {type(make()) for make, _ in LOSS_CASES.values()} == {*LOSSES.values(), QuantileLoss}
     for kind in LOSSES.values():
         assert kind().labels == kind.known_labels[0]
 

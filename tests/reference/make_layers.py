@@ -125,6 +125,8 @@ def everything() -> Arrays:
     cases["weighted"] = loss(weighted, T, 1 / n)
     cases["binary"] = loss(nn.BCEWithLogitsLoss(), P, k)
     cases["squares"] = loss(nn.MSELoss(), VALUES, k / 2)
+    cases["absolute"] = loss(nn.L1Loss(), VALUES, k)
+    cases["huber"] = loss(nn.HuberLoss(delta=0.7), VALUES, k)
     # torch leaves out what does not depend on y: ours is 0 where exp(y) = t.
     cases["poisson"] = loss(nn.PoissonNLLLoss(), COUNTS, k, VALUES)
     constant = COUNTS * np.log(np.maximum(COUNTS, 1.0)) - COUNTS
