@@ -180,11 +180,11 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
             bounds[crossed] = bounds[crossed].mean(axis=1, keepdims=True)
             return np.asarray(bounds)
         sides = (1 - coverage) / 2, (1 + coverage) / 2
+        least = int(np.ceil(coverage / (1 - coverage) - 1e-9))
         if not np.allclose((loss.quantiles[k], loss.quantiles[-1 - k]), sides, rtol=0, atol=1e-9):
             raise ParameterError(
                 f"a coverage of {coverage:g} needs the quantiles {sides[0]:g} and {sides[1]:g}, or "
-                f"{int(np.ceil(coverage / (1 - coverage)))} held-out samples; give quantiles these "
-                "two, or set early_stopping=True"
+                f"{least} held-out samples; give quantiles these two, or set early_stopping=True"
             )
         return np.asarray(bounds)
 
