@@ -45,6 +45,7 @@ docs: $(VENV)/.test
 	$(BIN)/python docs/make_options.py
 	$(BIN)/python docs/make_rooms.py
 	$(BIN)/python docs/make_data.py
+	$(BIN)/python docs/make_estimator.py
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/digits_against_sklearn.py

@@ -62,7 +62,7 @@ CONTRADICTED: dict[str, Any] = {"max_iter": 100, "warm_start": True}
 REGRESSORS: list[dict[str, Any]] = [
     {"max_iter": 100},
     {"max_iter": 100, "solver": "lbfgs"},
-    {"max_iter": 100, "early_stopping": True},
+    {"max_iter": 100, "early_stopping": True, "validation_fraction": 0.3},
     {"max_iter": 100, "batch_size": 8},
 ]
 OUR_REGRESSORS: list[dict[str, Any]] = [

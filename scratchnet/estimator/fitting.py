@@ -70,7 +70,7 @@ class NetworkEstimator(Intake):
         """
         anew = not (self.warm_start and "_network" in vars(self))
         taken = self._take_in(X, y, sample_weight, X_val, y_val, anew)
-        self._count, self._came = taken.train.n, taken.train.came
+        self._came = taken.train.came
         if anew:
             self._begin(taken.train.samples, taken.dtype)
         if taken.train.digest != self._trained_on:  # what was reached on other data says nothing
@@ -110,7 +110,7 @@ class NetworkEstimator(Intake):
         """
         anew = "_network" not in vars(self)
         taken = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, True)
-        self._count, self._came = taken.train.n, taken.train.came
+        self._came = taken.train.came
         if anew:
             self._begin(taken.train.samples, taken.dtype)
         if not self._frozen:
@@ -153,7 +153,7 @@ class NetworkEstimator(Intake):
 
     def _trainer(self, samples: Samples, validation: Samples | None) -> Trainer:
         """A Trainer on these samples, where training has got to."""
-        n = self._count
+        n = len(samples)
         if isinstance(self.batch_size, str):
             batch_size = min(200, n)
         else:
@@ -170,13 +170,11 @@ class NetworkEstimator(Intake):
                 refuse_sparse(self._network.layers)
         if getattr(self, "validation_scores_", None) is None and validation is not None:
             self.validation_scores_ = []
-        # As many updates in an epoch as without the merging of equal samples.
-        batch_size = max(1, round(batch_size * len(samples) / n))
-        self._network.l2 = float(self.alpha) / len(samples)
+        self._network.l2 = float(self.alpha) / n
         if minimizes(self) and self.optimizer is None:
             self._optimizer = choose_optimizer(self)  # as max_iter, tol and max_fun are now
         own = {name: getattr(self, name) for name in OF_TRAINING}
-        if batch_size >= len(samples):  # the order within the one batch is of no effect
+        if batch_size >= n:  # the order within the one batch is of no effect
             own["shuffle"] = False
         trainer = Trainer(
             self._network,
@@ -205,7 +203,7 @@ class NetworkEstimator(Intake):
         except DivergenceError as error:
             raise describe_divergence(self, error, trainer.train) from error
         self._epochs = trainer.epochs
-        self.loss_ = loss + epoch.penalty
+        self.loss_ = np.float64(loss + epoch.penalty)
         self.n_iter_ = optimizer.iterated
         if validation is None:
             for name in ("validation_scores_", "best_validation_score_"):
@@ -258,7 +256,7 @@ class NetworkEstimator(Intake):
             if not self._epochs:
                 del self._network
             raise about from error
-        self.loss_ = np.nan
+        self.loss_ = np.float64(np.nan)
         self.loss_curve_.append(self.loss_)
         assert self.validation_scores_ is not None
         self.validation_scores_.append(np.nan)

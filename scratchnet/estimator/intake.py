@@ -13,7 +13,7 @@ from scratchnet.checks import check_dtype
 from scratchnet.data import Samples
 from scratchnet.errors import DtypeError, ParameterError
 from scratchnet.estimator.constraints import check_arguments, defaults_of
-from scratchnet.estimator.multiplicity import REPEATS, Merged, merge_repeated
+from scratchnet.estimator.multiplicity import Merged, merge_repeated
 from scratchnet.estimator.solver import minimizes
 from scratchnet.estimator.watching import Watched
 from scratchnet.parameters import Array
@@ -34,7 +34,6 @@ class Taken(NamedTuple):
 class Intake(Watched):
     """An estimator whose X, y and weights are checked; a subclass knows its targets."""
 
-    _classifies: ClassVar[bool]
     _least_held_out: ClassVar[int]
     """Samples that a score needs."""
     validation_fraction: float
@@ -104,16 +103,9 @@ class Intake(Watched):
         merged = merge_repeated(X, t, weights)
         if not self.early_stopping or minimizes(self):
             return Taken(merged, None, dtype)
-        samples = merged.samples
-        if merged.n >= REPEATS * len(samples):  # of what is so common, each side has its part
-            kept, held = self._split(Samples.checked(X, t, weights=weights))
-            digest = merged.digest
-            merged = merge_repeated(kept.x, kept.t, kept.weights)._replace(digest=digest)
-        else:
-            kept, held = self._split(samples)
-            share = len(kept) / len(samples)
-            merged = Merged(kept, len(kept), round(merged.came * share), merged.digest)
-        return Taken(merged, held, dtype)
+        kept, held = self._split(merged.samples)
+        came = round(merged.came * len(kept) / len(merged.samples))
+        return Taken(merged._replace(samples=kept, came=came), held, dtype)
 
     def _split(self, samples: Samples) -> tuple[Samples, Samples]:
         """Samples to train with and to validate with; raises ValueError if either is too few."""

@@ -12,19 +12,14 @@ from scratchnet.parameters import Array
 ROWS = 1024
 """Rows looked at together, so that little memory is needed."""
 REPEATS = 4
-"""Samples that occur so often on average are met as often in an epoch as without merging."""
+"""Samples that occur so often on average are left as they are: an epoch is as long as they are."""
 
 
 class Merged(NamedTuple):
-    """Samples in which none occurs twice or has the weight 0."""
+    """Samples in which none has the weight 0, and none occurs twice, unless all do so often."""
 
     samples: Samples
-    """Each with the sum of its weights, of which the mean is 1; without any if all are equal."""
-    n: int
-    """How many there are to an epoch: those that are left, or if they repeat much, all that came.
-
-    An epoch has as many updates as so many samples have.
-    """
+    """With weights whose mean is 1; without any if all are equal."""
     came: int
     """How many there were before."""
     digest: int
@@ -32,12 +27,12 @@ class Merged(NamedTuple):
 
 
 def merge_repeated(X: Any, t: Array, weights: Array | None) -> Merged:
-    """The samples (X, t) with the weights >= 0, each once.
+    """The samples (X, t) with the weights >= 0, of which the mean is 1, each once.
 
     Equal rows with equal targets become one whose weight is the sum of theirs, in an order that
     depends on the rows alone: so a sample of weight k is trained on exactly as k samples are, to
-    the bit. Weights count by their ratios alone. Without anything to merge all stays as it is,
-    uncopied.
+    the bit. But where they stand for REPEATS samples and more on average, they stay, as merged
+    they would make but few batches. Without anything to merge all is as it was, uncopied.
     """
     rows = X.shape[0]
     w = np.ones(rows) if weights is None else weights
@@ -47,15 +42,21 @@ def merge_repeated(X: Any, t: Array, weights: Array | None) -> Merged:
     order = np.argsort(keys, kind="stable")
     same = np.zeros(rows, np.bool_)  # as the one before it, in this order
     same[1:] = keys[order[1:]] == keys[order[:-1]]
-    if not same.any() and np.allclose(w, 1.0, rtol=1e-12, atol=0):
-        return Merged(Samples.checked(X, t), rows, rows, digest)
+    alike = np.allclose(w, 1.0, rtol=1e-12, atol=0)
+    if alike and not same.any():
+        return Merged(Samples.checked(X, t), rows, digest)
     starts = np.flatnonzero(~same)
     sums = np.add.reduceat(w[order], starts)
-    kept = sums > 0
-    first = order[starts][kept]
-    left, came = len(first), int(np.count_nonzero(w))
-    samples = Samples.checked(X[first], t[first], weights=sums[kept] * (left / rows))
-    return Merged(samples, left if came < REPEATS * left else came, rows, digest)
+    first, sums = order[starts][sums > 0], sums[sums > 0]
+    there = w > 0
+    came = int(np.count_nonzero(there))
+    if came < REPEATS * len(first):
+        share = len(first) / rows
+        return Merged(Samples.checked(X[first], t[first], weights=sums * share), rows, digest)
+    if alike:
+        return Merged(Samples.checked(X, t), rows, digest)
+    kept = Samples.checked(X[there], t[there], weights=w[there] * (came / rows))
+    return Merged(kept, rows, digest)
 
 
 def row_keys(x: Any) -> Array:

@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -22,6 +22,7 @@ SLOWEST = 1e-6
 class Watched(Fitted):
     """An estimator whose fit is watched: by its loss, or by its score on validation samples."""
 
+    _classifies: ClassVar[bool]
     alpha: float
     tol: float
     verbose: bool | int
@@ -43,8 +44,6 @@ class Watched(Fitted):
     validation_scores_: list[float] | None
     best_validation_score_: float | None
     validation_loss_curve_: list[float]
-    _count: int
-    """The samples of an epoch, of which it makes its batches."""
     _came: int
     """The samples that came, equal ones counted each."""
     _epochs: int
@@ -70,7 +69,7 @@ class Watched(Fitted):
         """Note the results of an epoch, and whether it was the last."""
         self._epochs = epoch.number
         self.t_ += self._came
-        self.loss_ = epoch.loss + epoch.penalty
+        self.loss_ = np.float64(epoch.loss + epoch.penalty)  # the type that it has there
         self.loss_curve_.append(self.loss_)
         self.n_iter_ += 1
         if self.verbose:
@@ -124,13 +123,13 @@ class Watched(Fitted):
         """Compare the last score with the highest, and keep the weights of the best epoch.
 
         Of epochs with the highest score, which on few samples are many, the one with the lowest
-        validation loss is best. While that still falls by tol, and the score is within tol of the
+        validation loss is best. While that still falls by tol, and an accuracy is within tol of the
         highest and not yet perfect, training waits.
         """
         score, loss = (self.validation_scores_ or [])[-1], self.validation_loss_curve_[-1]
         highest, lowest = self._best
-        falls = highest - self.tol <= score and loss < lowest - self.tol and score != 1.0
-        improved = score >= highest + self.tol or falls
+        level = self._classifies and highest - self.tol <= score < 1.0
+        improved = score >= highest + self.tol or (level and loss < lowest - self.tol)
         self._no_improvement_count = 0 if improved else self._no_improvement_count + 1
         if score > highest or (score == highest and loss < lowest):
             self.best_validation_score_ = score

@@ -175,7 +175,7 @@ def test_without_repetitions_nothing_is_copied_or_put_in_another_order():
     assert np.shares_memory(merged.samples.x, x)
     np.testing.assert_array_equal(merged.samples.x, x)
     assert np.shares_memory(merged.samples.t, t)
-    assert (merged.samples.weights, merged.n) == (None, 6)
+    assert (merged.samples.weights, merged.came) == (None, 6)
 
 
 @pytest.mark.parametrize("weights", [np.zeros(3), np.array([1.0, -1.0, 1.0]), -np.ones(3)])
@@ -192,12 +192,11 @@ def test_equal_rows_with_other_targets_stay_apart():
         (0, 1.0),
         (1, 1.0),
     ]
-    assert (len(samples), merged.n) == (2, 2)
+    assert (len(samples), merged.came) == (2, 4)
 
 
 def test_weights_keep_a_mean_of_1_and_equal_ones_are_none():
     merged = merge_repeated(np.eye(3), np.arange(3), np.array([0.75, 0.75, 1.5]))
-    assert merged.n == 3
     found = zip(merged.samples.t.tolist(), merged.samples.weights.tolist(), strict=True)
     assert dict(found) == pytest.approx({0: 0.75, 1: 0.75, 2: 1.5})
     assert merge_repeated(np.eye(3), np.arange(3), np.ones(3)).samples.weights is None
@@ -211,6 +210,16 @@ def test_sparse_rows_have_the_keys_of_their_values_whatever_zeros_are_stored():
     stored.data[:] = x.ravel()
     np.testing.assert_array_equal(row_keys(stored), keys)
     np.testing.assert_array_equal(row_keys(sparse.csr_array(x[::-1]))[::-1], keys)
+
+
+def test_samples_that_occur_often_are_left_as_they_are():
+    x, t = np.repeat(np.eye(3), 4, axis=0), np.repeat(np.arange(3), 4)
+    samples = merge_repeated(x, t, None).samples
+    assert (len(samples), samples.weights) == (12, None)
+    assert len(merge_repeated(x[:11], t[:11], None).samples) == 3
+    w = np.r_[np.zeros(4), np.full(8, 1.5)]
+    samples = merge_repeated(x, t, w).samples
+    assert (len(samples), samples.weights.tolist()) == (8, [1.0] * 8)
 
 
 def test_data_of_many_repetitions_gets_as_many_updates_as_without_merging():
