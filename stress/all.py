@@ -7,6 +7,7 @@ import argparse
 import time
 
 import behaviour
+import beside_sklearn
 import disk
 import diverge
 import fuzz
@@ -34,6 +35,7 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "fuzz": (fuzz.measure, 1_000_000),
     "doors": (fuzz_doors.measure, 1_000_000),
     "behaviour": (behaviour.measure, 1000),
+    "beside": (beside_sklearn.measure, 5000),
     "soak": (soak.measure, 100_000),
     "threads": (threads.measure, 100_000),
     "mutants": (mutants.measure, 100_000),

@@ -285,9 +285,11 @@ def other_losses(ours: Any, theirs: Any) -> str | None:
 
 def worse(ours: Any, theirs: Any, case: Case) -> str | None:
     """Whether ours is worse than all of several of theirs, and not by the luck of a seed."""
-    # Samples left out make fewer batches, repeated ones a larger penalty, or a split without them.
-    kept_apart = case.options.get("alpha") == 1.0 or case.options.get("early_stopping")
-    if "some 0" in case.words or (case.repeats and kept_apart):
+    # Samples left out make fewer batches. So do equal ones, of which a batch has but one; they have
+    # a larger penalty as well, and early stopping never holds out what it trains on.
+    listed = case.options.get("alpha") == 1.0 or case.options.get("early_stopping")
+    batches = case.options["solver"] != "lbfgs" and case.options.get("batch_size", "auto") != "auto"
+    if "some 0" in case.words or (case.repeats and (listed or batches)):
         return None
     if score(ours, case) >= score(theirs, case) - WORSE:
         return None

@@ -40,10 +40,8 @@ def convert_to_sklearn(of: Any) -> Any:
     same["activation"] = activation
     if of._classifies:
         same.pop("loss", None)
-    elif of.out_activation_ == "exp":
-        same["loss"] = "poisson"
-    else:
-        same["loss"] = "squared_error"
+    elif "loss" in known:  # from version 1.7 on
+        same["loss"] = "poisson" if of.out_activation_ == "exp" else "squared_error"
     made = kind(**same)
     made.coefs_ = [np.array(array) for array in of.coefs_]
     made.intercepts_ = [
