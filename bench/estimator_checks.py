@@ -41,7 +41,7 @@ SHARED: list[dict[str, Any]] = [
     {"max_iter": 100, "random_state": 0, "batch_size": 8},
     {"max_iter": 30, "batch_size": 1},
     {"max_iter": 100, "hidden_layer_sizes": (), "learning_rate_init": 0.05},
-    {"max_iter": 100, "hidden_layer_sizes": (20, 10), "activation": "tanh"},
+    {"max_iter": 100, "hidden_layer_sizes": (20, 10), "learning_rate_init": 0.01},
     {"max_iter": 100, "solver": "sgd", "activation": "logistic", "learning_rate": "adaptive"},
 ]
 OURS: list[dict[str, Any]] = [

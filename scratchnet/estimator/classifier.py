@@ -46,7 +46,7 @@ class Classifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self._takes_sparse()
         tags.classifier_tags.multi_label = True
         return tags
 

@@ -52,6 +52,10 @@ class Intake(Watched):
     def _encode(self, y: Array) -> Array:
         """`y` as the loss takes it; `_decode` is the way back."""
 
+    def _takes_sparse(self) -> bool:
+        """Whether the arguments leave a sparse X sparse, up to the first affine layer."""
+        return not (getattr(self, "standardize", None) or getattr(self, "input_noise", 0))
+
     def _weigh(self, t: Array, weights: Array | None, partial: bool) -> Array | None:
         """Sample weights, times class weights where there are any."""
         return weights

@@ -64,7 +64,7 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self._takes_sparse()
         tags.target_tags.multi_output = True
         return tags
 
