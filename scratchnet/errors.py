@@ -44,7 +44,11 @@ class OutputError(ScratchnetError, OSError):
 
 
 class DivergenceError(ScratchnetError, ArithmeticError):
-    """Training produced a value that is not finite."""
+    """Training produced a value that is not finite: what was found, and perhaps a cure."""
+
+    def __init__(self, found: str, cure: str | None = None) -> None:
+        super().__init__(found if cure is None else f"{found}; {cure}")
+        self.found = found
 
 
 class GradientCheckError(ScratchnetError, AssertionError):

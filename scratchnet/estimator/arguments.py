@@ -192,8 +192,35 @@ Arguments = _base("Arguments", ARGUMENTS, POSITIONAL)
 LayerArguments = _base("LayerArguments", OF_LAYERS, ("layers",))
 
 
-def list_arguments(kind: type, table: Mapping[str, Argument] = ARGUMENTS) -> None:
-    """Add every argument, its default and its meaning to the docstring of an estimator."""
+BESIDE_SCIKIT_LEARN = """
+All arguments of scikit-learn's class have its meaning and default. Where that one has a known
+fault, here
+
+- `alpha` is the strength of alpha / 2N times the squared weights, N being all training samples:
+  divided by N and not by the batch size, so that batches can change and the penalty does not;
+- `learning_rate="adaptive"` forgets the best loss when it lowers the rate, so that one lucky
+  epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
+- `warm_start` continues with everything, the optimizer's memory and the order of epochs too:
+  `fit` with max_iter 10 twice is `fit` with 20, to the bit;
+- of epochs with the highest validation score early stopping keeps the one with the lowest
+  validation loss, and waits while that still falls by `tol`;
+- a sample of weight k is trained on exactly as k samples: equal samples are merged before, unless
+  they stand for four and more on average.
+
+`fit` takes validation data of your own, `X_val` and `y_val`.
+
+Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
+`n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
+`validation_scores_`, `best_validation_score_`, `validation_loss_curve_`, `stopped_`,
+of classifiers `classes_`.
+`save` and `load` write and read a file without pickle; `to_sklearn` and `from_sklearn` exchange
+fitted networks with scikit-learn's class.
+"""
+"""What is said of every class that has a namesake in scikit-learn."""
+
+
+def list_arguments(kind: type, table: Mapping[str, Argument], also: str = "") -> None:
+    """Add what is said of others `also`, and every argument, to the docstring of an estimator."""
     lines = [f"- `{name}` ({one.default!r}): {one.help}" for name, one in table.items()]
-    kind.__doc__ = f"{cleandoc(kind.__doc__ or '')}\n\nArguments, with their defaults:\n\n"
-    kind.__doc__ += "\n".join(lines) + "\n"
+    head = f"{cleandoc(kind.__doc__ or '')}\n{also}"
+    kind.__doc__ = f"{head}\nArguments, with their defaults:\n\n" + "\n".join(lines) + "\n"

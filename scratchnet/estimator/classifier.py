@@ -15,6 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from scratchnet.errors import ParameterError
 from scratchnet.estimator.arguments import (
+    ARGUMENTS,
+    BESIDE_SCIKIT_LEARN,
     DECAY,
     OF_LAYERS,
     Arguments,
@@ -190,28 +192,6 @@ def _kind_of(y: Array) -> str:
 class MLPClassifier(Classifier, Stacked, Arguments):  # type: ignore[misc]
     """A network that classifies, with the arguments of scikit-learn's MLPClassifier and more.
 
-    All arguments of scikit-learn's class have its meaning and default. Where that one has a known
-    fault, here
-
-    - `alpha` is the strength of alpha / 2N times the squared weights, N being all training samples:
-      divided by N and not by the batch size, so that batches can change and the penalty does not;
-    - `learning_rate="adaptive"` forgets the best loss when it lowers the rate, so that one lucky
-      epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
-    - `warm_start` continues with everything, the optimizer's memory and the order of epochs too:
-      `fit` with max_iter 10 twice is `fit` with 20, to the bit;
-    - of epochs with the highest validation score early stopping keeps the one with the lowest
-      validation loss, and waits while that still falls by `tol`;
-    - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
-
-    `fit` takes validation data of your own, `X_val` and `y_val`. All arguments stand at the end.
-
-    Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
-    `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
-    `validation_scores_`, `best_validation_score_`, `validation_loss_curve_`, `stopped_`,
-    `classes_`.
-    `save` and `load` write and read a file without pickle; `to_sklearn` and `from_sklearn` exchange
-    fitted networks with scikit-learn's class.
-
     `loss` is "log_loss" or a Loss; `label_smoothing` and `class_weight` ("balanced", or factors by
     class) are the classifier's.
 
@@ -226,15 +206,6 @@ class MLPClassifier(Classifier, Stacked, Arguments):  # type: ignore[misc]
     loss: Any = "log_loss"
     label_smoothing: float = NetworkOptions.label_smoothing
     class_weight: Any = NetworkOptions.class_weight
-
-    def _make_loss(self) -> dict[str, Any]:
-        made = self._new_loss()
-        own = isinstance(self.loss, Loss)
-        if own:
-            return {"loss": made}
-        if isinstance(made, SoftmaxWithLoss):
-            return {"loss": "softmax", "label_smoothing": self.label_smoothing}
-        return {"loss": "binary-cross-entropy", "labels": made.labels}
 
 
 @dataclass(eq=False, repr=False)
@@ -256,10 +227,8 @@ class NetworkClassifier(Classifier, OfLayers, LayerArguments):  # type: ignore[m
     label_smoothing: float = NetworkOptions.label_smoothing
     class_weight: Any = NetworkOptions.class_weight
 
-    def _make_loss(self) -> Loss:
-        return self._new_loss()
 
-
-for _kind, _table in ((MLPClassifier, None), (NetworkClassifier, OF_LAYERS)):
+for _kind in (MLPClassifier, NetworkClassifier):
     _kind._parameter_constraints = {**_kind._parameter_constraints, **OWN_CONSTRAINTS}
-    list_arguments(_kind, *([_table] if _table else []))
+list_arguments(MLPClassifier, ARGUMENTS, BESIDE_SCIKIT_LEARN)
+list_arguments(NetworkClassifier, OF_LAYERS)

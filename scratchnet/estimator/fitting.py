@@ -19,6 +19,7 @@ from scratchnet.estimator.fitted import refuse_sparse
 from scratchnet.estimator.intake import Intake
 from scratchnet.estimator.solver import choose_optimizer, minimizes
 from scratchnet.estimator.verdict import describe_divergence, describe_failure
+from scratchnet.layers import Loss
 from scratchnet.networks import Network
 from scratchnet.training import Trainer
 
@@ -44,6 +45,14 @@ class NetworkEstimator(Intake):
     """The digest of the samples that the epochs without an improvement are counted on."""
     _frozen: bool
     """Whether early stopping has ended the training by partial_fit."""
+
+    @abstractmethod
+    def _new_loss(self) -> Loss:
+        """The loss of the network; raises ParameterError for an option that it does not have."""
+
+    def _n_network_outputs(self) -> int:
+        """How many outputs the network has."""
+        return self.n_outputs_
 
     @abstractmethod
     def _make_network(self, n_features: int, dtype: str) -> Network:
@@ -86,7 +95,10 @@ class NetworkEstimator(Intake):
             self._minimize(trainer, validation)
         else:
             self._descend(trainer, validation)
-        self._finish(trainer.train, validation)
+        failure = describe_failure(self, trainer.train)
+        if failure is not None:
+            warn_caller(failure, ConvergenceWarning)
+        self._calibrate(validation)
         return self
 
     @available_if(_goes_by_batches)  # type: ignore[untyped-decorator]
@@ -117,6 +129,7 @@ class NetworkEstimator(Intake):
             trainer = self._trainer(taken.train.samples, taken.validation)
             self._descend(trainer, taken.validation, 1)
             self._frozen = self.early_stopping and self.stopped_
+            self._calibrate(taken.validation)
         return self
 
     def _begin(self, samples: Samples, dtype: str) -> None:
@@ -267,11 +280,8 @@ class NetworkEstimator(Intake):
         text = f"{about}; the weights of the best epoch before are kept"
         warn_caller(text, ConvergenceWarning)
 
-    def _finish(self, train: Samples, validation: Samples | None) -> None:
-        """See whether anything was learnt, and note what else a fit leaves."""
-        failure = describe_failure(self, train)
-        if failure is not None:
-            warn_caller(failure, ConvergenceWarning)
+    def _calibrate(self, validation: Samples | None) -> None:
+        """Note how the weights that there are now do on held-out samples; most need nothing."""
 
     @contextmanager
     def _bar(self, total: int) -> Iterator[Callable[[float], object]]:

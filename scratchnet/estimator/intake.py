@@ -11,15 +11,16 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from scratchnet.checks import check_dtype
 from scratchnet.data import Samples
+from scratchnet.data.border import LARGEST
 from scratchnet.errors import DtypeError, ParameterError
 from scratchnet.estimator.constraints import check_arguments, defaults_of
 from scratchnet.estimator.multiplicity import Merged, merge_repeated
 from scratchnet.estimator.solver import minimizes
+from scratchnet.estimator.verdict import reach
 from scratchnet.estimator.watching import Watched
 from scratchnet.parameters import Array
 
 LARGEST_SEED = np.iinfo(np.int32).max
-LARGEST = float(np.finfo(np.float32).max)
 
 
 class Taken(NamedTuple):
@@ -86,6 +87,7 @@ class Intake(Watched):
                 self._start = check_random_state(state)
                 state = check_random_state(state)
             self._seed = int(state.randint(LARGEST_SEED))
+        self._sparse_labels = issparse(y)
         X, t = self._arrays(X, y, anew, classes, partial)
         dtype = self._dtype_for(X)
         if anew:
@@ -131,7 +133,12 @@ class Intake(Watched):
         if not (isinstance(self.dtype, str) and self.dtype == "auto"):
             dtype = check_dtype(self.dtype)
             if dtype == "float32" and X.dtype == np.float64:
-                _refuse_beyond_float32(X)
+                largest = reach(X)
+                if largest > LARGEST:
+                    raise DtypeError(
+                        f"X must fit into float32, the dtype asked for, and reaches {largest:g}; "
+                        "leave dtype at 'auto', or put a StandardScaler before the network"
+                    )
             return dtype
         return "float32" if X.dtype == np.float32 and not minimizes(self) else "float64"
 
@@ -156,7 +163,6 @@ class Intake(Watched):
         X, y = validate_data(
             self, X, y, accept_sparse="csr", multi_output=True, dtype="numeric", reset=anew
         )
-        self._sparse_labels = issparse(y)
         y = y.toarray() if issparse(y) else y
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if anew:
@@ -173,14 +179,3 @@ def _mean_of_1(weights: Array) -> Array:
         raise ParameterError("sample weights must be >= 0 and not all 0; leave out what is not")
     weights = weights / largest  # or the sum of huge ones would overflow
     return np.asarray(weights / weights.mean())
-
-
-def _refuse_beyond_float32(X: Any) -> None:
-    """Raise DtypeError for values that float32, which was asked for, does not hold."""
-    values = X.data if issparse(X) else X
-    reach = max(-values.min(initial=0.0), values.max(initial=0.0))
-    if reach > LARGEST:
-        raise DtypeError(
-            f"X must fit into float32, the dtype asked for, and reaches {reach:g}; leave dtype at "
-            "'auto', or put a StandardScaler before the network"
-        )

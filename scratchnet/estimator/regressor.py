@@ -17,6 +17,8 @@ from scratchnet.checks import Range
 from scratchnet.data import Samples
 from scratchnet.errors import CallOrderError, DtypeError, ParameterError
 from scratchnet.estimator.arguments import (
+    ARGUMENTS,
+    BESIDE_SCIKIT_LEARN,
     OF_LAYERS,
     Arguments,
     LayerArguments,
@@ -121,8 +123,7 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
         return float(r2_score(y, found, sample_weight=w)) if np.isfinite(found).all() else np.nan
 
-    def _finish(self, train: Samples, validation: Samples | None) -> None:
-        super()._finish(train, validation)
+    def _calibrate(self, validation: Samples | None) -> None:
         self._conformity = []
         loss = self._network.loss_layer
         if isinstance(loss, QuantileLoss) and validation is not None:
@@ -205,35 +206,11 @@ class _Quantiles:
 class MLPRegressor(Regressor, Stacked, _Quantiles, Arguments, _Loss):  # type: ignore[misc]
     """A network that predicts values, with the arguments of scikit-learn's MLPRegressor and more.
 
-    All arguments of scikit-learn's class have its meaning and default. Where that one has a known
-    fault, here
-
-    - `alpha` is the strength of alpha / 2N times the squared weights, N being all training samples:
-      divided by N and not by the batch size, so that batches can change and the penalty does not;
-    - `learning_rate="adaptive"` forgets the best loss when it lowers the rate, so that one lucky
-      epoch lowers it but once; it and "invscaling" are for `solver="sgd"`, as there;
-    - `warm_start` continues with everything, the optimizer's memory and the order of epochs too:
-      `fit` with max_iter 10 twice is `fit` with 20, to the bit;
-    - of epochs with the highest validation score early stopping keeps the one with the lowest
-      validation loss, and waits while that still falls by `tol`;
-    - a sample of weight k is trained on exactly as k samples: equal samples are merged before.
-
-    `fit` takes validation data of your own, `X_val` and `y_val`. All arguments stand at the end.
-
-    Fitted: `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`,
-    `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`,
-    `validation_scores_`, `best_validation_score_`, `validation_loss_curve_`, `stopped_`.
-    `save` and `load` write and read a file without pickle; `to_sklearn` and `from_sklearn` exchange
-    fitted networks with scikit-learn's class.
-
     `loss` is "squared_error", half the squared error summed over outputs, "poisson",
     "absolute_error", "huber" (with delta 1; `Huber(delta=...)` has another), "quantile", or a Loss.
     With "quantile" one network learns all `quantiles`, which never cross: `predict_quantiles` gives
     them, `predict_interval` an interval, and `predict` the one nearest to the median.
     """
-
-    def _make_loss(self) -> dict[str, Any]:
-        return {"loss": self._new_loss(), "labels": "values"}
 
 
 @dataclass(eq=False, repr=False)
@@ -249,10 +226,8 @@ class NetworkRegressor(Regressor, OfLayers, _Quantiles, _Loss, LayerArguments): 
     >>> network = NetworkRegressor([Affine(10, 30), Tanh(), Affine(30, 1)], loss="huber")
     """
 
-    def _make_loss(self) -> Loss:
-        return self._new_loss()
 
-
-for _kind, _table in ((MLPRegressor, None), (NetworkRegressor, OF_LAYERS)):
+for _kind in (MLPRegressor, NetworkRegressor):
     _kind._parameter_constraints = {**_kind._parameter_constraints, **OWN_CONSTRAINTS}
-    list_arguments(_kind, *([_table] if _table else []))
+list_arguments(MLPRegressor, ARGUMENTS, BESIDE_SCIKIT_LEARN)
+list_arguments(NetworkRegressor, OF_LAYERS)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.estimator.arguments import CLIPS
+from scratchnet.estimator.constraints import ArgumentError
 from scratchnet.layers import Affine
 from scratchnet.optimizers import (
     EMA,
@@ -44,13 +45,15 @@ def choose_optimizer(of: Any) -> Optimizer:
     around = {n: getattr(of, n) for n in CLIPS if getattr(of, n) is not None}
     rate = of.learning_rate_init
     made: Optimizer
+    if minimizes(of) and of.ema is not None:
+        raise ArgumentError("ema is a mean over steps, of which lbfgs makes one; leave ema out")
     if isinstance(of.optimizer, Optimizer):
         made = copy.deepcopy(of.optimizer)
     elif of.optimizer is not None:
         has_rate = canonical(OPTIMIZERS, of.optimizer, "optimizer") != "lbfgs"
         made = make_optimizer(of.optimizer, rate if has_rate else None, **around)
     elif of.solver == "lbfgs":
-        return LBFGS(iterations=of.max_iter, tolerance=of.tol, evaluations=of.max_fun)
+        made = LBFGS(iterations=of.max_iter, tolerance=of.tol, evaluations=of.max_fun, **around)
     elif of.solver == "adam":
         made = Adam(rate, of.beta_1, of.beta_2, of.epsilon, **around)
     elif not of.momentum:

@@ -38,13 +38,6 @@ class Stacked(NetworkEstimator):
     activation: Any
     initializer: Any
 
-    def _make_loss(self) -> dict[str, Any]:
-        """The options of a MultiLayerNet that say what its loss is."""
-        raise NotImplementedError
-
-    def _n_network_outputs(self) -> int:
-        return self.n_outputs_
-
     def _make_network(self, n_features: int, dtype: str) -> Network:
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if np.iterable(sizes) else [sizes]
@@ -65,8 +58,8 @@ class Stacked(NetworkEstimator):
             [int(n) for n in hidden],
             self._n_network_outputs(),
             seed=self._seed,
+            loss=self._new_loss(),
             **own,
-            **self._make_loss(),
         )
         if self.initializer is None:
             layers = [layer for layer in network.layers if isinstance(layer, Affine)]
@@ -83,13 +76,6 @@ class OfLayers(NetworkEstimator):
 
     layers: Sequence[Layer] | Callable[[int, int, np.random.Generator], Sequence[Layer]] | None
 
-    def _make_loss(self) -> Loss:
-        """The loss of the network."""
-        raise NotImplementedError
-
-    def _n_network_outputs(self) -> int:
-        return self.n_outputs_
-
     def _make_network(self, n_features: int, dtype: str) -> Network:
         n_outputs = self._n_network_outputs()
         if callable(self.layers):
@@ -101,7 +87,7 @@ class OfLayers(NetworkEstimator):
                 "layers must be a list of layers, for example [Affine(4, 30), ReLU(), "
                 f"Affine(30, 3)], or a function that makes one, got {made!r}"
             )
-        network = Network(made, self._make_loss(), dtype=dtype)
+        network = Network(made, self._new_loss(), dtype=dtype)
         sizes = network.input_size, network.output_sizes[-1]
         if sizes != (n_features, n_outputs):
             raise ArgumentError(

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
+from scratchnet.checks import is_sparse
 from scratchnet.data import Samples
 from scratchnet.errors import DivergenceError
 from scratchnet.layers import Loss
@@ -25,8 +25,8 @@ class FitError(DivergenceError, ValueError):
 
 def describe_divergence(of: Any, error: DivergenceError, train: Samples) -> FitError:
     """The error that names data and arguments as the user of an estimator knows them."""
-    found = str(error).partition("; try")[0]
-    x, y = _reach(train.x), _reach(train.t) if train.t.dtype.kind == "f" else 0.0
+    found = error.found
+    x, y = reach(train.x), reach(train.t) if train.t.dtype.kind == "f" else 0.0
     if max(x, y) > LARGE:
         return FitError(
             "Solver produced non-finite parameter weights. The input data may contain large values "
@@ -59,12 +59,12 @@ def describe_failure(of: Any, train: Samples) -> str | None:
     still = len(curve) == of.n_iter_ > 1 and curve[0] - min(curve) <= STILL * abs(curve[0])
     if not (still or 0 < of_guess * (1 - STILL) <= own):
         return None
-    y = _reach(train.t) if train.t.dtype.kind == "f" else 0.0
+    x, y = reach(train.x), reach(train.t) if train.t.dtype.kind == "f" else 0.0
     cures = ["raise max_iter or learning_rate_init"]
     if y > LARGE:
         cures.insert(0, f"y reaches {y:g}: bring it to variance 1 (TransformedTargetRegressor)")
-    if _reach(train.x) > LARGE:
-        cures.insert(0, f"X reaches {_reach(train.x):g}: put a StandardScaler before the network")
+    if x > LARGE:
+        cures.insert(0, f"X reaches {x:g}: put a StandardScaler before the network")
     what = (
         f"its loss has stayed at {curve[0]:.6g} from the first epoch on"
         if still
@@ -74,7 +74,7 @@ def describe_failure(of: Any, train: Samples) -> str | None:
     return f"the fit ended without having learnt: {what}; {'; '.join(cures)}"
 
 
-def _reach(x: Any) -> float:
-    """The largest absolute value."""
-    values: Array = x.data if issparse(x) else x
+def reach(x: Any) -> float:
+    """The largest absolute value of x, which may be sparse."""
+    values: Array = x.data if is_sparse(x) else x
     return max(abs(float(values.max(initial=0))), abs(float(values.min(initial=0))))

@@ -105,9 +105,8 @@ class Watched(Fitted):
             self._no_improvement_count = 0
             why += f" Setting learning rate to {self._rate:f}"
             if self.best_loss_ is not None:
-                self.best_loss_ = np.float64(
-                    np.inf
-                )  # so that one lucky epoch lowers the rate but once
+                # So that one lucky epoch lowers the rate but once.
+                self.best_loss_ = np.float64(np.inf)
         else:
             self.stopped_ = True
             why += " Stopping."

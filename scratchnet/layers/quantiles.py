@@ -35,7 +35,7 @@ class QuantileLoss(Loss):
 
     known_labels = ("values",)
     y: Array | None = None  # (N, K)
-    z: Array | None = None  # (N, 1)
+    d: Array | None = None  # z - q (N, K)
 
     def __init__(
         self,
@@ -90,21 +90,17 @@ class QuantileLoss(Loss):
         q += self.center or 0.0
         return q
 
-    def _distance(self) -> Array:
-        """z - q (N, K) of the last `forward`."""
-        return np.asarray(remembered(self.z) - self._ordered(remembered(self.y)))
-
     def per_sample_loss(self, y: Array, t: Array) -> Array:
         """sum_k max(a_k (z - q_k), (a_k - 1) (z - q_k)) (N,)."""
-        self.y = y
-        self.z = ((t - (self.center or 0.0)) / (self.scale or 1.0)).astype(y.dtype)
-        d, a = self._distance(), np.array(self.quantiles)
-        return np.asarray(np.maximum(a * d, (a - 1) * d).sum(axis=1, dtype=np.float64))
+        z = ((t - (self.center or 0.0)) / (self.scale or 1.0)).astype(y.dtype)
+        a = np.array(self.quantiles)
+        self.y, self.d = y, z - self._ordered(y)
+        return np.asarray(np.maximum(a * self.d, (a - 1) * self.d).sum(axis=1, dtype=np.float64))
 
     def per_sample_gradient(self) -> Array:
         """dL_n/dy (N, K)."""
         y, m = remembered(self.y), self.middle
-        g = ((self._distance() < 0) - np.array(self.quantiles)).astype(y.dtype)  # dL/dq
+        g = ((remembered(self.d) < 0) - np.array(self.quantiles)).astype(y.dtype)  # dL/dq
         dy = sigmoid(y)
         above = np.cumsum(g[:, ::-1], axis=1)[:, ::-1]  # of j >= k
         below = np.cumsum(g, axis=1)  # of j <= k
@@ -115,7 +111,7 @@ class QuantileLoss(Loss):
 
     def count_correct(self) -> int:
         """How many targets of the last `forward` lie between the lowest and highest quantile."""
-        d = self._distance()
+        d = remembered(self.d)
         return int(np.count_nonzero((d[:, 0] >= 0) & (d[:, -1] <= 0)))
 
     def config(self) -> dict[str, Any]:

@@ -77,21 +77,20 @@ class MultiLayerNet(Network):
     def config(self) -> dict[str, Any]:
         """The arguments that make a network like this one, as JSON values."""
         # A function cannot be written down; the weights it drew are saved in any case.
-        written: dict[str, Any] = (
-            {"initializer": "he"} if callable(self.options.initializer) else {}
-        )
+        written = {"initializer": "he"} if callable(self.options.initializer) else {}
+        known = options_of(NetworkOptions)
         of_loss = self.loss_layer.config()  # class weights as they were measured
-        if isinstance(self.options.loss, Loss) or not set(of_loss) <= set(
-            options_of(NetworkOptions)
-        ):
-            written["loss"], of_loss = describe(self.loss_layer), {}
+        loss: Any = next((n for n, kind in LOSSES.items() if kind is type(self.loss_layer)), None)
+        if loss is None or not set(of_loss) <= set(known):
+            loss, of_loss = describe(self.loss_layer), {}
         return {
             "kind": "multi-layer",
             "input_size": self.sizes[0],
             "hidden_sizes": list(self.sizes[1:-1]),
             "output_size": self.sizes[-1],
-            **{name: getattr(self.options, name) for name in options_of(NetworkOptions)},
+            **{name: getattr(self.options, name) for name in known},
             **written,
+            "loss": loss,
             **of_loss,
         }
 

@@ -25,8 +25,8 @@ def check_step(loss: float, network: Network, x: Array, optimizer: Optimizer, st
     else:
         return
     raise DivergenceError(
-        f"training diverged at step {step}: {what}, {_place(network, x)} is not finite; "
-        f"{_advice(optimizer)}"
+        f"training diverged at step {step}: {what}, {_place(network, x)} is not finite",
+        _advice(optimizer),
     )
 
 
@@ -34,7 +34,7 @@ def check_result(name: str, value: float, optimizer: Optimizer, steps: int) -> N
     """Raise DivergenceError unless `value`, a result after so many steps, is finite."""
     if not math.isfinite(value):
         raise DivergenceError(
-            f"training diverged by step {steps}: the {name} is {value}; {_advice(optimizer)}"
+            f"training diverged by step {steps}: the {name} is {value}", _advice(optimizer)
         )
 
 

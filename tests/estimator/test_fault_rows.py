@@ -430,3 +430,16 @@ def test_joblib_writes_what_it_reads():
     joblib.dump(fitted, file)
     file.seek(0)
     np.testing.assert_array_equal(joblib.load(file).predict(HOLES), fitted.predict(HOLES))
+
+
+def test_validation_targets_do_not_decide_about_the_form_of_predictions():
+    x, y = datasets.make_multilabel_classification(60, random_state=0)
+    fitted = classify().fit(x, y, X_val=x, y_val=sparse.csr_matrix(y))
+    assert not sparse.issparse(fitted.predict(x))
+
+
+@pytest.mark.parametrize("way", [{"solver": "lbfgs"}, {"optimizer": "lbfgs"}])
+@pytest.mark.parametrize("more", [{"ema": 0.9}, {"clip_norm": 1.0}, {"clip_value": 1.0}])
+def test_lbfgs_takes_no_average_and_no_clipping_whichever_argument_asks(way, more):
+    with pytest.raises(ValueError, match=f"lbfgs .*{next(iter(more))}|{next(iter(more))} .*lbfgs"):
+        classify(**way, **more).fit(IRIS, KIND)

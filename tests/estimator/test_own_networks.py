@@ -32,7 +32,6 @@ from scratchnet.layers import (
     Huber,
     Layer,
     LayerNorm,
-    Loss,
     MeanSquaredError,
     QuantileLoss,
     ReLU,
@@ -297,7 +296,6 @@ def test_intervals_from_held_out_samples_cover_what_they_should(coverage):
         x, y = noisy(900, seed)
         fitted = MLPRegressor("quantile", early_stopping=True, validation_fraction=0.3, **QUANTILE)
         fitted.set_params(random_state=seed).fit(x, y)
-        bounds = fitted.predict_interval(x, coverage)
         x, y = noisy(4000, seed + 100)
         bounds = fitted.predict_interval(x, coverage)
         assert (bounds[:, 0] <= bounds[:, 1]).all()
@@ -439,4 +437,17 @@ def test_from_sklearn_takes_the_class_of_its_name_alone():
         MLPClassifier.from_sklearn(TheirRegressor())
     with pytest.raises(NotFittedError):
         MLPClassifier.from_sklearn(TheirClassifier())
-    assert issubclass(Focal, Loss)
+
+
+def test_intervals_follow_the_weights_that_there_are():
+    x, y = noisy()
+    fitted = MLPRegressor("quantile", **QUANTILE).partial_fit(x, y)
+    np.testing.assert_array_equal(
+        fitted.predict_interval(x, 0.9), fitted.predict_quantiles(x)[:, [0, 2]]
+    )
+    fitted.partial_fit(x, y, X_val=x[:100], y_val=y[:100])
+    before = fitted._conformity
+    fitted.partial_fit(x, y, X_val=x[:100], y_val=y[:100])
+    assert fitted._conformity != before
+    fitted.partial_fit(x, y)
+    assert fitted._conformity == []
