@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from lib.page import write_section
 from lib.report import machine, machine_lines, parser, table, write_json
 from sklearn import datasets, neural_network
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -25,7 +26,6 @@ from sklearn.preprocessing import StandardScaler
 from scratchnet import estimator
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "estimator.md"
-START, END = "<!-- figures -->", "<!-- end of figures -->"
 OPTIONS = {"max_iter": 100, "tol": 0.0, "n_iter_no_change": 100}
 """So that both make 100 epochs, and times compare the same work."""
 FOLDS = 10
@@ -62,9 +62,7 @@ def main() -> None:
     print(text)
     write_json(options.json, {"machine": found, "figures": figures})
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, after = page[: page.index(START) + len(START)], page[page.index(END) :]
-        PAGE.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
+        write_section(PAGE, "figures", text)
 
 
 def _sets() -> Iterator[tuple[str, Any, Any, str]]:

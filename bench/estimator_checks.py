@@ -18,6 +18,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 
 import pandas as pd
 import sklearn
+from lib.page import write_section
 from lib.report import parser, table
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
@@ -27,7 +28,6 @@ from scratchnet.estimator import MLPClassifier, MLPRegressor
 from scratchnet.optimizers import OPTIMIZERS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "estimator.md"
-START, END = "<!-- checks -->", "<!-- end of checks -->"
 SHARED: list[dict[str, Any]] = [
     {"max_iter": 100},
     {"max_iter": 100, "solver": "sgd"},
@@ -41,7 +41,7 @@ SHARED: list[dict[str, Any]] = [
     {"max_iter": 100, "random_state": 0, "batch_size": 8},
     {"max_iter": 30, "batch_size": 1},
     {"max_iter": 100, "hidden_layer_sizes": (), "learning_rate_init": 0.05},
-    {"max_iter": 100, "hidden_layer_sizes": (20, 10), "learning_rate_init": 0.01},
+    {"max_iter": 100, "hidden_layer_sizes": (20, 10), "activation": "tanh"},
     {"max_iter": 100, "solver": "sgd", "activation": "logistic", "learning_rate": "adaptive"},
 ]
 OURS: list[dict[str, Any]] = [
@@ -62,6 +62,7 @@ CONTRADICTED: dict[str, Any] = {"max_iter": 100, "warm_start": True}
 REGRESSORS: list[dict[str, Any]] = [
     {"max_iter": 100},
     {"max_iter": 100, "solver": "lbfgs"},
+    {"max_iter": 100, "early_stopping": True},
     {"max_iter": 100, "early_stopping": True, "validation_fraction": 0.3},
     {"max_iter": 100, "batch_size": 8},
 ]
@@ -85,7 +86,9 @@ def main() -> None:
         f"{sklearn.__version__} (pandas {pd.__version__}, SCIPY_ARRAY_API=1). The check that a "
         "classifier skips wants a `decision_function`, which neither class has.\n\n"
         + table(["setting", "scratchnet", "scikit-learn"], [row[:3] for row in rows])
-        + "\n\nWhat fails there, by the names of the checks:\n\n"
+        + "\n\nWhat fails here, by the names of the checks:\n\n"
+        + "\n".join(f"- {row[0]}: {row[4]}" for row in rows if row[4])
+        + "\n\nWhat fails there:\n\n"
         + "\n".join(f"- {row[0]}: {row[3]}" for row in rows if row[3])
         + "\n\nTwo checks fit one estimator twice and compare. With `warm_start` the second fit "
         "continues the first, so they can only pass where the first has found the one optimum, "
@@ -93,14 +96,12 @@ def main() -> None:
         "both classes:\n\n"
         + table(
             ["setting", "scratchnet", "scikit-learn", "what fails there"],
-            [_row("classifier", CONTRADICTED, MLPClassifier, TheirClassifier)],
+            [_row("classifier", CONTRADICTED, MLPClassifier, TheirClassifier)[:4]],
         )
     )
     print(text)
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, after = page[: page.index(START) + len(START)], page[page.index(END) :]
-        PAGE.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
+        write_section(PAGE, "checks", text)
     sys.exit(any(" / 0 / " not in row[1] for row in rows))
 
 
@@ -112,9 +113,9 @@ def _row(kind: str, options: Mapping[str, Any], ours: Any, theirs: Any) -> list[
     if faults:
         print(f"   FAILED {faults}", file=sys.stderr, flush=True)
     if theirs is None:
-        return [f"{kind}: {told}", mine, "", ""]
+        return [f"{kind}: {told}", mine, "", "", ", ".join(sorted(faults))]
     other, failing = _count(theirs(**options))
-    return [f"{kind}: {told}", mine, other, ", ".join(sorted(failing))]
+    return [f"{kind}: {told}", mine, other, *(", ".join(sorted(f)) for f in (failing, faults))]
 
 
 def _count(estimator: Any) -> tuple[str, set[str]]:

@@ -16,6 +16,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from lib.page import write_section
 from lib.report import machine, machine_lines, parser, table, write_json
 from sklearn import datasets
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -26,7 +27,6 @@ from sklearn.preprocessing import StandardScaler
 from scratchnet.estimator import MLPRegressor
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "estimator.md"
-START, END = "<!-- intervals -->", "<!-- end of intervals -->"
 SEEDS, COVERAGE = 20, 0.9
 QUANTILES = (0.05, 0.5, 0.95)
 OPTIONS: dict[str, Any] = {
@@ -69,9 +69,7 @@ def main() -> None:
     print(text)
     write_json(options.json, {"machine": found, "figures": figures})
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, after = page[: page.index(START) + len(START)], page[page.index(END) :]
-        PAGE.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
+        write_section(PAGE, "intervals", text)
 
 
 def sets() -> Iterator[tuple[str, Any, Any]]:

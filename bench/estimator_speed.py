@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from lib.page import write_section
 from lib.report import machine, machine_lines, parser, table, write_json
 from scipy import sparse
 from sklearn import datasets, neural_network
@@ -30,7 +31,6 @@ from sklearn.preprocessing import StandardScaler
 from scratchnet import estimator
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "estimator.md"
-START, END = "<!-- times -->", "<!-- end of times -->"
 EPOCHS = {"max_iter": 100, "tol": 0.0, "n_iter_no_change": 1000, "random_state": 0}
 ROWS = (1, 10, 50, 1000, 50_000)
 DOCUMENTS, WORDS, TRAIN = 11_000, 20_000, 9000
@@ -66,9 +66,7 @@ def main() -> None:
     print(text)
     write_json(options.json, {"machine": found, "fits": fits, "predictions": predictions})
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, after = page[: page.index(START) + len(START)], page[page.index(END) :]
-        PAGE.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
+        write_section(PAGE, "times", text)
 
 
 def sets() -> Iterator[tuple[str, Any, Any, str]]:
