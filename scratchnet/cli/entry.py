@@ -152,7 +152,7 @@ def run(
     with console.notes_of_data():
         setup = make_setup(options, console, parallel)
     advise(options, setup.trainer, console)
-    with environment.limit_threads(setup.trainer.threads):
+    with environment.limit_threads(setup.trainer.blas_threads):
         if options.job == "find-lr":
             find_rates(setup)
         elif options.job == "compare":

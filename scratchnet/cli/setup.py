@@ -10,12 +10,12 @@ from scratchnet.cli.options import KNOWN, CommandLine
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
 from scratchnet.errors import ParameterError
 from scratchnet.networks import (
-    EVALUATION_ROWS,
     MultiLayerNet,
     NetworkOptions,
     count_weights,
     layer_sizes,
 )
+from scratchnet.networks.shapes import evaluation_rows
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
 from scratchnet.options import options_of
 from scratchnet.parallel import MPIGradients
@@ -142,7 +142,7 @@ def _build(
     item = int(options.dtype.removeprefix("float")) // 8
     kept = max(optimizer.arrays_kept() for optimizer in optimizers)
     arrays = 2 + kept  # parameters, gradients, what the optimizer remembers
-    needed = item * (arrays * count_weights(sizes) + 2 * EVALUATION_ROWS * sum(sizes))
+    needed = item * (arrays * count_weights(sizes) + 2 * evaluation_rows(sizes, item) * sum(sizes))
     free = environment.available_memory()
     if free is not None and needed > free:
         raise ParameterError(

@@ -18,7 +18,7 @@ from scratchnet.estimator.conversion import convert_from_sklearn, convert_to_skl
 from scratchnet.estimator.linked import LinkedArrays, write_all
 from scratchnet.estimator.saving import load_estimator, save_estimator
 from scratchnet.layers import Affine, BatchNorm, Layer
-from scratchnet.networks import EVALUATION_ROWS, Network
+from scratchnet.networks import Network
 from scratchnet.parameters import Array
 from scratchnet.training.threads import suggest_threads
 
@@ -49,15 +49,16 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
     def _outputs(self, X: Any) -> Array:
         """The outputs of the network for X (N, D), batch by batch, (N, K)."""
         network = self._network.for_thread()
-        rows = min(X.shape[0], EVALUATION_ROWS)
+        at_once = network.evaluation_rows
+        rows = min(X.shape[0], at_once)
         if X.shape[0] == rows:
             return network.logits(self._converted(X)).copy()
         made = np.empty((X.shape[0], network.output_sizes[-1]), network.dtype)
         # To limit the threads takes longer than to predict a few rows, which need but one.
         few = self.n_threads is None or suggest_threads(network, rows) == 1
         with nullcontext() if few else limit_threads(self.n_threads):
-            for start in range(0, X.shape[0], EVALUATION_ROWS):
-                part = slice(start, start + EVALUATION_ROWS)
+            for start in range(0, X.shape[0], at_once):
+                part = slice(start, start + at_once)
                 made[part] = network.logits(self._converted(X[part]))
         return made
 

@@ -35,7 +35,7 @@ def draw_weights(layers: Iterable[Affine], rng: np.random.RandomState, activatio
     """
     factor = 2.0 if activation == "logistic" else 6.0
     for layer in layers:
-        limit = math.sqrt(factor / (layer.n_in + layer.n_out))
+        limit = math.sqrt(factor / sum(layer.shapes["W"]))
         for name, array in layer.params.items():
             layer.params[name] = rng.uniform(-limit, limit, array.shape)
 

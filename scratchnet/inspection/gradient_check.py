@@ -16,6 +16,7 @@ from scratchnet.errors import DtypeError, GradientCheckError, InconclusiveCheckE
 from scratchnet.layers import Layer, Loss
 from scratchnet.layers.layer import walk
 from scratchnet.networks import Network
+from scratchnet.networks.naming import name_parameters
 from scratchnet.parameters import Array, allocate
 
 STEP = 1e-4
@@ -144,19 +145,26 @@ def _pose(
             lambda: criterion.compute(x, labels), {"x": x}, {"x": criterion.backward().copy()}, ()
         )
     layer = copy.deepcopy(subject)
-    shapes = (layer.shapes, layer.shapes, layer.statistic_shapes)
-    layer.adopt(*(allocate(each, np.float64)[1] for each in shapes))
+    within = list(walk([layer]))
+    for one in within:
+        shapes = (one.shapes, one.shapes, one.statistic_shapes)
+        one.adopt(*(allocate(each, np.float64)[1] for each in shapes))
 
     def forward() -> Array:
-        if layer.rng is not None:
-            layer.rng = np.random.default_rng(0)
+        for one in within:
+            if one.rng is not None:
+                one.rng = np.random.default_rng(0)
         return layer.forward(x, train=train)
 
     weights = np.random.default_rng(WEIGHTS).normal(size=forward().shape)
     claimed = {"x": layer.backward(weights).copy()}
-    claimed.update({name: g.copy() for name, g in layer.grads.items()})
+    params: dict[str, Array] = {}
+    for one, names in zip(within, name_parameters(within), strict=True):
+        for own in one.shapes:
+            name = own if one is layer else names[own]  # W, or W1, W2, ... of layers within
+            params[name], claimed[name] = one.params[own], one.grads[own].copy()
     return _Problem(
-        lambda: float((forward() * weights).sum()), {"x": x, **layer.params}, claimed, (layer,)
+        lambda: float((forward() * weights).sum()), {"x": x, **params}, claimed, (layer,)
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data import Batches, Samples
-from scratchnet.networks import EVALUATION_ROWS, Network
+from scratchnet.networks import Network
 from scratchnet.parameters import Array
 
 Z95 = 1.959963984540054
@@ -84,7 +84,7 @@ def _predict(network: Network, samples: Samples) -> tuple[Array, Array]:
     """The class with the largest output for each sample (N,), and how sure that was (N,)."""
     classes, sure = [], []
     network = network.for_thread()
-    for x, _ in Batches(samples, EVALUATION_ROWS, network.dtype).in_order():
+    for x, _ in Batches(samples, network.evaluation_rows, network.dtype).in_order():
         y = network.logits(x)
         classes.append(y.argmax(axis=1))
         confidences = network.loss_layer.confidences(y)

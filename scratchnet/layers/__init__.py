@@ -12,6 +12,7 @@ from scratchnet.layers.activations import (
     Softplus,
 )
 from scratchnet.layers.affine import Affine
+from scratchnet.layers.convolution import Conv2D
 from scratchnet.layers.elementary import Identity, ReLU, Sigmoid, Tanh
 from scratchnet.layers.layer import Layer
 from scratchnet.layers.losses import (
@@ -30,8 +31,10 @@ from scratchnet.layers.normalization import (
     LayerNorm,
     Standardize,
 )
+from scratchnet.layers.pooling import POOLS, AvgPool, GlobalAvgPool, MaxPool
 from scratchnet.layers.quantiles import QuantileLoss
 from scratchnet.layers.regularization import REGULARIZERS, Dropout, GaussianNoise
+from scratchnet.layers.residual import Residual
 from scratchnet.layers.softmax import Loss, SoftmaxWithLoss
 
 __all__ = [
@@ -40,21 +43,26 @@ __all__ = [
     "GELU",
     "LOSSES",
     "NORMALIZATIONS",
+    "POOLS",
     "REGULARIZERS",
     "SELU",
     "STANDARDIZATIONS",
     "Affine",
+    "AvgPool",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Conv2D",
     "Dropout",
     "ElementwiseLoss",
     "GaussianNoise",
+    "GlobalAvgPool",
     "Huber",
     "Identity",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Loss",
+    "MaxPool",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Mish",
@@ -62,6 +70,7 @@ __all__ = [
     "PoissonLoss",
     "QuantileLoss",
     "ReLU",
+    "Residual",
     "SiLU",
     "Sigmoid",
     "SoftmaxWithLoss",

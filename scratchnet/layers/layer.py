@@ -72,6 +72,15 @@ class Layer(Memory, ABC):
         """The shape of a row that the layer takes; None if any will do."""
         return None if self.n_in is None else (self.n_in,)
 
+    def build(self, input_shape: Shape) -> None:
+        """Take the shape of a row before the layer, if it was made without, and declare arrays.
+
+        Raises ShapeError if it does not fit. A network calls it, and then `initialize`.
+        """
+
+    def initialize(self) -> None:
+        """Allocate the parameters that `build` declared, with their starting values."""
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of a row behind this layer, for that of a row before it.
 
@@ -84,6 +93,10 @@ class Layer(Memory, ABC):
                 f"{_inputs(input_shape)}"
             )
         return input_shape
+
+    def multiplications(self) -> int:
+        """How many multiplications the matrix products of a row take; weights, once each."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
 
     def kink_pattern(self) -> Array | None:
         """Which side of its kinks each unit was on in the last `forward`; None if f is smooth."""

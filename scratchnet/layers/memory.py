@@ -30,13 +30,24 @@ class Memory:
         dtype: npt.DTypeLike = "float32",
         statistics: Mapping[str, Shape] = NO_SHAPES,
     ) -> None:
-        self.shapes: Mapping[str, Shape] = dict(shapes)
-        self.statistic_shapes: Mapping[str, Shape] = dict(statistics)
-        _, self.params = allocate(shapes, dtype)
-        _, self.grads = allocate(shapes, dtype)
-        _, self.statistics = allocate(statistics, dtype)
+        self._dtype = dtype
+        self.declare(shapes, statistics)
+        self.allocate()
         self._kept: dict[str, Array] | None = None
         self._apart: dict[bool, dict[str, Array]] = {}  # kept memory, by whether it is training's
+
+    def declare(
+        self, shapes: Mapping[str, Shape], statistics: Mapping[str, Shape] = NO_SHAPES
+    ) -> None:
+        """Name the parameters and statistics that the layer is going to have."""
+        self.shapes: Mapping[str, Shape] = dict(shapes)
+        self.statistic_shapes: Mapping[str, Shape] = dict(statistics)
+
+    def allocate(self) -> None:
+        """Make all arrays that are declared, of the layer's own, zeros."""
+        _, self.params = allocate(self.shapes, self._dtype)
+        _, self.grads = allocate(self.shapes, self._dtype)
+        _, self.statistics = allocate(self.statistic_shapes, self._dtype)
 
     def adopt(self, params: Arrays, grads: Arrays, statistics: Arrays) -> None:
         """Move into memory that a network provides, values included, and keep buffers hereafter."""

@@ -1,5 +1,6 @@
 """Normalization: layers that bring what passes through them to mean 0 and variance 1."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -8,8 +9,9 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_above_zero, check_integer, check_share, check_word
 from scratchnet.data.mapped import advise_dontneed
+from scratchnet.layers.image import image_of
 from scratchnet.layers.layer import Layer, remembered
-from scratchnet.parameters import Array
+from scratchnet.parameters import Array, Shape
 
 
 class BatchNorm(Layer):
@@ -28,6 +30,10 @@ class BatchNorm(Layer):
     alone. `scale=False` leaves gamma out, at 1. Where ranks share a batch, all sums are over the
     rows of all of them, unless each is to measure its own.
 
+    Of images (H, W, C) it normalizes each channel, over batch and pixels: x (N, H W C) is seen as
+    (N H W, C), and N above is N H W. In a network n is left out: it is the number of channels, or
+    of columns where rows are no images.
+
     Raises ParameterError for an option out of its range.
     """
 
@@ -41,44 +47,71 @@ class BatchNorm(Layer):
 
     def __init__(
         self,
-        n: int,
+        n: int | None = None,
         *,
         momentum: float = 0.9,
         eps: float = 1e-5,
         scale: bool = True,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        n = check_integer("n", n, 1)
-        super().__init__(
-            ({"gamma": (n,)} if scale else {}) | {"beta": (n,)},
-            dtype,
-            {"running_mean": (n,), "running_var": (n,), "batches": (1,)},
-        )
-        self.n = self.n_in = n
+        super().__init__(dtype=dtype)
         self.momentum = check_share("momentum", momentum)
         self.eps = check_above_zero("eps", eps)
         self.scale = scale
-        if scale:
-            self.params["gamma"] = np.ones(n)
-        self.statistics["running_var"] = np.ones(n)
+        self.n = n if n is None else check_integer("n", n, 1)
+        if self.n is not None:
+            self.build((self.n,))
+            self.initialize()
+
+    def build(self, input_shape: Shape) -> None:
+        """Take the number of columns or channels, if it was left out, and how long a row is."""
+        image, size = image_of(input_shape), math.prod(input_shape)
+        columns = size if image is None else image[2]
+        self.n = self.n or columns
+        if self.n == columns:
+            self.n_in = size
+        self.declare(
+            ({"gamma": (self.n,)} if self.scale else {}) | {"beta": (self.n,)},
+            {"running_mean": (self.n,), "running_var": (self.n,), "batches": (1,)},
+        )
+
+    def initialize(self) -> None:
+        """gamma and the running variance start at 1, all else at 0."""
+        if not self.params:
+            self.allocate()
+            if self.scale:
+                self.params["gamma"] += 1
+            self.statistics["running_var"] += 1
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return y (N, n); in training, of more than one row, with the statistics of x itself."""
+        """Return y, the shape of x; in training, of more than one row, by the statistics of x."""
         self.rows = len(x) if self._all_reduce is None else remembered(self.shard).total
+        self.rows *= x.shape[1] // remembered(self.n)
         self.own_batch = train and self.rows > 1
         centred = self.keep("centred", x.shape, x.dtype)
         if self.own_batch:
-            mean = self._over_ranks(column_sums(x)) / self.rows
-            np.subtract(x, mean, out=centred)
-            var = self._over_ranks(column_sums(centred, centred)) / self.rows
+            mean = self._over_ranks(self._sums(x)) / self.rows
+            np.subtract(x, self._wide(mean), out=centred)
+            var = self._over_ranks(self._sums(centred, centred)) / self.rows
             self._follow(mean, var * (self.rows / (self.rows - 1)))
         else:
             mean, var = self.statistics["running_mean"], self.statistics["running_var"]
-            np.subtract(x, mean, out=centred)
+            np.subtract(x, self._wide(mean), out=centred)
         self.centred, self.inverse = centred, 1.0 / np.sqrt(var + self.eps)
         y = self.keep("y", x.shape, x.dtype)
-        np.multiply(centred, self._slope(), out=y)  # gamma xhat
-        return np.add(y, self.params["beta"], out=y)
+        np.multiply(centred, self._wide(self._slope()), out=y)  # gamma xhat
+        return np.add(y, self._wide(self.params["beta"]), out=y)
+
+    def _sums(self, x: Array, y: Array | None = None) -> Array:
+        """The sum over each column of x, or of x y, or over each channel of images (n,)."""
+        sums = column_sums(x, y)
+        return sums if len(sums) == self.n else sums.reshape(-1, remembered(self.n)).sum(axis=0)
+
+    def _wide(self, values: Array) -> Array:
+        """A value for each column or channel (n,), for all values of a row (D,)."""
+        # Arithmetic on rows of D values is several times as quick as on pixels of n.
+        n = len(values)
+        return values if self.n_in in (None, n) else np.tile(values, remembered(self.n_in) // n)
 
     @property
     def _all_reduce(self) -> Callable[[Array], object] | None:
@@ -110,7 +143,7 @@ class BatchNorm(Layer):
     def param_grads(self, dout: Array) -> None:
         """Write dgamma = sum of dout xhat over the batch, and dbeta = sum of dout."""
         centred, inverse = remembered(self.centred), remembered(self.inverse)
-        self.sums = column_sums(dout), column_sums(dout, centred)
+        self.sums = self._sums(dout), self._sums(dout, centred)
         self.grads["beta"] = self.sums[0]
         if self.scale:
             np.multiply(self.sums[1], inverse, out=self.grads["gamma"])
@@ -123,12 +156,12 @@ class BatchNorm(Layer):
         centred, inverse = remembered(self.centred), remembered(self.inverse)
         dx = self.keep("dx", dout.shape, dout.dtype)
         if not self.own_batch:
-            return np.multiply(dout, self._slope(), out=dx)
+            return np.multiply(dout, self._wide(self._slope()), out=dx)
         of_dout, with_centred = (self._over_ranks(sums) for sums in remembered(self.sums))
-        np.multiply(centred, with_centred * inverse**2 / self.rows, out=dx)
+        np.multiply(centred, self._wide(with_centred * inverse**2 / self.rows), out=dx)
         np.subtract(dout, dx, out=dx)  # dout - xhat dgamma / N
-        np.subtract(dx, of_dout / self.rows, out=dx)  # ... - dbeta / N
-        return np.multiply(dx, self._slope(), out=dx)
+        np.subtract(dx, self._wide(of_dout / self.rows), out=dx)  # ... - dbeta / N
+        return np.multiply(dx, self._wide(self._slope()), out=dx)
 
     def gradcheck_caveat(self, n_rows: int) -> str | None:
         """A batch of one row has no statistics whose derivative could be checked."""
@@ -137,14 +170,15 @@ class BatchNorm(Layer):
         return f"{self!r} normalises a batch of one row with constants; try x with 2 rows or more"
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.n_in})"
+        return f"BatchNorm({self.n or ''})"
 
 
 class LayerNorm(Layer):
     """y = gamma (x - mean) / sqrt(var + eps) + beta, each row of x (N, n) on its own.
 
-    The same in training and evaluation, for any batch. With xhat = (x - mean) / sqrt(var + eps)
-    and g = gamma dout: dgamma = sum of dout xhat and dbeta = sum of dout over the batch,
+    The same in training and evaluation, for any batch; in a network n may be left out. With
+    xhat = (x - mean) / sqrt(var + eps) and g = gamma dout: dgamma = sum of dout xhat and
+    dbeta = sum of dout over the batch,
     dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps), with means over the row
     (Ba, Kiros, Hinton 2016, eq. 3). `scale=False` leaves gamma out, at 1.
 
@@ -158,19 +192,33 @@ class LayerNorm(Layer):
 
     def __init__(
         self,
-        n: int,
+        n: int | None = None,
         *,
         eps: float = 1e-5,
         scale: bool = True,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        n = check_integer("n", n, 1)
-        super().__init__(({"gamma": (n,)} if scale else {}) | {"beta": (n,)}, dtype)
-        self.n = self.n_in = n
+        super().__init__(dtype=dtype)
         self.eps = check_above_zero("eps", eps)
         self.scale = scale
-        if scale:
-            self.params["gamma"] = np.ones(n)
+        self.n: int | None = None
+        if n is not None:
+            self.build((check_integer("n", n, 1),))
+            self.initialize()
+
+    def build(self, input_shape: Shape) -> None:
+        """Take the size of a row, if it was left out."""
+        if self.n is None:
+            self.n = self.n_in = math.prod(input_shape)
+            gamma = {"gamma": (self.n,)} if self.scale else {}
+            self.declare(gamma | {"beta": (self.n,)})
+
+    def initialize(self) -> None:
+        """gamma starts at 1, beta at 0."""
+        if not self.params:
+            self.allocate()
+            if self.scale:
+                self.params["gamma"] += 1
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n)."""
@@ -201,7 +249,7 @@ class LayerNorm(Layer):
         return np.multiply(dx, inverse, out=dx)
 
     def __repr__(self) -> str:
-        return f"LayerNorm({self.n_in})"
+        return f"LayerNorm({self.n or ''})"
 
 
 class Standardize(Layer):
@@ -211,19 +259,35 @@ class Standardize(Layer):
     StandardScaler; "all", one mean and one std of all values, which keeps an image an image. A
     column that never varies is only centred. The constants are statistics of the network: saved
     with its weights, so that it takes the same raw inputs wherever it goes. Before `adapt` y = x.
+    In a network n may be left out.
 
     Raises ParameterError for another word.
     """
 
     normalizes = True
 
-    def __init__(self, n: int, over: str = "features", *, dtype: npt.DTypeLike = "float32") -> None:
-        n = check_integer("n", n, 1)
-        constants = {"input_mean": (n,), "input_std": (n,), "input_rows": (1,)}
-        super().__init__(dtype=dtype, statistics=constants)
-        self.n = self.n_in = n
+    def __init__(
+        self, n: int | None = None, over: str = "features", *, dtype: npt.DTypeLike = "float32"
+    ) -> None:
+        super().__init__(dtype=dtype)
         self.over = check_word("standardize", over, STANDARDIZATIONS)
-        self.statistics["input_std"] = np.ones(n)
+        self.n: int | None = None
+        if n is not None:
+            self.build((check_integer("n", n, 1),))
+            self.initialize()
+
+    def build(self, input_shape: Shape) -> None:
+        """Take the size of a row, if it was left out."""
+        if self.n is None:
+            self.n = self.n_in = math.prod(input_shape)
+            each = (self.n,)
+            self.declare({}, {"input_mean": each, "input_std": each, "input_rows": (1,)})
+
+    def initialize(self) -> None:
+        """The standard deviation starts at 1, all else at 0."""
+        if not self.statistics:
+            self.allocate()
+            self.statistics["input_std"] += 1
 
     def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
         """Take mean and std of x * scale (N, n), unless they have been taken before."""

@@ -7,11 +7,10 @@ from scratchnet.networks.multi_layer import (
     count_weights,
     layer_sizes,
 )
-from scratchnet.networks.network import EVALUATION_ROWS, Network
+from scratchnet.networks.network import Network
 from scratchnet.networks.options import NetworkOptions
 
 __all__ = [
-    "EVALUATION_ROWS",
     "NETWORKS",
     "MultiLayerNet",
     "Network",

@@ -10,9 +10,16 @@ from scratchnet.errors import DtypeError, ShapeError
 from scratchnet.parameters import Array, Shape
 
 
-def check_rows(x: npt.ArrayLike, shape: Shape, dtype: str, *, normalized: bool = False) -> Array:
-    """`x` as rows (N, D) of a network that takes this shape; raises as `Network.check_inputs`."""
+def check_rows(
+    x: npt.ArrayLike, shape: Shape, dtype: str, *, normalized: bool = False, images: bool = False
+) -> Array:
+    """`x` as rows (N, D) of a network that takes this shape; raises as `Network.check_inputs`.
+
+    A network of `images` (H, W, C) also takes them as (N, C, H, W), and turns them round.
+    """
     x = np.asarray(x)
+    if images:
+        x = _channels_last(x, shape)
     if x.dtype.kind not in "biuf":
         raise DtypeError(f"x must be an array of real numbers, got dtype {x.dtype}")
     if x.ndim < 2 or (x.size == math.prod(shape) and not _fits(x.shape[1:], shape)):
@@ -42,6 +49,14 @@ def refuse_swapped(x: npt.ArrayLike, t: npt.ArrayLike, n_in: int, n_out: int) ->
             raise ShapeError(
                 f"x has the shape {given}, t has {shape}: are they swapped? give x, then t"
             )
+
+
+def _channels_last(x: Array, shape: Shape) -> Array:
+    """Images (N, C, H, W) as (N, H, W, C), where only that is the shape of the network."""
+    own = shape if len(shape) == 3 else (*shape, 1)
+    turned = len(own) == 3 and x.ndim == 4 and x.shape[1:] == (own[2], *own[:2]) != own
+    x = x.transpose(0, 2, 3, 1) if turned else x
+    return x.reshape(len(x), *shape) if x.ndim == 4 and x.shape[1:] == own else x
 
 
 def _fits(given: Shape, own: Shape) -> bool:

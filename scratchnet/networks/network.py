@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import get_ident, local
 from typing import Any, Self
@@ -13,17 +13,17 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.checks import check_dtype, check_integer, check_not_negative
-from scratchnet.errors import ParameterError
+from scratchnet.checks import check_dtype, check_not_negative
 from scratchnet.layers import Dropout, Layer, Loss, SoftmaxWithLoss
+from scratchnet.layers.image import ImageLayer
 from scratchnet.layers.layer import walk
 from scratchnet.networks.border import check_rows, refuse_swapped
 from scratchnet.networks.naming import name_parameters, read_old_name
+from scratchnet.networks.shapes import evaluation_rows, hand_on, slices
 from scratchnet.networks.summary import summarize
+from scratchnet.networks.views import view
 from scratchnet.parallel.ranks import Shard
 from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
-
-EVALUATION_ROWS = 1000  # rows of one forward pass where no gradient follows
 
 
 class Network:
@@ -58,7 +58,7 @@ class Network:
         self.loss_layer = SoftmaxWithLoss() if loss is None else loss
         self.l2 = check_not_negative("l2", l2)
         self.dtype = check_dtype(dtype)
-        self.input_shape, self.output_shapes = _shapes(self.layers, input_shape)
+        self.input_shape, self.output_shapes = hand_on(self.layers, input_shape)
         self.input_size = math.prod(self.input_shape)
         self.output_sizes = [math.prod(shape) for shape in self.output_shapes]
         if isinstance(self.layers[-1], Dropout):
@@ -71,6 +71,8 @@ class Network:
         self._lowest = next(
             i for i, layer in enumerate(self.layers) if any(one.shapes for one in walk([layer]))
         )
+        for layer in self.layers:
+            layer.initialize()
         self._adopt()
         drawing = [layer.rng for layer in self.all_layers if layer.rng is not None]
         if drawing:  # one after the other from one stream, or layers with one seed would agree
@@ -79,7 +81,9 @@ class Network:
     def _adopt(self) -> None:
         """Allocate the two vectors and move every layer's parameters into its pieces of them."""
         self._owner, self._memory = get_ident(), local()
+        self.evaluation_rows = evaluation_rows(self.output_sizes, np.dtype(self.dtype).itemsize)
         self.all_layers = tuple(walk(self.layers))
+        self.takes_images = any(isinstance(layer, ImageLayer) for layer in self.all_layers)
         names = name_parameters(self.all_layers)
         weights: dict[str, Shape] = {}
         others: dict[str, Shape] = {}
@@ -115,17 +119,12 @@ class Network:
             return self
         kept = self._memory.__dict__.setdefault("kept", [])
         kept += [{} for _ in self.all_layers[len(kept) :]]
-        places = iter(kept)
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.layers = tuple(layer.share(places) for layer in self.layers)
-        other.loss_layer = copy.copy(self.loss_layer)
-        other._owner, other.all_layers = get_ident(), tuple(walk(other.layers))
-        return other
+        own: Self = view(self, kept)
+        return own
 
     # What a caller uses: inputs are checked, and no kept memory leaves except params and grads.
 
-    def predict(self, x: npt.ArrayLike, batch_size: int = EVALUATION_ROWS) -> Array:
+    def predict(self, x: npt.ArrayLike, batch_size: int | None = None) -> Array:
         """The logits (N, K) for x (N, D), a fresh array; their softmax are the probabilities.
 
         Raises ShapeError or DtypeError where x does not fit.
@@ -133,7 +132,7 @@ class Network:
         x = self.check_inputs(x)
         y = np.empty((len(x), self.output_sizes[-1]), self.dtype)
         network = self.for_thread()
-        for rows in _slices(len(x), batch_size):
+        for rows in slices(len(x), batch_size, self.evaluation_rows):
             y[rows] = network.logits(x[rows])
         return y
 
@@ -165,13 +164,11 @@ class Network:
         self.backward()
         return loss + self.penalty()
 
-    def accuracy(
-        self, x: npt.ArrayLike, t: npt.ArrayLike, batch_size: int = EVALUATION_ROWS
-    ) -> float:
+    def accuracy(self, x: npt.ArrayLike, t: npt.ArrayLike, batch_size: int | None = None) -> float:
         """The share of all N rows whose largest logit is at the label, for every batch size."""
         x, t = self._check_batch(x, t)
         correct, network = 0, self.for_thread()
-        for rows in _slices(len(x), batch_size):
+        for rows in slices(len(x), batch_size, self.evaluation_rows):
             network.forward(x[rows], t[rows])
             correct += network.loss_layer.count_correct()
         return correct / len(x)
@@ -264,19 +261,6 @@ class Network:
             layer.adapt(x, scale, weights)
         self.loss_layer.adapt(t, self.output_sizes[-1])
 
-    def _recompute_statistics(self, batches: Iterable[Array]) -> None:
-        """Take running statistics from these inputs (N, D) alone, undisturbed, as evaluation is."""
-        for layer in self.all_layers:
-            layer.reset_statistics()
-            layer.noisy = False
-        try:
-            for x in batches:
-                for layer in self.layers:
-                    x = layer.forward(x, train=True)
-        finally:
-            for layer in self.all_layers:
-                layer.noisy = True
-
     def _apply_constraints(self) -> None:
         """Put parameters back into the set they must lie in, as below a max-norm."""
         for layer in self.all_layers:
@@ -290,7 +274,8 @@ class Network:
         Raises DtypeError for what is not numbers, ShapeError for another D, and for values that
         are not finite, naming the first.
         """
-        return check_rows(x, self.input_shape, self.dtype, normalized=self.layers[0].normalizes)
+        normalized, images = self.layers[0].normalizes, self.takes_images
+        return check_rows(x, self.input_shape, self.dtype, normalized=normalized, images=images)
 
     def _check_batch(self, x: npt.ArrayLike, t: npt.ArrayLike) -> tuple[Array, Array]:
         """`x` and `t` as `forward` takes them; raises ShapeError or DtypeError."""
@@ -325,23 +310,3 @@ class Network:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
-
-
-def _shapes(layers: Sequence[Layer], given: Shape | None) -> tuple[Shape, list[Shape]]:
-    """The shape of a row before the first layer, and behind each; raises ShapeError."""
-    known = next((layer.input_shape for layer in layers if layer.input_shape is not None), None)
-    first = known if given is None else tuple(check_integer("input_shape", n, 1) for n in given)
-    if first is None or not any(one.shapes for one in walk(layers)):
-        raise ParameterError(
-            "a network needs at least one layer with parameters, for example Affine(4, 3)"
-        )
-    shapes = [first]
-    for layer in layers:
-        shapes.append(layer.output_shape(shapes[-1]))
-    return shapes[0], shapes[1:]
-
-
-def _slices(n: int, batch_size: int) -> Iterator[slice]:
-    """0..n cut into slices of batch_size, the last as short as need be."""
-    size = check_integer("batch_size", batch_size, 1)
-    return (slice(start, start + size) for start in range(0, n, size))

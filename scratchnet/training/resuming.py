@@ -145,7 +145,7 @@ def _restore(
         if _kinds(before[part]) != _kinds(now[part]):
             state[part] = own.state()
             notes.append(f"the {part} is another, and starts with an empty state")
-    notes += _compare_environments({"ranks": 1, **header["environment"]}, trainer)
+    notes += _compare_environments({"ranks": 1, "parts": 1, **header["environment"]}, trainer)
     place_weights(name, weights_in(arrays), trainer.network)
     if isinstance(state["history"], dict):  # a list in files of version 0.1
         state["history"], times = _rows(state["history"])
@@ -206,7 +206,7 @@ def _compare_environments(before: dict[str, Any], trainer: Training) -> list[str
 
 def _environment(trainer: Training) -> dict[str, Any]:
     """The facts that the last bits of results depend on."""
-    return {**environment.describe(), "ranks": trainer.ranks}
+    return {**environment.describe(), "ranks": trainer.ranks, "parts": trainer.parts}
 
 
 def _kinds(config: Mapping[str, Any]) -> list[Any]:

@@ -32,6 +32,7 @@ class Training(Protocol):
     history: History
     lr: float
     parallel: Parallel
+    parts: int
     _optimizer_config: dict[str, Any]
     _loss_sum: float
     _right: int

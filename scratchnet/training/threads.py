@@ -1,6 +1,4 @@
-"""How many threads BLAS uses in training."""
-
-import math
+"""How many threads train, and whether they are those of BLAS or share each batch."""
 
 from scratchnet.checks import check_integer, check_word
 from scratchnet.environment import processors
@@ -8,6 +6,10 @@ from scratchnet.networks import Network
 
 PRODUCTS_A_THREAD = 1 << 25
 """Multiplications of one matrix product that a further thread of BLAS must have to pay."""
+
+
+PART = 1 << 22
+"""Multiplications of a pass through a network that a thread must have to share its batches."""
 
 
 def choose_threads(
@@ -25,15 +27,23 @@ def choose_threads(
 
 
 def suggest_threads(network: Network, batch_size: int) -> int:
-    """One thread for each 2^25 multiplications of the largest matrix product of a batch.
+    """The number of threads that pay for batches of this size.
 
-    A product of x (B, n) and W (n, m) takes B n m multiplications. A thread with fewer than 2^25
-    of them spends much of its time waiting for the others. The result is at least 1, and at most
-    the number of processors. It depends on sizes and not on timings, because the last bits of
-    results depend on the number of threads.
+    A dense network has one thread of BLAS for each 2^25 multiplications of the largest matrix
+    product of a batch: x (B, n) times W (n, m) takes B n m. A thread with fewer than that spends
+    much of its time waiting for the others. A network of images has one for each 2^22
+    multiplications of a pass, and two rows. The result is at least 1, and at most the number of
+    processors. It depends on sizes and not on timings, because the last bits of results depend on
+    the number of threads.
     """
-    largest = max(
-        (math.prod(shape) for layer in network.all_layers for shape in layer.shapes.values()),
-        default=0,
-    )
-    return max(1, min(batch_size * largest // PRODUCTS_A_THREAD, processors()))
+    sizes = [layer.multiplications() for layer in network.all_layers]
+    if network.takes_images:
+        most = min(batch_size * sum(sizes) // PART, batch_size // 2)
+    else:
+        most = batch_size * max(sizes, default=0) // PRODUCTS_A_THREAD
+    return max(1, min(most, processors()))
+
+
+def count_parts(threads: int | None, network: Network, ranks: int) -> int:
+    """In how many parts each batch is trained with: threads of BLAS lose on small products."""
+    return threads if threads is not None and ranks == 1 and network.takes_images else 1

@@ -21,10 +21,11 @@ from scratchnet.training.divergence import check_result, check_step
 from scratchnet.training.epoch import Epoch, History, OnStep
 from scratchnet.training.evaluation import evaluate, remeasure
 from scratchnet.training.options import TrainingOptions
+from scratchnet.training.parts import Parts
 from scratchnet.training.sharing import Alone, Batch, check_alike, check_start, gather, sum_ranks
 from scratchnet.training.state import restore_state, settings_of, state_of
 from scratchnet.training.stopping import EarlyStopping
-from scratchnet.training.threads import choose_threads
+from scratchnet.training.threads import choose_threads, count_parts
 
 TRAINER = options_of(TrainingOptions)
 """The options of a Trainer; all others are the optimizer's."""
@@ -85,6 +86,8 @@ class Trainer:
         self.parallel = Alone() if parallel is None or parallel.size == 1 else parallel
         rows = min(batch_size, len(self.train))
         self.threads = choose_threads(given.threads, network, rows, self.ranks)
+        self.parts = count_parts(self.threads, network, self.ranks)  # threads that share a batch
+        self._parts = Parts(network, self.parts)
         if self.ranks > 1:
             check_start(self.parallel, network, rows, settings_of(self))
 
@@ -104,7 +107,7 @@ class Trainer:
     def _run_epoch(self, planned: int) -> Epoch:
         """The rest of an epoch, in training that is planned to end after so many steps."""
         network = self.network
-        with limit_threads(self.threads):
+        with limit_threads(self.blas_threads):
             self.optimizer.to_training(network.params)
             seconds = self._visit_batches(planned)
             self.optimizer.to_evaluation(network.params)
@@ -114,7 +117,9 @@ class Trainer:
             check_alike(self.parallel, network, "parameters")
             val_loss = val_accuracy = None
             if self.validation is not None:
-                val_loss, val_accuracy = evaluate(network, self.validation, self.parallel)
+                val_loss, val_accuracy = evaluate(
+                    network, self.validation, self.parallel, self.parts
+                )
                 check_result("loss", val_loss, self.optimizer, self.steps)
         n, penalty = len(self.train), network.penalty()
         lr = self._lr_of_step(self.steps - 1, planned)
@@ -135,7 +140,7 @@ class Trainer:
             self._loss_sum, self._right = 0.0, 0
         seed = self.seed if self.shuffle else None
         # An overflow ends in a loss that is not finite, which `step` reports.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"), self._parts:
             for index in self.batches.epoch(seed, self.epochs, done):
                 batch = gather(self.batches, index, self.parallel)
                 if self.augment is not None:
@@ -168,19 +173,10 @@ class Trainer:
 
     def _forward_backward(self, batch: Batch) -> tuple[float, int]:
         """Mean loss and correct rows of a batch; its gradient is in `network.grads` then."""
-        network = self.network
-        if self._draws:  # the noise of this step, the same for every pass
-            network._set_rng(generator(self.seed, "noise", self.steps))
-        if batch.shard is not None:
-            network._set_shard(batch.shard)
-        try:
-            loss = network.forward(batch.x, batch.t, batch.w, train=True)
-            right = network.loss_layer.count_correct()
-            network.backward(batch.share)
-        finally:
-            if batch.shard is not None:
-                network._set_shard(None)
-        return sum_ranks(network, batch, loss, right, self.parallel)
+        # The noise of this step, the same for every pass and part.
+        noise = partial(generator, self.seed, "noise", self.steps) if self._draws else None
+        loss, right = self._parts.forward_backward(batch, noise)
+        return sum_ranks(self.network, batch, loss, right, self.parallel)
 
     def _closure(self, batch: Batch) -> float:
         """Loss and gradient of the same batch, under the same noise, at changed parameters.
@@ -199,9 +195,9 @@ class Trainer:
 
         Raises DivergenceError if the loss is not finite.
         """
-        with limit_threads(self.threads):
+        with limit_threads(self.blas_threads):
             samples = fit_data(self.network, "samples", samples)
-            loss, accuracy = evaluate(self.network, samples, Alone())
+            loss, accuracy = evaluate(self.network, samples, Alone(), self.parts)
         check_result("loss", loss, self.optimizer, self.steps)
         return loss, accuracy
 
@@ -213,7 +209,7 @@ class Trainer:
         from scratchnet.training.resuming import save_checkpoint
 
         if self.parallel.rank == 0:
-            with limit_threads(self.threads):  # which the checkpoint notes down
+            with limit_threads(self.blas_threads):  # which the checkpoint notes down
                 save_checkpoint(path, self, stopping)
 
     def resume(
@@ -227,7 +223,7 @@ class Trainer:
         """
         from scratchnet.training.resuming import restore_checkpoint
 
-        with limit_threads(self.threads):
+        with limit_threads(self.blas_threads):
             notes = restore_checkpoint(path, self, stopping, override=override)
         check_alike(self.parallel, self.network, "checkpoint", self.steps)
         return notes
@@ -239,6 +235,11 @@ class Trainer:
     def restore(self, state: Mapping[str, Any], times: Sequence[float]) -> None:
         """Continue from `state()`; `times` are the seconds of each epoch in its history."""
         restore_state(self, state, times)
+
+    @property
+    def blas_threads(self) -> int | None:
+        """The threads of BLAS: one, where the threads are those of parts of a batch."""
+        return 1 if self.parts > 1 else self.threads
 
     @property
     def ranks(self) -> int:

@@ -13,6 +13,7 @@ from scratchnet.cli.parser import complete, parse
 from scratchnet.data import make_augmentation
 from scratchnet.layers import Dropout, GaussianNoise, Standardize
 from scratchnet.layers.normalization import NORMALIZATIONS
+from scratchnet.training.evaluation import recompute_statistics
 from scratchnet.training.resuming import load_weights
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -358,7 +359,7 @@ def test_statistics_are_measured_anew_undisturbed_and_at_the_weights_of_evaluati
     network = train(small, *flags, "--val-split", "0")
     samples = load(small).train.first(150)
     other = network.copy()
-    other._recompute_statistics([samples[:][0]])
+    recompute_statistics(other, [samples[:][0]])
     np.testing.assert_array_equal(other.state_vector, network.state_vector)
     assert network.statistics["batches1"][0] == 1
     x = samples[:][0]

@@ -1,6 +1,7 @@
 """What every layer of the tables promises, whichever it is."""
 
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -11,20 +12,33 @@ from scratchnet.errors import CallOrderError
 from scratchnet.layers import (
     ACTIVATIONS,
     NORMALIZATIONS,
+    POOLS,
     REGULARIZERS,
     BatchNorm,
+    Conv2D,
     Dropout,
+    GlobalAvgPool,
     Layer,
     LayerNorm,
     PReLU,
+    Residual,
     Standardize,
+    Tanh,
 )
+from scratchnet.layers.layer import walk
 
 
 def standardize(n, dtype):
     """A Standardize that has seen its training inputs."""
     layer = Standardize(n, dtype=dtype)
     layer.adapt(inputs(50, n, seed=9) * 3 + 1, 0.5)
+    return layer
+
+
+def built(layer, *shape):
+    """A layer that a network has told the shape of its inputs."""
+    layer.build(shape)
+    layer.initialize()
     return layer
 
 
@@ -36,14 +50,33 @@ LAYERS = {
     },
     **{name: lambda n, dtype, kind=kind: kind() for name, kind in REGULARIZERS.items()},
     "affine": lambda n, dtype: Affine(n, 4, dtype=dtype),
+    "affine-in-a-network": lambda n, dtype: built(Affine(4, dtype=dtype), n),
     "affine-without-bias": lambda n, dtype: Affine(n, 4, dtype=dtype, bias=False),
     "batch-without-scale": lambda n, dtype: BatchNorm(n, scale=False, dtype=dtype),
     "dropout-0.2": lambda n, dtype: Dropout(0.2),
     "layer-without-scale": lambda n, dtype: LayerNorm(n, scale=False, dtype=dtype),
     "prelu-each": PReLU,
+    # A row of five values as an image of one row, of one channel or of five.
+    "channels": lambda n, dtype: built(BatchNorm(dtype=dtype), 1, n),
+    "convolution": lambda n, dtype: Conv2D(4, (1, 3), image=(1, n), dtype=dtype),
+    "convolution-padded": lambda n, dtype: Conv2D(
+        2, 3, stride=2, padding="same", bias=False, image=(1, n), dtype=dtype
+    ),
+    "convolution-1x1": lambda n, dtype: Conv2D(3, 1, image=(1, 1, n), dtype=dtype),
+    **{
+        f"pool-{name}": lambda n, dtype, kind=kind: kind((1, 2), image=(1, n))
+        for name, kind in POOLS.items()
+    },
+    "global-pool": lambda n, dtype: GlobalAvgPool(image=(1, n)),
+    "residual": lambda n, dtype: built(
+        Residual([Conv2D(1, 3, padding="same", dtype=dtype), Tanh()]), 1, n
+    ),
+    "residual-projected": lambda n, dtype: built(
+        Residual([Conv2D(2, 3, padding="same", dtype=dtype, stride=2), Tanh()], dtype=dtype), 1, n
+    ),
     "standardize": standardize,
 }
-CONSTANT_SLOPE = {"identity", "noise", "standardize"}
+CONSTANT_SLOPE = {"global-pool", "identity", "noise", "pool-avg", "standardize"}
 """Layers whose derivative is right without a forward pass: it depends on no input."""
 
 IDLE = {True: {"identity"}, False: {"identity", "noise", "dropout", "dropout-0.2"}}
@@ -52,6 +85,15 @@ IDLE = {True: {"identity"}, False: {"identity", "noise", "dropout", "dropout-0.2
 
 def make_layer(name, dtype="float32", n_in=5):
     return LAYERS[name](n_in, dtype)
+
+
+def size_behind(layer):
+    return math.prod(layer.output_shape((5,)))
+
+
+def parameters_of(layer):
+    """Those of a layer and of the layers within it."""
+    return [array for one in walk([layer]) for array in one.params.values()]
 
 
 def test_every_kind_of_layer_is_under_contract():
@@ -67,7 +109,7 @@ def test_a_layer_keeps_its_dtype_and_the_shape_it_documents(name, dtype, train):
     layer, x = make_layer(name, dtype), inputs(dtype=dtype)
     y = layer.forward(x, train=train)
     dx = layer.backward(np.ones_like(y))
-    assert y.shape == (7, *layer.output_shape((5,)))
+    assert y.shape == (7, size_behind(layer))
     assert dx.shape == x.shape
     assert y.dtype == dx.dtype == dtype
 
@@ -77,12 +119,12 @@ def test_a_layer_keeps_its_dtype_and_the_shape_it_documents(name, dtype, train):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_layer_has_the_right_gradient(name, seed, train):
     layer = make_layer(name)
-    for parameter in layer.params.values():
+    for parameter in parameters_of(layer):
         parameter += np.random.default_rng(seed).uniform(-0.2, 0.2, parameter.shape)
     layer.forward(inputs(50, seed=8), train=True)  # so that statistics are none to begin with
     report = check_gradients(layer, inputs(8, seed=seed), train=train)
     assert report.status == "passed"
-    assert {"x", *layer.shapes} == {check.name for check in report.arrays}
+    assert len(report.arrays) == 1 + len(parameters_of(layer))
     assert all(check.error <= 1e-9 for check in report.arrays)
 
 
@@ -90,7 +132,7 @@ def test_a_layer_has_the_right_gradient(name, seed, train):
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_never_writes_into_its_arguments(name, train):
     layer, x = make_layer(name), inputs()
-    dout = inputs(columns=layer.output_shape((5,))[0], seed=1)
+    dout = inputs(columns=size_behind(layer), seed=1)
     x_before, dout_before = x.copy(), dout.copy()
     layer.forward(x, train=train)
     layer.backward(dout)
@@ -117,7 +159,7 @@ def test_a_layer_alone_returns_fresh_arrays(name, train):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_in_a_network_a_short_batch_after_a_long_one_is_computed_on_its_own_rows(name):
-    (size,) = make_layer(name).output_shape((5,))
+    size = size_behind(make_layer(name))
     used, alone = (Network([make_layer(name), Affine(size, 3, rng=1)]) for _ in range(2))
     x, t = inputs(rows=9), np.arange(9) % 3
     used.predict(x)
@@ -138,7 +180,8 @@ def test_b16_backward_before_forward_says_so(name):
 
 @pytest.mark.parametrize("name", sorted(CONSTANT_SLOPE))
 def test_b16_where_the_slope_is_constant_no_forward_pass_is_needed(name):
-    dout, layer, used = inputs(seed=1), make_layer(name), make_layer(name)
+    layer, used = make_layer(name), make_layer(name)
+    dout = inputs(columns=size_behind(layer), seed=1)
     used.forward(inputs(), train=True)
     np.testing.assert_array_equal(layer.backward(dout), used.backward(dout))
 
@@ -163,7 +206,7 @@ def test_a_copied_layer_behaves_the_same_and_shares_nothing(name, copied):
 @pytest.mark.parametrize("copied", [Network.copy, *COPIES.values()], ids=["copy", *COPIES])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_copied_network_goes_on_to_the_same_bits(name, copied):
-    (size,) = make_layer(name).output_shape((5,))
+    size = size_behind(make_layer(name))
     network = Network([make_layer(name), Affine(size, 3, rng=1)])
     x, t = inputs(), np.arange(7) % 3
     network.gradient(x, t)
