@@ -66,7 +66,7 @@ def advise(options: CommandLine, trainer: Trainer, console: Console) -> None:
 def _without_layers(options: CommandLine, trainer: Trainer) -> list[str]:
     """The options that are on, and are of layers that the network does not have."""
     idle = []
-    if not options.hidden:
+    if not options.hidden and not any(layer.shapes for layer in trainer.network.layers[:-1]):
         hidden = [n for n, (_, about) in KNOWN.items() if about.place == HIDDEN or n == "max_norm"]
         hidden.remove("activation")
         idle += [name for name in hidden if np.any(getattr(options, name))]

@@ -56,17 +56,18 @@ class Console:
         shape = dataset.image_shape or (dataset.train.x.shape[1],)
         counts = {"train": trainer.train, "validation": trainer.validation, "test": dataset.test}
         parts = ", ".join(f"{len(s):,} {name}" for name, s in counts.items() if s is not None)
-        sizes = "-".join(map(str, network.sizes))
         lines = {
             "data": f"{_shown(dataset.name)}: {parts}; {'x'.join(map(str, shape))}, "
             f"{dataset.classes} classes",
-            "network": f"{' '.join([sizes, *_alike(network.options.activation)])}"
+            "network": f"{' '.join([network.outline, *_alike(network.options.activation)])}"
             f"{''.join(f', {text}' for text in _extras(network, trainer))}, "
             f"{network.vector.size:,} parameters, {network.dtype}",
             "optimizer": f"{f',{chr(10)}'.ljust(13).join(map(str, optimizers))}, "
             f"{_described(trainer.schedule)}batch {trainer.batches.batch_size}, "
             f"seed {trainer.seed}",
-            "machine": _machine() + (f", {trainer.ranks} ranks" if trainer.ranks > 1 else ""),
+            "machine": _machine()
+            + (f", {trainer.ranks} ranks" if trainer.ranks > 1 else "")
+            + (f", {trainer.parts} threads share each batch" if trainer.parts > 1 else ""),
         }
         for name, text in lines.items():
             self._say(f"{name:<10} {text}")

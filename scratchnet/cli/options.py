@@ -12,10 +12,12 @@ from scratchnet.compare.options import ComparisonOptions
 from scratchnet.data import DATASETS
 from scratchnet.errors import ParameterError
 from scratchnet.inspection.surfaces import SURFACES
-from scratchnet.networks import NetworkOptions
+from scratchnet.networks import PRESETS, NetworkOptions
+from scratchnet.networks.convolutional import image_units
 from scratchnet.optimizers import EMA, Optimizer
 from scratchnet.options import (
     EVERY_JOB,
+    TRAINING,
     Names,
     Options,
     Parsed,
@@ -58,6 +60,14 @@ def _sizes(text: str) -> list[int]:
             )
         sizes.append(int(item))
     return sizes
+
+
+def _image_word(text: str) -> str:
+    """A word for a layer of images, or none."""
+    word = text.strip().lower()
+    if word != "none":
+        image_units([word])
+    return word
 
 
 def _start(text: str) -> list[float] | None:
@@ -116,11 +126,25 @@ class DataOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HiddenOptions(Options):
-    """The sizes of the hidden layers, which have no default in the library."""
+class LayerOptions(Options):
+    """The sizes of the layers, which have no default in the library."""
 
     title = "network"
 
+    network: str = option(
+        "mlp",
+        Names(PRESETS, "network"),
+        f"{', '.join(PRESETS)}: a choice of the options below, each of which may still be given",
+        jobs=TRAINING,
+    )
+    conv: list[str] = option(
+        (),
+        Parsed(_image_word),
+        "layers of images: filters x kernel, then /stride and p for padding, for example 16x5/2 "
+        "32x3p; pool2, avg2, global; or none",
+        metavar="WORD",
+        listed=True,
+    )
     hidden: list[int] = option(
         (100,),
         Parsed(_sizes),
@@ -311,7 +335,7 @@ class CallOptions(Options):
 
 OWNERS = (
     DataOptions,
-    HiddenOptions,
+    LayerOptions,
     NetworkOptions,
     TrainingOptions,
     OptimizerOptions,
@@ -336,7 +360,7 @@ class CommandLine(
     OptimizerOptions,
     TrainingOptions,
     NetworkOptions,
-    HiddenOptions,
+    LayerOptions,
     DataOptions,
 ):
     """The values of all options, and which of them were typed."""

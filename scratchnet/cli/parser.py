@@ -11,6 +11,7 @@ from scratchnet import __version__
 from scratchnet.cli.config_file import read_config
 from scratchnet.cli.options import CALL, KNOWN, OWNERS, CommandLine
 from scratchnet.errors import ParameterError
+from scratchnet.networks import PRESETS
 from scratchnet.options import Option, Switch, options_of
 from scratchnet.registry import nearest
 
@@ -189,16 +190,18 @@ def complete(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) 
     Raises ParameterError for options that exclude each other.
     """
     defaults = {
-        name: [default] if about.listed and not isinstance(default, list) else default
+        name: [default] if about.listed and isinstance(default, str) else default
         for name, (default, about) in KNOWN.items()
     }
+    if stored is None:
+        defaults |= PRESETS[given.get("network", defaults["network"])]
     kept = {name: value for name, value in (stored or {}).items() if name in KNOWN}
     return CommandLine(**{**defaults, **kept, **given}, given=frozenset(given))
 
 
 def command(options: CommandLine, ranks: int = 1) -> str:
     """The command that asks for the same run: data, optimizer, seed, and what is no default."""
-    usual = complete({})
+    usual = complete({"network": options.network})
     words = _launch(ranks)
     for name in KNOWN:
         about, value = KNOWN[name][1], getattr(options, name)

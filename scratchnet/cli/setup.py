@@ -8,12 +8,13 @@ from scratchnet import environment
 from scratchnet.cli.console import Console
 from scratchnet.cli.options import KNOWN, CommandLine
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
-from scratchnet.errors import ParameterError
+from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.networks import (
+    PRESETS,
+    ConvNet,
     MultiLayerNet,
     NetworkOptions,
-    count_weights,
-    layer_sizes,
+    plan,
 )
 from scratchnet.networks.shapes import evaluation_rows
 from scratchnet.optimizers import EMA, Optimizer, make_optimizer
@@ -21,6 +22,7 @@ from scratchnet.options import options_of
 from scratchnet.parallel import MPIGradients
 from scratchnet.schedules import Schedule, make_schedule
 from scratchnet.training import Trainer
+from scratchnet.training.border import BATCH_SIZE
 from scratchnet.training.options import TrainingOptions
 
 
@@ -137,17 +139,36 @@ def _build(
     options: CommandLine, dataset: Dataset, optimizers: Iterable[Optimizer]
 ) -> MultiLayerNet:
     """The network; raises ParameterError, before anything is allocated, where it cannot fit."""
-    n_in = dataset.train.x.shape[1]
-    sizes = layer_sizes(n_in, options.hidden, dataset.classes)
+    n_in, shape = dataset.train.x.shape[1], dataset.image_shape
+    conv = [word for word in options.conv if word != "none"]
+    if conv and shape is None:
+        raise ParameterError(
+            f"--conv and --network {options.network} need images, and the rows of "
+            f"{dataset.name!r} have no shape; give images (N, height, width), or --conv none"
+        )
+    try:
+        weights, sizes = plan(shape or (n_in,), conv, options.hidden, dataset.classes)
+    except ShapeError as error:
+        if conv != PRESETS[options.network].get("conv"):
+            raise
+        raise ParameterError(
+            f"--network {options.network} is for larger images: {error}; for example --conv 16x3p "
+            "32x3p pool2"
+        ) from error
     item = int(options.dtype.removeprefix("float")) // 8
     kept = max(optimizer.arrays_kept() for optimizer in optimizers)
     arrays = 2 + kept  # parameters, gradients, what the optimizer remembers
-    needed = item * (arrays * count_weights(sizes) + 2 * evaluation_rows(sizes, item) * sum(sizes))
+    batch = min(options.batch_size or BATCH_SIZE, len(dataset.train))
+    rows = max(evaluation_rows(sizes, item), batch)
+    needed = item * (arrays * weights + 2 * rows * sum(sizes))
     free = environment.available_memory()
     if free is not None and needed > free:
+        outline = " ".join([*conv, "-".join(map(str, [n_in, *options.hidden, dataset.classes]))])
         raise ParameterError(
-            f"--hidden must fit into memory: {'-'.join(map(str, sizes))} needs "
+            f"{'--conv and ' if conv else ''}--hidden must fit into memory: {outline} needs "
             f"{needed / 2**30:,.1f} GiB, {free / 2**30:,.1f} GiB are free; choose smaller layers"
         )
     own = {name: getattr(options, name) for name in options_of(NetworkOptions)}
+    if conv and shape is not None:
+        return ConvNet(shape, conv, options.hidden, dataset.classes, **own)
     return MultiLayerNet(n_in, options.hidden, dataset.classes, **own)

@@ -44,6 +44,10 @@ class ImageLayer(Layer):
         self.image, self.after = image, after
         self.n_in, self.n_out = math.prod(image), math.prod(after)
 
+    def config(self) -> dict[str, Any]:
+        """The arguments that make such a layer; the image is the network's to tell."""
+        return {name: value for name, value in super().config().items() if name != "image"}
+
     @abstractmethod
     def _places(self, image: Image) -> Image:
         """The image behind the layer, of one before it; below 1 where it does not fit."""

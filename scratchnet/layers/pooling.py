@@ -90,7 +90,9 @@ class MaxPool(Pool):
         (kh, kw) = self.size
         of_row = np.repeat(across, kw, axis=2) == self._covered(images)
         row = np.repeat(np.repeat(y, kh, axis=1) == across, kw, axis=2)
-        return np.logical_and(of_row, row, out=self.keep("pattern", row.shape, np.bool_))
+        pattern = self.keep("pattern", row.shape, np.bool_)
+        np.logical_and(of_row, row, out=pattern)
+        return pattern
 
 
 def every(x: Array, axis: int, k: int) -> list[Array]:

@@ -1,21 +1,27 @@
 """Networks: layers in a row, their parameters in one vector, and a loss at the end."""
 
-from scratchnet.networks.multi_layer import (
+from scratchnet.networks.convolutional import (
     NETWORKS,
-    MultiLayerNet,
-    TwoLayerNet,
-    count_weights,
-    layer_sizes,
+    PRESETS,
+    ConvNet,
+    DeepConvNet,
+    SimpleConvNet,
+    plan,
 )
+from scratchnet.networks.multi_layer import MultiLayerNet, TwoLayerNet, layer_sizes
 from scratchnet.networks.network import Network
 from scratchnet.networks.options import NetworkOptions
 
 __all__ = [
     "NETWORKS",
+    "PRESETS",
+    "ConvNet",
+    "DeepConvNet",
     "MultiLayerNet",
     "Network",
     "NetworkOptions",
+    "SimpleConvNet",
     "TwoLayerNet",
-    "count_weights",
     "layer_sizes",
+    "plan",
 ]

@@ -18,7 +18,7 @@ def check_rows(
     A network of `images` (H, W, C) also takes them as (N, C, H, W), and turns them round.
     """
     x = np.asarray(x)
-    if images:
+    if images and x.ndim > 2:
         x = _channels_last(x, shape)
     if x.dtype.kind not in "biuf":
         raise DtypeError(f"x must be an array of real numbers, got dtype {x.dtype}")
@@ -52,11 +52,15 @@ def refuse_swapped(x: npt.ArrayLike, t: npt.ArrayLike, n_in: int, n_out: int) ->
 
 
 def _channels_last(x: Array, shape: Shape) -> Array:
-    """Images (N, C, H, W) as (N, H, W, C), where only that is the shape of the network."""
-    own = shape if len(shape) == 3 else (*shape, 1)
-    turned = len(own) == 3 and x.ndim == 4 and x.shape[1:] == (own[2], *own[:2]) != own
-    x = x.transpose(0, 2, 3, 1) if turned else x
-    return x.reshape(len(x), *shape) if x.ndim == 4 and x.shape[1:] == own else x
+    """Images (N, C, H, W) as (N, H, W, C), where only that is the shape of the network.
+
+    One channel need not be there, in either of the two.
+    """
+    own = (*shape, 1)[:3] if len(shape) == 2 else shape
+    given = x.shape[1:] if x.ndim == 4 or own[-1] > 1 else (*x.shape[1:], 1)
+    if x.ndim == 4 and given == (own[2], *own[:2]) != own:
+        return x.transpose(0, 2, 3, 1).reshape(len(x), *shape)
+    return x.reshape(len(x), *shape) if given == own else x
 
 
 def _fits(given: Shape, own: Shape) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from scratchnet.networks.network import Network
 from scratchnet.networks.options import HIDDEN, INPUT, NetworkOptions, Unit
 from scratchnet.networks.saving import describe
 from scratchnet.options import make_options, options_of, show_options
+from scratchnet.parameters import Shape
 from scratchnet.randomness import generator
 from scratchnet.registry import pick
 
@@ -66,13 +66,57 @@ class MultiLayerNet(Network):
     ) -> None:
         self.sizes = layer_sizes(input_size, hidden_sizes, output_size)
         given = read_old_name(_named(positional, options))
-        self.options = _for_each_layer(make_options(NetworkOptions, given), len(self.sizes) - 2)
+        self.options = self._for_each_layer(make_options(NetworkOptions, given))
         super().__init__(
-            _stack(self.sizes, self.options),
+            self._stack(self.options),
             _loss(self.options),
             l2=self.options.l2,
             dtype=self.options.dtype,
+            input_shape=self._first_shape,
         )
+
+    @property
+    def _first_shape(self) -> Shape:
+        """The shape of a row."""
+        return (self.sizes[0],)
+
+    @property
+    def outline(self) -> str:
+        """The network in a line, for example 784-100-10."""
+        return "-".join(map(str, self.sizes))
+
+    def _each(self, name: str, value: Any) -> list[Any]:
+        """The values of an option, one for each hidden layer."""
+        return one_each(name, value, len(self.sizes) - 2)
+
+    def _for_each_layer(self, options: NetworkOptions) -> NetworkOptions:
+        """The same options, those that each layer has its own of as lists."""
+        made = copy(options)  # whose values are checked already
+        for name, (_, about) in options_of(NetworkOptions).items():
+            if about.each:
+                object.__setattr__(made, name, self._each(name, getattr(options, name)))
+        return made
+
+    def _stack(self, options: NetworkOptions) -> list[Layer]:
+        """The layers that the options ask for, from the input to the logits."""
+        sizes = self.sizes
+        rng = generator(options.seed, "noise")
+        layers = placed(INPUT, 0, options, Unit(sizes[0], rng, options.dtype, options.gamma))
+        for k, (n_in, n_out) in enumerate(pairwise(sizes)):
+            inner = k < len(sizes) - 2
+            affine = Affine(
+                n_in,
+                n_out,
+                initializer=options.initializer,
+                rng=generator(options.seed, "initialize", k),
+                dtype=options.dtype,
+                bias=not (inner and options.batch_norm),
+                max_norm=options.max_norm if inner else None,
+            )
+            layers.append(affine)
+            if inner:
+                layers += placed(HIDDEN, k, options, Unit(n_out, rng, options.dtype, options.gamma))
+        return layers
 
     def config(self) -> dict[str, Any]:
         """The arguments that make a network like this one, as JSON values."""
@@ -126,41 +170,7 @@ def _named(positional: Sequence[Any], options: Mapping[str, Any]) -> dict[str, A
     return {**named, **options}
 
 
-def _for_each_layer(options: NetworkOptions, hidden: int) -> NetworkOptions:
-    """The same options, those that each layer has its own of as lists."""
-    each: dict[str, Any] = {
-        name: one_each(name, getattr(options, name), hidden)
-        for name, (_, about) in options_of(NetworkOptions).items()
-        if about.each
-    }
-    made = copy(options)  # whose values are checked already
-    for name, value in each.items():
-        object.__setattr__(made, name, value)
-    return made
-
-
-def _stack(sizes: Sequence[int], options: NetworkOptions) -> list[Layer]:
-    """The layers that the options ask for, from the input to the logits."""
-    rng = generator(options.seed, "noise")
-    layers = _placed(INPUT, 0, options, Unit(sizes[0], rng, options.dtype, options.gamma))
-    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
-        inner = k < len(sizes) - 2
-        affine = Affine(
-            n_in,
-            n_out,
-            initializer=options.initializer,
-            rng=generator(options.seed, "initialize", k),
-            dtype=options.dtype,
-            bias=not (inner and options.batch_norm),
-            max_norm=options.max_norm if inner else None,
-        )
-        layers.append(affine)
-        if inner:
-            layers += _placed(HIDDEN, k, options, Unit(n_out, rng, options.dtype, options.gamma))
-    return layers
-
-
-def _placed(place: str, k: int, options: NetworkOptions, unit: Unit) -> list[Layer]:
+def placed(place: str, k: int, options: NetworkOptions, unit: Unit) -> list[Layer]:
     """The layers of one place, of the k-th hidden layer, in the order of the fields."""
     layers: list[Layer] = []
     for name, (_, about) in options_of(NetworkOptions).items():
@@ -217,11 +227,3 @@ def layer_sizes(
         *hidden,
         check_integer("output_size", output_size, 1),
     )
-
-
-def count_weights(sizes: Sequence[int]) -> int:
-    """How many weights affine layers of these sizes have, without making them."""
-    return sum(n_in * n_out for n_in, n_out in pairwise(sizes))
-
-
-NETWORKS: Mapping[str, type[MultiLayerNet]] = MappingProxyType({"multi-layer": MultiLayerNet})

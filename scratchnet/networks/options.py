@@ -32,9 +32,12 @@ STRENGTH = Range(at_least=0)
 
 
 class Unit(NamedTuple):
-    """The place that a layer is made for: `n` values a row, and how the network is made."""
+    """The place that a layer is made for, and how the network is made.
 
-    n: int
+    `n` is the values of a row, None where the network hands on shapes.
+    """
+
+    n: int | None
     rng: np.random.Generator
     dtype: str
     gamma: bool

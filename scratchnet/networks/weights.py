@@ -13,10 +13,12 @@ from typing import Any
 from scratchnet import layers
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.layers import Layer, Loss
-from scratchnet.networks.multi_layer import NETWORKS, count_weights, layer_sizes
+from scratchnet.layers.layer import walk
+from scratchnet.networks.convolutional import NETWORKS, ConvNet, plan
 from scratchnet.networks.naming import old_names
 from scratchnet.networks.network import Network
 from scratchnet.networks.saving import arrays_of
+from scratchnet.networks.shapes import hand_on
 from scratchnet.parameters import Array
 from scratchnet.registry import pick
 from scratchnet.storage.checkpoint import CHECKPOINT, ESTIMATOR, UNFIT, WEIGHTS, read_file
@@ -66,16 +68,20 @@ def build_network(
         made, loss = (_build(options.pop(name), n_values, classes) for name in ("layers", "loss"))
         if not isinstance(loss, Loss):
             raise DataError(f"the loss of a network must be a Loss, the file names {loss!r}")
+        shape = options.get("input_shape")
+        hand_on(made, None if shape is None else tuple(shape))
+        needed = sum(math.prod(s) for layer in walk(made) for s in layer.shapes.values())
+        if needed > n_values:
+            raise DataError(f"the network has {needed} parameters, the file holds {n_values}")
         return Network(made, loss, **options)
     kind = pick(NETWORKS, options.pop("kind"), "network")
     if isinstance(options.get("loss"), dict):
         options["loss"] = _build(options["loss"], n_values, classes)
-    sizes = layer_sizes(options["input_size"], options["hidden_sizes"], options["output_size"])
-    needed = count_weights(sizes)
+    image = options["image"] if kind is ConvNet else (options["input_size"],)
+    ends = options["hidden_sizes"], options["output_size"]
+    needed, _ = plan(tuple(image), options.get("conv", ()), *ends)
     if needed > n_values:  # before anything of that size is allocated
-        raise DataError(
-            f"{'-'.join(map(str, sizes))} has {needed} weights, the file holds {n_values} values"
-        )
+        raise DataError(f"the network has {needed} weights, the file holds {n_values} values")
     return kind(**options)
 
 

@@ -126,6 +126,7 @@ def test_a_loss_and_its_gradient_are_torch_s(name):
 
 
 def test_everything_stored_is_compared():
-    cases = {key.split(".")[0] for key in STORED}
+    images = ("convolution-", "max-pool", "avg-pool", "global-", "channels")  # another module's
+    cases = {key.split(".")[0] for key in STORED if not key.startswith(images)}
     compared = {*ACTIVATIONS, *LOSSES, "prelu-each", "batch-norm", "layer-norm"}
     assert cases == compared | {"input", "config"}

@@ -5,7 +5,7 @@ import pytest
 
 from scratchnet import Affine, MultiLayerNet, Network, ReLU, SoftmaxWithLoss, TwoLayerNet, functions
 from scratchnet.errors import DataWarning, DtypeError, ParameterError, ShapeError
-from scratchnet.networks import count_weights
+from scratchnet.networks import plan
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(37, 6))
@@ -216,6 +216,6 @@ def test_b24_the_summary_counts_the_parameters_of_every_layer():
     lines = network.summary().splitlines()
     assert lines[2].split() == ["1", "Affine(784,", "100)", "(N,", "100)", "78,500"]
     assert "84,060 parameters, float32, 328.4 KiB" in lines[-1]
-    assert network.vector.size == count_weights((784, 100, 50, 10)) + 160 == 84_060
+    assert network.vector.size == plan((784,), [], [100, 50], 10)[0] + 160 == 84_060
     assert "MiB" in MultiLayerNet(784, [1000], 10).summary()
     assert repr(TwoLayerNet(6, 5, 4)) == "TwoLayerNet(Affine(6, 5), ReLU(), Affine(5, 4))"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threads_mpi import run_ranks
 
-from scratchnet import MultiLayerNet, Samples, Trainer, make_augmentation
+from scratchnet import ConvNet, MultiLayerNet, Samples, Trainer, make_augmentation
 from scratchnet.data import Batches
 from scratchnet.errors import DivergenceError, OutputError, ParameterError
 from scratchnet.layers import Affine, BatchNorm, Dropout, PReLU
@@ -30,7 +30,9 @@ def samples(n=97, width=36, classes=5, seed=0, weights=False):
     return Samples(x, t, 1 / 255, rng.random(n) * 2 if weights else None)
 
 
-def network(dtype="float64", hidden=(16, 12), classes=5, **options):
+def network(dtype="float64", hidden=(16, 12), classes=5, conv=(), **options):
+    if conv:
+        return ConvNet((6, 6), conv, list(hidden), classes, dtype=dtype, seed=1, **options)
     return MultiLayerNet(36, list(hidden), classes, dtype=dtype, seed=1, **options)
 
 
@@ -108,6 +110,9 @@ NETWORKS = {
         "label_smoothing": 0.1,
     },
     "balanced": {"class_weight": "balanced"},
+    "images": {"conv": ["4x3p", "pool2", "5x2"]},
+    "images, batch norm of channels": {"conv": ["4x3p", "pool2", "5x2"], "batch_norm": True},
+    "images, noise and dropout": {"conv": ["4x3p", "avg2"], "noise": 0.2, "dropout": [0.2] * 3},
 }
 
 

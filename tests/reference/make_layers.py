@@ -63,6 +63,74 @@ WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0])
 
 Arrays = dict[str, np.ndarray]
 
+IMAGES = np.random.RandomState(3141)
+"""The stream of the cases with images, which stand by themselves."""
+CONVOLUTIONS = {
+    "plain": ((2, 7, 6, 2), 3, (3, 3), {}),
+    "one-image": ((1, 5, 5, 1), 2, (3, 3), {}),
+    "book": ((2, 28, 28, 1), 4, (5, 5), {}),
+    "1x1": ((3, 4, 5, 3), 2, (1, 1), {}),
+    "rectangle": ((2, 6, 9, 2), 3, (2, 4), {}),
+    "stride": ((2, 9, 8, 2), 3, (3, 3), {"stride": (2, 3)}),
+    "padding": ((2, 5, 6, 2), 3, (3, 3), {"padding": (1, 2)}),
+    "far-padding": ((2, 4, 4, 1), 2, (2, 3), {"padding": (4, 5)}),
+    "dilation": ((2, 9, 9, 2), 2, (3, 3), {"dilation": (2, 3)}),
+    "same": ((2, 7, 5, 2), 3, (3, 5), {"padding": "same"}),
+    "same-dilated": ((2, 8, 7, 1), 2, (3, 3), {"padding": "same", "dilation": (2, 2)}),
+    "everything": (
+        (2, 11, 10, 3),
+        4,
+        (3, 2),
+        {"stride": (2, 2), "padding": (2, 1), "dilation": (2, 3)},
+    ),
+    "whole-image": ((3, 4, 6, 2), 5, (4, 6), {}),
+    "one-row": ((3, 1, 9, 2), 3, (1, 3), {"stride": (1, 2)}),
+    "1x1-stride": ((2, 5, 6, 3), 2, (1, 1), {"stride": (2, 2)}),
+}
+"""By name: (N, H, W, C), filters, kernel, and the options of torch's layer."""
+POOLS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
+    "max-pool": ((2, 6, 8, 3), lambda: nn.MaxPool2d(2)),
+    "max-pool-odd": ((2, 7, 5, 2), lambda: nn.MaxPool2d((3, 2))),
+    "avg-pool": ((2, 6, 8, 3), lambda: nn.AvgPool2d(2)),
+    "avg-pool-odd": ((2, 7, 5, 2), lambda: nn.AvgPool2d((3, 2))),
+    "global-avg-pool": ((2, 4, 5, 3), lambda: nn.AdaptiveAvgPool2d(1)),
+}
+
+
+def turned(module: nn.Module, x: np.ndarray, dout: Callable[..., np.ndarray]) -> Arrays:
+    """What torch's module gives for images (N, H, W, C), turned to (N, C, H, W) and back."""
+    leaf = torch.tensor(x.transpose(0, 3, 1, 2).copy(), requires_grad=True)
+    y = module(leaf)
+    # Rounded to a few digits, so that they pack well.
+    d = np.round(dout(-1.0, 1.0, tuple(y.permute(0, 2, 3, 1).shape)), 3)
+    y.backward(torch.tensor(d.transpose(0, 3, 1, 2).copy()))
+    found = {"x": x, "dout": d}
+    for name, tensor in (("y", y), ("dx", leaf.grad)):
+        found[name] = tensor.detach().permute(0, 2, 3, 1).numpy().copy()
+    return found
+
+
+def convolution(case: str) -> Arrays:
+    """A convolution: W (KH, KW, C, F), b, y, dx, dW, db."""
+    shape, filters, kernel, options = CONVOLUTIONS[case]
+    module = nn.Conv2d(shape[3], filters, kernel, **options)
+    W = np.round(IMAGES.uniform(-1.0, 1.0, (*kernel, shape[3], filters)), 3)
+    b = np.round(IMAGES.uniform(-1.0, 1.0, filters), 3)
+    put(module, weight=W.transpose(3, 2, 0, 1), bias=b)
+    found = turned(module, np.round(IMAGES.uniform(-1.0, 1.0, shape), 3), IMAGES.uniform)
+    dW = module.weight.grad.permute(2, 3, 1, 0).numpy().copy()
+    return found | {"W": W, "b": b, "dW": dW, "db": module.bias.grad.numpy().copy()}
+
+
+def channels() -> Arrays:
+    """Batch normalization of the channels of images, in training."""
+    module = put(nn.BatchNorm2d(3, momentum=None), weight=GAMMA[:3], bias=BETA[:3])
+    x = np.round(IMAGES.uniform(-2.0, 3.0, (4, 5, 6, 3)), 3)
+    found = turned(module, x, IMAGES.uniform)
+    found["dgamma"], found["dbeta"] = (p.grad.numpy().copy() for p in module.parameters())
+    found["mean"], found["var"] = module.running_mean.numpy(), module.running_var.numpy()
+    return found
+
 
 def passed(module: nn.Module, x: np.ndarray, dout: np.ndarray) -> Arrays:
     """y, dx and the derivatives of the module's parameters by torch's names."""
@@ -131,6 +199,12 @@ def everything() -> Arrays:
     cases["poisson"] = loss(nn.PoissonNLLLoss(), COUNTS, k, VALUES)
     constant = COUNTS * np.log(np.maximum(COUNTS, 1.0)) - COUNTS
     cases["poisson"]["L"] = cases["poisson"]["L"] + constant.sum() / n
+    for case in CONVOLUTIONS:
+        cases[f"convolution-{case}"] = convolution(case)
+    for case, (shape, make) in POOLS.items():
+        # Whole numbers from 0 to 3: most windows have several largest values.
+        cases[case] = turned(make(), IMAGES.randint(4, size=shape).astype(float), IMAGES.uniform)
+    cases["channels"] = channels()
     cases["input"] = {
         "x": X,
         "dout": DOUT,
