@@ -1,6 +1,12 @@
 """`MLPClassifier` and `MLPRegressor` with scikit-learn's arguments, and networks of any layers."""
 
-from scratchnet.estimator.classifier import MLPClassifier, NetworkClassifier
+from scratchnet.estimator.classifier import ConvClassifier, MLPClassifier, NetworkClassifier
 from scratchnet.estimator.regressor import MLPRegressor, NetworkRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor"]
+__all__ = [
+    "ConvClassifier",
+    "MLPClassifier",
+    "MLPRegressor",
+    "NetworkClassifier",
+    "NetworkRegressor",
+]

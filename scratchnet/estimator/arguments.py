@@ -157,6 +157,27 @@ ARGUMENTS: Mapping[str, Argument] = {
 """Every argument of an MLP."""
 NOT_OF_LAYERS = frozenset({*POSITIONAL, *OF_NETWORK} - {"dtype"})
 """What says how to stack layers, which an estimator of given layers has no use for."""
+OF_IMAGES = {
+    "image_shape": Argument(
+        None,
+        "(height, width) or (height, width, channels) of a row; None for a square where the "
+        "columns are one, else (1, columns)",
+        ["array-like", None],
+    ),
+    "conv": Argument(
+        None,
+        "the layers of images in the words of ConvNet, for example ['16x5/2', '32x3', 'pool2']; "
+        "None for two of 16 and 32 filters with pooling",
+        ["array-like", None],
+    ),
+    **ARGUMENTS,
+    "augment": Argument(
+        None,
+        "distortions of the training images by name, for example {'shift': 1, 'rotate': 10}",
+        [dict, None],
+    ),
+}
+"""Every argument of an estimator of images."""
 OF_LAYERS = {
     "layers": Argument(
         None,
@@ -168,6 +189,7 @@ OF_LAYERS = {
 }
 """Every argument of an estimator of given layers."""
 MAKES = (
+    *("image_shape", "conv", "augment"),
     *("layers", "hidden_layer_sizes", "solver", "learning_rate_init", "momentum"),
     *("nesterovs_momentum", "beta_1", "beta_2", "epsilon", "optimizer", "ema", "loss"),
     *(*CLIPS, *OF_NETWORK),
@@ -189,6 +211,7 @@ def _base(name: str, table: Mapping[str, Argument], positional: Iterable[str]) -
 
 
 Arguments = _base("Arguments", ARGUMENTS, POSITIONAL)
+ImageArguments = _base("ImageArguments", OF_IMAGES, ("image_shape", "conv", "hidden_layer_sizes"))
 LayerArguments = _base("LayerArguments", OF_LAYERS, ("layers",))
 
 

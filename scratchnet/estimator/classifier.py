@@ -18,13 +18,15 @@ from scratchnet.estimator.arguments import (
     ARGUMENTS,
     BESIDE_SCIKIT_LEARN,
     DECAY,
+    OF_IMAGES,
     OF_LAYERS,
     Arguments,
+    ImageArguments,
     LayerArguments,
     list_arguments,
 )
 from scratchnet.estimator.fitting import NetworkEstimator
-from scratchnet.estimator.stacked import OfLayers, Stacked, out_activation_of
+from scratchnet.estimator.stacked import OfImages, OfLayers, Stacked, out_activation_of
 from scratchnet.layers import BinaryCrossEntropy, Loss, SoftmaxWithLoss
 from scratchnet.networks import NetworkOptions
 from scratchnet.parameters import Array
@@ -228,7 +230,29 @@ class NetworkClassifier(Classifier, OfLayers, LayerArguments):  # type: ignore[m
     class_weight: Any = NetworkOptions.class_weight
 
 
-for _kind in (MLPClassifier, NetworkClassifier):
+@dataclass(eq=False, repr=False)
+class ConvClassifier(Classifier, OfImages, ImageArguments):  # type: ignore[misc]
+    """A convolutional network that classifies rows that are images, as a scikit-learn estimator.
+
+    A row of X (N, D) is an image (height, width, channels) written out, channels last; `conv` says
+    which layers it goes through, and then come those of `hidden_layer_sizes`. `n_threads` share
+    each batch. Everything else is as in MLPClassifier.
+
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> network = ConvClassifier(batch_size=20, max_iter=5, random_state=0)
+    >>> network.fit(X / 16, y).score(X / 16, y) > 0.9
+    True
+    """
+
+    _: KW_ONLY
+    loss: Any = "log_loss"
+    label_smoothing: float = NetworkOptions.label_smoothing
+    class_weight: Any = NetworkOptions.class_weight
+
+
+for _kind in (ConvClassifier, MLPClassifier, NetworkClassifier):
     _kind._parameter_constraints = {**_kind._parameter_constraints, **OWN_CONSTRAINTS}
 list_arguments(MLPClassifier, ARGUMENTS, BESIDE_SCIKIT_LEARN)
 list_arguments(NetworkClassifier, OF_LAYERS)
+list_arguments(ConvClassifier, OF_IMAGES)

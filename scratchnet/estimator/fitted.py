@@ -17,7 +17,7 @@ from scratchnet.errors import DataError, DtypeError
 from scratchnet.estimator.conversion import convert_from_sklearn, convert_to_sklearn
 from scratchnet.estimator.linked import LinkedArrays, write_all
 from scratchnet.estimator.saving import load_estimator, save_estimator
-from scratchnet.layers import Affine, BatchNorm, Layer
+from scratchnet.layers import Affine, BatchNorm, Conv2D, Layer
 from scratchnet.networks import Network
 from scratchnet.parameters import Array
 from scratchnet.training.threads import suggest_threads
@@ -56,7 +56,8 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
         made = np.empty((X.shape[0], network.output_sizes[-1]), network.dtype)
         # To limit the threads takes longer than to predict a few rows, which need but one.
         few = self.n_threads is None or suggest_threads(network, rows) == 1
-        with nullcontext() if few else limit_threads(self.n_threads):
+        threads = 1 if network.takes_images else self.n_threads
+        with nullcontext() if few else limit_threads(threads):
             for start in range(0, X.shape[0], at_once):
                 part = slice(start, start + at_once)
                 made[part] = network.logits(self._converted(X[part]))
@@ -103,7 +104,9 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights W (n_in, n_out) of each affine layer, in the memory of the network itself.
+        """The weights W of each layer that has them, in the memory of the network itself.
+
+        They are (n_in, n_out), of convolutions (KH, KW, C, F).
 
         To assign to one of them, or to all, writes into the network. Raises ShapeError where
         shapes differ.
@@ -117,7 +120,7 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
     @property
     def intercepts_(self) -> list[Array]:
         """The biases of each layer; under batch normalization the beta that takes their place."""
-        names = {Affine: "b", BatchNorm: "beta"}
+        names = {Affine: "b", Conv2D: "b", BatchNorm: "beta"}
         return LinkedArrays(
             layer.params[names[type(layer)]]
             for layer in self._network_layers()
@@ -128,8 +131,8 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
     def intercepts_(self, values: Iterable[Any]) -> None:
         write_all(self.intercepts_, values)
 
-    def _affine(self) -> list[Affine]:
-        return [layer for layer in self._network_layers() if isinstance(layer, Affine)]
+    def _affine(self) -> list[Any]:
+        return [layer for layer in self._network_layers() if isinstance(layer, Affine | Conv2D)]
 
     def _network_layers(self) -> Sequence[Layer]:
         if "_network" not in vars(self):

@@ -22,6 +22,7 @@ from scratchnet.estimator.verdict import describe_divergence, describe_failure
 from scratchnet.layers import Loss
 from scratchnet.networks import Network
 from scratchnet.training import Trainer
+from scratchnet.training.threads import suggest_threads
 
 
 def _goes_by_batches(estimator: Any) -> bool:
@@ -196,13 +197,27 @@ class NetworkEstimator(Intake):
             optimizer=self._optimizer,
             batch_size=None if self._optimizer.full_batch else batch_size,
             seed=self._seed,
-            threads=None,
+            threads=self._threads_of_parts(batch_size),
             **own,
+            **self._augmentation(),
         )
         trainer.lr = self._rate
         trainer.epochs = self._epochs
         trainer.steps = self._epochs * len(trainer.batches)
         return trainer
+
+    def _threads_of_parts(self, batch_size: int) -> int | None:
+        """How many threads share a batch: those that pay, up to n_threads; None for those of BLAS.
+
+        These are limited around the whole of `fit`.
+        """
+        if not self._network.takes_images or self.n_threads is None:
+            return None
+        return min(self.n_threads, suggest_threads(self._network, batch_size))
+
+    def _augmentation(self) -> dict[str, Any]:
+        """The Trainer's option `augment`, for rows that are images."""
+        return {}
 
     def _minimize(self, trainer: Trainer, validation: Samples | None) -> None:
         """L-BFGS on all samples at once, whose curve of losses nobody sees."""

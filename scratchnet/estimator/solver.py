@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchnet.estimator.arguments import CLIPS
 from scratchnet.estimator.constraints import ArgumentError
-from scratchnet.layers import Affine
+from scratchnet.layers import Layer
 from scratchnet.optimizers import (
     EMA,
     LBFGS,
@@ -27,7 +27,7 @@ MOST = float(np.nextafter(1.0, 0.0))
 """The momentum in the place of 1, which scikit-learn allows."""
 
 
-def draw_weights(layers: Iterable[Affine], rng: np.random.RandomState, activation: Any) -> None:
+def draw_weights(layers: Iterable[Layer], rng: np.random.RandomState, activation: Any) -> None:
     """Weights and biases from U(-a, a), a^2 = 6 / (n_in + n_out), or 2 / ... under logistic.
 
     From the state that `random_state` means they are the very numbers that scikit-learn's class
@@ -35,7 +35,8 @@ def draw_weights(layers: Iterable[Affine], rng: np.random.RandomState, activatio
     """
     factor = 2.0 if activation == "logistic" else 6.0
     for layer in layers:
-        limit = math.sqrt(factor / sum(layer.shapes["W"]))
+        *n_in, n_out = layer.shapes["W"]
+        limit = math.sqrt(factor / (math.prod(n_in) + n_out))
         for name, array in layer.params.items():
             layer.params[name] = rng.uniform(-limit, limit, array.shape)
 

@@ -1,11 +1,14 @@
 """The networks of estimators: stacked as scikit-learn's arguments say, or of given layers."""
 
+import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 
+from scratchnet.data import make_augmentation
+from scratchnet.errors import ShapeError
 from scratchnet.estimator.arguments import OF_NETWORK
 from scratchnet.estimator.constraints import ArgumentError
 from scratchnet.estimator.fitting import NetworkEstimator
@@ -13,12 +16,14 @@ from scratchnet.estimator.solver import draw_weights
 from scratchnet.layers import (
     Affine,
     BinaryCrossEntropy,
+    Conv2D,
     Layer,
     Loss,
     PoissonLoss,
     SoftmaxWithLoss,
 )
-from scratchnet.networks import MultiLayerNet, Network
+from scratchnet.layers.image import check_image
+from scratchnet.networks import ConvNet, MultiLayerNet, Network
 from scratchnet.parameters import Array, Shape
 from scratchnet.randomness import generator
 
@@ -53,18 +58,68 @@ class Stacked(NetworkEstimator):
         if self.initializer is None:
             own["initializer"] = _zeros  # until they are drawn as scikit-learn draws them
         own["dtype"] = dtype
-        network = MultiLayerNet(
-            n_features,
-            [int(n) for n in hidden],
-            self._n_network_outputs(),
-            seed=self._seed,
-            loss=self._new_loss(),
-            **own,
-        )
+        own |= {"seed": self._seed, "loss": self._new_loss()}
+        network = self._stack(n_features, [int(n) for n in hidden], own)
         if self.initializer is None:
-            layers = [layer for layer in network.layers if isinstance(layer, Affine)]
+            layers = [layer for layer in network.layers if isinstance(layer, Affine | Conv2D)]
             draw_weights(layers, self._start, self.activation)
         return network
+
+    def _stack(self, n_features: int, hidden: list[int], options: dict[str, Any]) -> Network:
+        """The network of so many units and these options."""
+        return MultiLayerNet(n_features, hidden, self._n_network_outputs(), **options)
+
+
+class OfImages(Stacked):
+    """An estimator of rows that are images."""
+
+    image_shape: Any
+    conv: Any
+    augment: dict[str, Any] | None
+
+    def _stack(self, n_features: int, hidden: list[int], options: dict[str, Any]) -> Network:
+        shape = self._image_of(n_features)
+        words = usual_layers(shape) if self.conv is None else self.conv
+        try:
+            return ConvNet(shape, words, hidden, self._n_network_outputs(), **options)
+        except ShapeError as error:
+            raise ArgumentError(f"conv must fit images of the shape {shape}: {error}") from error
+
+    def _takes_sparse(self) -> bool:
+        """Windows of images are dense."""
+        return False
+
+    def _image_of(self, n_features: int) -> Shape:
+        """The shape of a row: `image_shape`, or a square, or a single line of pixels."""
+        if self.image_shape is None:
+            side = math.isqrt(n_features)
+            return (side, side) if side * side == n_features else (1, n_features)
+        shape = check_image("image_shape", tuple(self.image_shape))
+        if math.prod(shape) != n_features:
+            raise ArgumentError(
+                f"image_shape must have as many values as X has columns, {n_features}, got {shape}"
+            )
+        return shape
+
+    def _augmentation(self) -> dict[str, Any]:
+        """The distortions of `augment`."""
+        if not self.augment:
+            return {}
+        shape = self._image_of(self._network.input_size)
+        return {"augment": make_augmentation(shape, **self.augment)}
+
+
+def usual_layers(shape: Shape) -> list[str]:
+    """Two convolutions, and behind each pooling of 2 pixels where there are 4 or more."""
+    height, width = shape[:2]
+    words = []
+    for filters in (16, 32):
+        words.append(f"{filters}x3p")
+        size = 2 if height >= 4 else 1, 2 if width >= 4 else 1
+        if size != (1, 1):
+            words.append(f"pool{size[0]}x{size[1]}")
+        height, width = height // size[0], width // size[1]
+    return words
 
 
 def _zeros(rng: np.random.Generator, shape: Shape) -> Array:

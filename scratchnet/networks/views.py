@@ -24,23 +24,16 @@ def view(network: Any, memory: Sequence[dict[str, Array]]) -> Any:
 
 
 def training_view(network: Any) -> Any:
-    """The network as another thread may train it: gradients and statistics of its own.
-
-    `follow` brings the statistics up to date.
-    """
+    """The network as another thread may train it: gradients and statistics of its own."""
     other = view(network, [{} for _ in network.all_layers])
     shapes = {name: array.shape for name, array in network.grads.items()}
     other.gradient_vector, other.grads = allocate(shapes, network.dtype)
     shapes = {name: array.shape for name, array in network.statistics.items()}
-    other.measured, other.statistics = allocate(shapes, network.dtype)
+    measured, other.statistics = allocate(shapes, network.dtype)
+    np.copyto(measured, network.state_vector[network.vector.size :])
     names = name_parameters(other.all_layers)
     for layer, of_network in zip(other.all_layers, names, strict=True):
         layer.grads = other.grads.select({own: of_network[own] for own in layer.shapes})
         of_statistics = {own: of_network[own] for own in layer.statistic_shapes}
         layer.statistics = other.statistics.select(of_statistics)
     return other
-
-
-def follow(other: Any, network: Any) -> None:
-    """Copy what the layers of `network` have measured into its training view."""
-    np.copyto(other.measured, network.state_vector[network.vector.size :])

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet.networks import Network
-from scratchnet.networks.views import follow, training_view
+from scratchnet.networks.views import training_view
 from scratchnet.parallel.ranks import Shard
 from scratchnet.parameters import Array
 from scratchnet.training.sharing import Batch
@@ -53,8 +53,6 @@ class Parts:
         n = min(self.n, len(batch.t))
         if n < 2 or self._threads is None:
             return _pass(self.network, batch, noise)
-        for other in self._networks[1:]:
-            follow(other, self.network)
         meeting = Meeting(n)
         ends = [len(batch.t) * k // n for k in range(n + 1)]
         shards = [

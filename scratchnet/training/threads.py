@@ -8,7 +8,7 @@ PRODUCTS_A_THREAD = 1 << 25
 """Multiplications of one matrix product that a further thread of BLAS must have to pay."""
 
 
-PART = 1 << 22
+PART = 1 << 24
 """Multiplications of a pass through a network that a thread must have to share its batches."""
 
 
@@ -31,7 +31,7 @@ def suggest_threads(network: Network, batch_size: int) -> int:
 
     A dense network has one thread of BLAS for each 2^25 multiplications of the largest matrix
     product of a batch: x (B, n) times W (n, m) takes B n m. A thread with fewer than that spends
-    much of its time waiting for the others. A network of images has one for each 2^22
+    much of its time waiting for the others. A network of images has one for each 2^24
     multiplications of a pass, and two rows. The result is at least 1, and at most the number of
     processors. It depends on sizes and not on timings, because the last bits of results depend on
     the number of threads.

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from scratchnet.errors import DataError, DivergenceError, ParameterError
-from scratchnet.estimator import MLPClassifier, MLPRegressor
+from scratchnet.estimator import ConvClassifier, MLPClassifier, MLPRegressor
 from scratchnet.layers import Dropout, Mish
 from scratchnet.optimizers import OPTIMIZERS, Adam, Momentum
 from scratchnet.storage.archive import read_archive, write_archive
@@ -48,6 +48,9 @@ def weights_of(estimator):
         MLPClassifier(early_stopping=True, max_iter=100),
         MLPClassifier(solver="lbfgs", max_iter=100, dtype="float64"),
         MLPClassifier(batch_size=8, optimizer="rmsprop", batch_norm=True, max_iter=40),
+        ConvClassifier(max_iter=100, random_state=0),
+        ConvClassifier(max_iter=60, solver="sgd", learning_rate_init=0.01, random_state=0),
+        ConvClassifier(None, ["4x1"], (10,), max_iter=100, random_state=0, layer_norm=True),
         MLPRegressor(max_iter=100),
         MLPRegressor(optimizer="adagrad", batch_size=8, max_iter=40),
     ],

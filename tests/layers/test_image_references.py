@@ -20,6 +20,7 @@ OPTIONS = {
     "everything": {"stride": 2, "padding": (2, 1), "dilation": (2, 3)},
     "one-row": {"stride": (1, 2)},
     "1x1-stride": {"stride": 2},
+    "same-even": {"padding": "same"},
 }
 CONVOLUTIONS = sorted(
     name.removeprefix("convolution-").removesuffix(".x")

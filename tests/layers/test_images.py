@@ -312,6 +312,25 @@ def test_products_in_pieces_are_the_product(rows, k, m):
     assert n == 1 or rows // n * k * m <= SMALL
 
 
+def test_the_blocks_of_a_batch_add_up():
+    layer = Conv2D(3, 5, image=(28, 28), dtype="float64")
+    x = images((28, 28), n=60)
+    assert 4 * BLOCK < 60 * 24 * 24 * 25 * 8
+    dout = images(layer.after, n=60, seed=1)
+    y, dx = layer.forward(x), layer.backward(dout)
+    dW, db = layer.grads["W"].copy(), layer.grads["b"].copy()
+    for name in ("W", "b"):
+        layer.grads[name] = np.zeros_like(layer.grads[name])
+    sums = {"W": 0.0, "b": 0.0}
+    for k in range(60):
+        one = slice(k, k + 1)
+        np.testing.assert_allclose(layer.forward(x[one]), y[one], atol=1e-12)
+        np.testing.assert_allclose(layer.backward(dout[one]), dx[one], atol=1e-12)
+        sums = {name: sums[name] + layer.grads[name] for name in sums}
+    np.testing.assert_allclose(dW, sums["W"], atol=1e-9)
+    np.testing.assert_allclose(db, sums["b"], atol=1e-9)
+
+
 def test_no_matrix_of_all_windows_is_made():
     layer = Conv2D(8, 5, image=(28, 28, 4))
     network = Network([Conv2D(4, 1, image=(28, 28)), layer, Affine(2)])

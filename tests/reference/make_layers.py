@@ -86,6 +86,7 @@ CONVOLUTIONS = {
     "whole-image": ((3, 4, 6, 2), 5, (4, 6), {}),
     "one-row": ((3, 1, 9, 2), 3, (1, 3), {"stride": (1, 2)}),
     "1x1-stride": ((2, 5, 6, 3), 2, (1, 1), {"stride": (2, 2)}),
+    "same-even": ((2, 5, 6, 2), 2, (4, 2), {"padding": "same"}),
 }
 """By name: (N, H, W, C), filters, kernel, and the options of torch's layer."""
 POOLS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {

@@ -221,8 +221,8 @@ def test_a_meeting_adds_in_the_order_of_the_parts():
 def test_sizes_decide_how_many_threads_share_a_batch(monkeypatch):
     monkeypatch.setattr("scratchnet.training.threads.processors", lambda: 4)
     large = ConvNet((28, 28), ["16x5/2", "32x3", "pool2"], [], 10)
-    assert suggest_threads(large, 100) == 4
-    assert suggest_threads(large, 4) <= 2
+    assert suggest_threads(large, 200) == 4
+    assert suggest_threads(large, 4) == 1
     assert suggest_threads(make(), 10) == 1
     assert count_parts(4, large, 1) == 4
     assert count_parts(4, large, 2) == 1
