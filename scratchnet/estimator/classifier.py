@@ -240,7 +240,7 @@ class ConvClassifier(Classifier, OfImages, ImageArguments):  # type: ignore[misc
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> network = ConvClassifier(batch_size=20, max_iter=5, random_state=0)
+    >>> network = ConvClassifier(batch_size=20, early_stopping=True, random_state=0)
     >>> network.fit(X / 16, y).score(X / 16, y) > 0.9
     True
     """
