@@ -20,7 +20,7 @@ FLOORS = (
     ("data",),
     ("layers", "storage"),
     ("networks",),
-    ("training",),
+    ("formats", "training"),
     ("estimator", "inspection", "runs"),
     ("compare",),
     ("report",),

@@ -63,7 +63,10 @@ LATER = {
     "load_network": "scratchnet.networks.weights",
 }
 """Public names that are imported when they are used, and where they are from."""
-ROOMS = ("compare", "estimator", "inspection", "report", "runs", "schedules", "storage", "training")
+ROOMS = (
+    *("compare", "estimator", "formats", "inspection", "report", "runs", "schedules", "storage"),
+    "training",
+)
 """Parts that are imported when they are used: `scratchnet.estimator` needs no import of its own."""
 
 __all__ = [
