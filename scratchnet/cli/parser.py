@@ -5,6 +5,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from scratchnet import __version__
@@ -201,7 +202,7 @@ def complete(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) 
 
 def command(options: CommandLine, ranks: int = 1) -> str:
     """The command that asks for the same run: data, optimizer, seed, and what is no default."""
-    usual = complete({"network": options.network})
+    usual = replace(complete({"network": options.network}), network=KNOWN["network"][0])
     words = _launch(ranks)
     for name in KNOWN:
         about, value = KNOWN[name][1], getattr(options, name)

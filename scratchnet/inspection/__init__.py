@@ -1,5 +1,13 @@
 """A network looked at: its predictions, its layers, its gradients, its learning rate."""
 
+from scratchnet.inspection.images import (
+    apply_filter,
+    feature_maps,
+    filters,
+    grad_cam,
+    saliency,
+    visualize_filter,
+)
 from scratchnet.inspection.layers import inspect_layers
 from scratchnet.inspection.predictions import (
     compare_with_guess,
@@ -9,9 +17,15 @@ from scratchnet.inspection.predictions import (
 )
 
 __all__ = [
+    "apply_filter",
     "compare_with_guess",
     "confusion_matrix",
+    "feature_maps",
+    "filters",
+    "grad_cam",
     "inspect_layers",
     "inspect_predictions",
+    "saliency",
+    "visualize_filter",
     "wilson_interval",
 ]

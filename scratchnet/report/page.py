@@ -151,12 +151,15 @@ def tiles(values: Iterable[tuple[str, str, str]]) -> str:
 
 
 def picture(image: Array, caption: str, *, signed: bool = False) -> str:
-    """An image (height, width): grey from 0 to its largest value, or signed around 0."""
+    """An image (height, width): grey from 0 to its largest value, or signed around 0.
+
+    One of (height, width, 3) has colours.
+    """
     largest = float(np.abs(image).max()) or 1.0
     share = (image / largest + 1) / 2 if signed else image / largest
     pixels = b64encode(np.clip(np.rint(255 * share), 0, 255).astype(np.uint8).tobytes()).decode()
-    height, width = image.shape
-    kind = "signed" if signed else "grey"
+    height, width = image.shape[:2]
+    kind = "signed" if signed else "grey" if image.ndim == 2 else "colour"
     return (
         f'<figure class="picture"><canvas width="{width}" height="{height}" data-kind="{kind}" '
         f'data-pixels="{pixels}" role="img" aria-label="{escape(caption)}"></canvas>'

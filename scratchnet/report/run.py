@@ -9,6 +9,7 @@ import numpy as np
 
 from scratchnet.data import Dataset
 from scratchnet.networks import Network
+from scratchnet.report.images import image_rows, seen_by, show_image
 from scratchnet.report.page import (
     COLOURS,
     Figure,
@@ -53,7 +54,13 @@ def run_page(folder: RunFolder, network: Network, dataset: Dataset, command: str
         section(
             "mistakes", "Most confident mistakes", _mistakes(results["test"]["mistakes"], dataset)
         ),
-        section("layers", "Layers", _grid(figures, LAYERS), _first_weights(network, dataset)),
+        section(
+            "layers",
+            "Layers",
+            _grid(figures, LAYERS),
+            _first_weights(network, dataset),
+            seen_by(network, dataset, results["test"]["mistakes"]),
+        ),
         section("origin", "How it was made", *origin(config, command, network.summary())),
         "</main>",
     ]
@@ -74,7 +81,8 @@ PREDICTIONS = {
 LAYERS = {
     "weights": "Length of each layer's parameters over epochs",
     "gradients": "Length of each layer's gradient at the last step of each epoch",
-    "dead": "Dead units: the output does not respond to any of the samples looked at",
+    "dead": "Dead units, of images dead channels: the output responds to none of the samples "
+    "looked at",
     "flat": "Flat activations: their slope is below 0.01",
 }
 
@@ -295,19 +303,18 @@ def _mistakes(mistakes: Rows, dataset: Dataset) -> str:
         return "<p>There were none.</p>"
     said = "{label} predicted as {prediction}, confidence {confidence:.1%}"
     texts = [said.format(**m) for m in mistakes]
-    shape = _picture_shape(dataset)
-    if shape is None:
+    images = image_rows(dataset, [m["row"] for m in mistakes])
+    if images is None:
         rows = [(m["row"], m["label"], m["prediction"], f"{m['confidence']:.4f}") for m in mistakes]
         return table(("Row", "Label", "Prediction", "Confidence"), rows)
-    images = [dataset.test.x[m["row"]].reshape(shape).astype(np.float64) for m in mistakes]
-    shown = map(picture, images, texts)
+    shown = map(show_image, images, texts)
     return f'<div class="pictures">{"".join(shown)}</div>'
 
 
 def _first_weights(network: Network, dataset: Dataset) -> str:
     """The weights into the units of the first layer with the longest ones, each as a picture."""
     shape, weights = _picture_shape(dataset), network.params.get("W1")
-    if shape is None or weights is None or len(weights) != shape[0] * shape[1]:
+    if shape is None or weights is None or weights.shape[:-1] != (shape[0] * shape[1],):
         return ""
     longest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:FILTERS]
     shown = "".join(

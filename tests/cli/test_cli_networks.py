@@ -336,7 +336,9 @@ def test_a_recipe_is_taken_by_the_command_line_and_its_flags_win(path, small, mo
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_runs_on_small_data_of_the_tests(path, tmp_path):
     rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (1040, 8, 8), dtype=np.uint8)
+    written = tomllib.loads(path.read_text("utf-8"))
+    side = 28 if "network" in written and written["dataset"] == "mnist" else 8
+    x = rng.integers(0, 256, (1040, side, side), dtype=np.uint8)
     np.savez(
         tmp_path / "x.npz",
         x_train=x,
@@ -345,7 +347,8 @@ def test_a_recipe_runs_on_small_data_of_the_tests(path, tmp_path):
         t_test=np.arange(20) % 10,
     )
     argv = ["--config", str(path), "--dataset", "./x.npz", "--epochs", "1", "-q", "--out", "run"]
-    assert cli.main([*argv, "--hidden", ",".join(["8"] * len(complete(parse(argv)).hidden))]) == 0
+    hidden = ",".join(["8"] * len(complete(parse(argv)).hidden)) or "none"
+    assert cli.main([*argv, "--hidden", hidden]) == 0
     assert json.loads(Path("run/results.json").read_text())["epochs"] == 1
 
 

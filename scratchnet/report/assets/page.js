@@ -63,14 +63,16 @@ function drawPicture(canvas) {
   const image = context.createImageData(canvas.width, canvas.height);
   const signed = canvas.dataset.kind === "signed";
   const ends = [[0, 119, 187], [247, 247, 247], [224, 108, 31]];
-  bytes.forEach((byte, k) => {
-    let colour = [byte, byte, byte];
+  const channels = canvas.dataset.kind === "colour" ? 3 : 1;
+  for (let k = 0; k < canvas.width * canvas.height; k += 1) {
+    const byte = bytes[channels * k];
+    let colour = channels === 3 ? [...bytes.subarray(3 * k, 3 * k + 3)] : [byte, byte, byte];
     if (signed) {
       const value = byte / 127.5 - 1, end = value < 0 ? ends[0] : ends[2];
       colour = ends[1].map((from, c) => from + (end[c] - from) * Math.abs(value));
     }
     image.data.set([...colour, 255], 4 * k);
-  });
+  }
   context.putImageData(image, 0, 0);
 }
 
