@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +10,7 @@ from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.affine import MAX_NORM, shorten_columns
 from scratchnet.layers.image import Image, ImageLayer, Pair, check_image, check_pair, show_pair
 from scratchnet.layers.layer import remembered
-from scratchnet.layers.windows import Windows, check_padding, pads_for, seen
+from scratchnet.layers.windows import Line, Windows, check_padding, pads_for
 from scratchnet.parameters import Array, Shape
 
 
@@ -108,14 +106,17 @@ class Conv2D(ImageLayer):
         """Of x for the kernel, and of dout for the kernel turned round."""
         if self._windows is None:
             image, after = remembered(self.image), self.after
-            of_x, of_dout = [], []
-            for axis, (before, _) in enumerate(self._pads(image)):
-                n, places, k = image[axis], after[axis], self.kernel[axis]
-                s, d = self.stride[axis], self.dilation[axis]
-                of_x.append(seen(n, k, places, -before, s, d))
-                # Pixel i of x has a part in the places (i + before - d q) / s.
-                of_dout.append(seen(places, k, n, before - d * (k - 1), 1, d, s))
-            self._windows = Windows("x", image, *of_x), Windows("dout", after, *of_dout)
+            pads = [before for before, _ in self._pads(image)]
+            each = list(
+                zip(image, after, self.kernel, self.stride, self.dilation, pads, strict=False)
+            )
+            down, across = (Line(n, k, p, -zeros, s, d) for n, p, k, s, d, zeros in each)
+            of_x = Windows("x", image, down, across, self.filters)
+            # Pixel i of x has a part in the places (i + zeros - d q) / s.
+            down, across = (
+                Line(p, k, n, zeros - d * (k - 1), 1, d, s) for n, p, k, s, d, zeros in each
+            )
+            self._windows = of_x, Windows("dout", after, down, across, image[2])
         return self._windows
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
@@ -123,33 +124,43 @@ class Conv2D(ImageLayer):
         images = self._seen(x)
         self.initialize()
         self.x = x = images.reshape(len(x), -1)
-        W = self.params["W"].reshape(-1, self.filters)
-        y = self.keep("y", (len(x), self.n_out), W.dtype)
+        y = self.keep("y", (len(x), self.n_out), self.params["W"].dtype)
         b = np.tile(self.params["b"], self.n_out // self.filters) if self.bias else None
-        for rows, X in self.windows[0].of(x, self):
-            multiply_tall(X, W, out=y[rows].reshape(-1, self.filters))  # y = X W
+        for rows, stacks in self.windows[0].of(x, self):
+            self._multiply(stacks, self.params["W"], y[rows])  # y = X W
             if b is not None:
                 np.add(y[rows], b, out=y[rows])  # y = X W + b
         return y
 
     def param_grads(self, dout: Array) -> None:
         """Write dW = X^T dout and db = sum of dout over batch and places."""
-        dW = self.grads["W"].reshape(-1, self.filters)
+        dW = self.grads["W"]
         dW[...] = 0
-        for rows, X in self.windows[0].of(remembered(self.x), self):
-            dW += multiply_wide(X.T, dout[rows].reshape(-1, self.filters))  # dW = X^T dout
+        for rows, stacks in self.windows[0].of(remembered(self.x), self):
+            of_rows = dW.reshape(len(stacks), -1, self.filters)  # a view
+            for X, piece in zip(stacks, of_rows, strict=True):
+                each = np.matmul(X.swapaxes(1, 2), dout[rows].reshape(len(X), -1, self.filters))
+                piece += each.sum(axis=0)  # dW = X^T dout
         if self.bias:
             per_place = np.ones(len(dout), dout.dtype) @ dout
             self.grads["b"] = per_place.reshape(-1, self.filters).sum(axis=0)  # db = sum of dout
 
     def input_grad(self, dout: Array) -> Array:
         """Return dx (N, H W C): dout, spread out, convolved with the kernel turned round."""
-        channels = remembered(self.image)[2]
-        turned = self.params["W"][::-1, ::-1].swapaxes(2, 3).reshape(-1, channels)
+        turned = self.params["W"][::-1, ::-1].swapaxes(2, 3)
         dx = self.keep("dx", remembered(self.x).shape, dout.dtype)
-        for rows, D in self.windows[1].of(dout, self):
-            multiply_tall(D, turned, out=dx[rows].reshape(-1, channels))
+        for rows, stacks in self.windows[1].of(dout, self):
+            self._multiply(stacks, turned, dx[rows])
         return dx
+
+    def _multiply(self, stacks: list[Array], W: Array, out: Array) -> None:
+        """The sum over stacks of X times the rows of W (KH, KW, C, F) that are theirs."""
+        pieces = W.reshape(len(stacks), -1, W.shape[3])
+        out = out.reshape(len(stacks[0]), -1, W.shape[3])
+        np.matmul(stacks[0], pieces[0], out=out)
+        for X, piece in zip(stacks[1:], pieces[1:], strict=True):
+            part = self.keep("part", out.shape, out.dtype)
+            np.add(out, np.matmul(X, piece, out=part), out=out)
 
     def multiplications(self) -> int:
         """Each weight once at every place."""
@@ -161,36 +172,3 @@ class Conv2D(ImageLayer):
 
     def __repr__(self) -> str:
         return f"Conv2D({self.filters}, {show_pair(self.kernel)})"
-
-
-SMALL = 10**6
-"""Multiplications of a matrix product up to which OpenBLAS does not copy its factors first."""
-FEWEST = 64
-
-
-@cache
-def pieces(rows: int, size: int) -> int:
-    """In how many equal pieces to multiply a matrix of so many rows by one of so many values.
-
-    A product of at most SMALL multiplications takes two thirds of the time on processors for which
-    OpenBLAS has kernels for it; elsewhere as long as the whole.
-    """
-    least = -(-rows * size // SMALL)
-    found = next((n for n in range(least, 2 * least + 8) if rows % n == 0), 1)
-    return found if rows // found >= FEWEST else 1
-
-
-def multiply_tall(X: Array, W: Array, out: Array) -> Array:
-    """X W for X (n, k) of many more rows than W (k, m) has values; written into `out`."""
-    n = pieces(len(X), W.size)
-    stacked = X.reshape(n, -1, X.shape[1])
-    np.matmul(stacked, W, out=out.reshape(n, -1, W.shape[1]))
-    return out
-
-
-def multiply_wide(X: Array, D: Array) -> Array:
-    """X D for X (k, n) and D (n, m), n being much larger than k and m."""
-    n = pieces(len(D), len(X) * D.shape[1])
-    rows = X.T.reshape(n, -1, len(X))
-    each = np.matmul(rows.swapaxes(1, 2), D.reshape(n, -1, D.shape[1]))
-    return np.asarray(each.sum(axis=0))

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,32 +17,76 @@ used them. A constant, because the order of sums, and so the last bits, depend o
 PADDINGS = ("same", "valid")
 
 
-class Windows:
-    """What a kernel sees of images (H, W, C) at each of its places, as rows of a matrix.
+LEAST = 16
+"""Values in a row of a window from which strips pay."""
+SMALL = 10**6
+"""Multiplications of a matrix product up to which OpenBLAS does not copy its factors first."""
+FEWEST = 64
+"""Rows of a matrix, below which it is not cut into smaller ones."""
 
-    `rows` (OH, KH) and `columns` (OW, KW) say which row and column of pixels each value of a
-    window is, -1 where it lies outside: there a pixel of zeros is taken. A matrix of all windows
-    would be KH KW times the images. So windows are written for a few images at a time, and anew
-    in the backward pass.
+
+class Line(NamedTuple):
+    """How a kernel goes along one axis of an image."""
+
+    n: int
+    """Pixels that there are."""
+    kernel: int
+    """Values of the kernel."""
+    places: int
+    """Places that it goes to."""
+    first: int
+    """Where its first value is at the first place; below 0 it lies outside."""
+    stride: int
+    """Pixels from place to place."""
+    dilation: int
+    """Pixels from value to value."""
+    spread: int = 1
+    """Steps from one pixel to the next: between them there is nothing but zeros."""
+
+    def seen(self) -> Array:
+        """Which pixel each value is at each place, (places, kernel); -1 for none."""
+        value = self.dilation * np.arange(self.kernel)
+        at = self.first + self.stride * np.arange(self.places)[:, None] + value
+        pixel, between = np.divmod(at, self.spread)
+        return np.where((between == 0) & (pixel >= 0) & (pixel < self.n), pixel, -1)
+
+
+class Windows:
+    """What a kernel sees of images (H, W, C) at each of its places, as rows of matrices.
+
+    A table says which pixel each value of each window is; one of zeros is taken for what lies
+    outside. A matrix of all windows would be KH KW times the images. So they are written for a few
+    images at a time, in memory that stays in the cache, and anew in the backward pass.
+
+    Windows that begin in neighbouring rows share all of their rows but one. Where it pays, every
+    row of the kernel has matrices of its own, and all of these are views of one strip of memory,
+    which is KW times the images and not KH KW times. `columns` are those of the weights.
     """
 
-    def __init__(self, name: str, image: Image, rows: Array, columns: Array) -> None:
-        self.name = name
+    def __init__(self, name: str, image: Image, down: Line, across: Line, columns: int) -> None:
+        self.name, self.columns = name, columns
         self.n_pixels, self.channels = image[0] * image[1], image[2]
-        self.row_size = rows.shape[1] * columns.shape[1] * image[2]  # KH KW C, values of a window
-        self.places = len(rows) * len(columns)  # OH OW
-        at_row, at_column = rows[:, None, :, None], columns[None, :, None, :]
-        inside = (at_row >= 0) & (at_column >= 0)  # (OH, OW, KH, KW)
-        table = np.where(inside, at_row * image[1] + at_column, self.n_pixels)
-        self.table = table.reshape(-1)
+        self.shape = down.places, across.places  # OH, OW
+        strips = down.stride == 1 and down.kernel > 1 and across.kernel * image[2] >= LEAST
+        self.starts = [0]  # the rows of the strip where those of each row of the kernel begin
+        if strips:
+            self.starts = [down.dilation * k for k in range(down.kernel)]
+            height = down.places + self.starts[-1]
+            down = down._replace(kernel=1, places=height, dilation=1)
+        self.row_size = down.kernel * across.kernel * image[2]  # values of a row of a matrix
+        row, column = down.seen()[:, None, :, None], across.seen()[None, :, None, :]
+        inside = (row >= 0) & (column >= 0)
+        self.table = np.where(inside, row * image[1] + column, self.n_pixels).reshape(-1)
         self.padded = not inside.all()
 
-    def of(self, x: Array, memory: Any) -> Iterator[tuple[slice, Array]]:
-        """Blocks of rows of x (N, H W C), each with its windows (n OH OW, KH KW C).
+    def of(self, x: Array, memory: Any) -> Iterator[tuple[slice, list[Array]]]:
+        """Blocks of rows of x (N, H W C), each with stacks of matrices (m, places, values).
 
-        A block overwrites the one before; `memory.keep(name, shape, dtype)` gives the place.
+        There is one stack, whose rows are windows (KH KW C), or one for each row of the kernel,
+        with windows of (KW C). A block overwrites the one before; `memory.keep(name, shape, dtype)`
+        gives the place.
         """
-        n = max(1, BLOCK // (self.places * self.row_size * x.dtype.itemsize))
+        n = max(1, BLOCK // (self.table.size * self.channels * x.dtype.itemsize))
         n = min(n, max(len(x), 1))
         windows = memory.keep(self.name, (n, self.table.size, self.channels), x.dtype)
         if self.padded:
@@ -54,22 +99,32 @@ class Windows:
             if self.padded:
                 pixels[: len(block), :-1] = block
                 block = pixels[: len(block)]
+            found = windows[: len(block)]
             # With another mode `out` would be buffered.
-            np.take(block, self.table, axis=1, out=windows[: len(block)], mode="clip")
-            rows = slice(start, start + len(block))
-            yield rows, windows[: len(block)].reshape(-1, self.row_size)
+            np.take(block, self.table, axis=1, out=found, mode="clip")
+            yield slice(start, start + len(block)), self._matrices(found)
+
+    def _matrices(self, windows: Array) -> list[Array]:
+        """The stacks of a block of n images."""
+        n, (height, width) = len(windows), self.shape
+        if len(self.starts) > 1:
+            strip = windows.reshape(n, -1, width, self.row_size)
+            each = (strip[:, start : start + height] for start in self.starts)
+            return [matrices.reshape(n, -1, self.row_size) for matrices in each]
+        rows = n * height * width
+        return [windows.reshape(pieces(rows, self.row_size * self.columns), -1, self.row_size)]
 
 
-def seen(
-    n: int, kernel: int, places: int, first: int, stride: int, dilation: int, spread: int = 1
-) -> Array:
-    """Which of n pixels in a line a kernel sees at each of its places (places, kernel); -1: none.
+@cache
+def pieces(rows: int, size: int) -> int:
+    """Into how many equal matrices to cut one of so many rows, to multiply by so many weights.
 
-    Value q at place p is at first + stride p + dilation q, with the pixels `spread` apart.
+    A product of at most SMALL multiplications takes two thirds of the time on processors for which
+    OpenBLAS has kernels for it; elsewhere as long as the whole.
     """
-    at = first + stride * np.arange(places)[:, None] + dilation * np.arange(kernel)
-    pixel, between = np.divmod(at, spread)
-    return np.where((between == 0) & (pixel >= 0) & (pixel < n), pixel, -1)
+    least = -(-rows * size // SMALL)
+    found = next((n for n in range(least, 2 * least + 8) if rows % n == 0), 1)
+    return found if rows // found >= FEWEST else 1
 
 
 def check_padding(value: Any) -> Pair | str:

@@ -315,8 +315,8 @@ MUTATIONS = [
     Mutation(
         "the derivative of a convolution is not added up over blocks",
         "layers/convolution.py",
-        "dW += multiply_wide(",
-        "dW[...] = multiply_wide(",
+        "piece += each.sum(axis=0)",
+        "piece[...] = each.sum(axis=0)",
         "test_images.py -k blocks",
     ),
     Mutation(

@@ -22,8 +22,7 @@ from scratchnet import (
     check_gradients,
 )
 from scratchnet.errors import ParameterError, ShapeError
-from scratchnet.layers.convolution import SMALL, multiply_tall, multiply_wide, pieces
-from scratchnet.layers.windows import BLOCK
+from scratchnet.layers.windows import BLOCK, FEWEST, SMALL, pieces
 
 CONVOLUTIONS = {
     "plain": ((7, 6, 2), {}),
@@ -42,6 +41,11 @@ CONVOLUTIONS = {
     "one-row": ((1, 9, 2), {"kernel": (1, 4)}),
     "one-pixel": ((1, 1, 3), {"kernel": 1}),
     "without-bias": ((5, 5), {"bias": False}),
+    "strips": ((7, 6, 6), {}),
+    "strips-same": ((6, 7, 6), {"padding": "same", "kernel": (4, 3)}),
+    "strips-dilated": ((9, 8, 6), {"dilation": (3, 2), "padding": (2, 1)}),
+    "strips-with-stride-across": ((7, 8, 6), {"stride": (1, 2), "padding": 1}),
+    "strips-of-dout": ((9, 8, 2), {"stride": (2, 3), "padding": 1, "kernel": (3, 4)}),
 }
 
 
@@ -70,9 +74,9 @@ def by_definition(layer, x):
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_convolution_is_its_definition_and_has_the_right_gradient(case, n):
     shape, options = CONVOLUTIONS[case]
-    layer = Conv2D(4, image=shape, dtype="float64", **{"kernel": 3, **options})
+    layer = Conv2D(5, image=shape, dtype="float64", **{"kernel": 3, **options})
     if layer.bias:
-        layer.params["b"] = np.arange(4.0)
+        layer.params["b"] = np.arange(5.0)
     x = images(shape, n)
     y = layer.forward(x)
     expected = by_definition(layer, x.reshape(n, *layer.image))
@@ -299,17 +303,21 @@ def test_starting_weights_are_those_of_so_many_inputs():
     assert not layer.params["b"].any()
 
 
-@pytest.mark.parametrize(
-    ("rows", "k", "m"), [(64, 3, 2), (5000, 25, 30), (97, 300, 40), (100_352, 9, 16)]
-)
-def test_products_in_pieces_are_the_product(rows, k, m):
-    rng = np.random.default_rng(0)
-    X, W, D = rng.normal(size=(rows, k)), rng.normal(size=(k, m)), rng.normal(size=(rows, m))
-    np.testing.assert_allclose(multiply_tall(X, W, np.empty((rows, m))), X @ W)
-    np.testing.assert_allclose(multiply_wide(X.T, D), X.T @ D, atol=1e-9)
-    n = pieces(rows, k * m)
+@pytest.mark.parametrize("rows", [1, 64, 97, 5000, 100_352, 313_600])
+@pytest.mark.parametrize("size", [1, 144, 750, 4608, 36_864])
+def test_matrices_are_cut_into_equal_pieces_of_some_size(rows, size):
+    n = pieces(rows, size)
     assert rows % n == 0
-    assert n == 1 or rows // n * k * m <= SMALL
+    assert n == 1 or rows // n >= FEWEST
+    assert n == 1 or rows // n * size <= SMALL
+
+
+def test_a_strip_has_the_rows_that_windows_share_once():
+    shared, whole = Conv2D(3, 3, image=(9, 7, 8)), Conv2D(3, 3, image=(9, 7, 2))
+    assert shared.windows[0].table.size == 9 * 5 * 3
+    assert whole.windows[0].table.size == 7 * 5 * 9
+    strided = Conv2D(3, 3, stride=2, image=(9, 7, 8))
+    assert strided.windows[0].table.size == 4 * 3 * 9
 
 
 def test_the_blocks_of_a_batch_add_up():
