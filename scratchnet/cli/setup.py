@@ -150,7 +150,7 @@ def _build(
         weights, sizes = plan(shape or (n_in,), conv, options.hidden, dataset.classes)
     except ShapeError as error:
         if conv != PRESETS[options.network].get("conv"):
-            raise
+            raise ParameterError(f"--conv: {error}") from error
         raise ParameterError(
             f"--network {options.network} is for larger images: {error}; for example --conv 16x3p "
             "32x3p pool2"

@@ -16,6 +16,8 @@ PIXEL = 255
 DARKEST = 127
 """Bytes of pixels go beyond; where the largest is at most this, it tells the range."""
 GLANCE = 256
+CHANNELS = (1, 3, 4)
+"""How many numbers a pixel of a picture has: grey, colours, and colours with transparency."""
 MANY, USED = 1000, 0.1
 """Of more than this many classes, this share must occur."""
 UNIQUE = "np.unique(t, return_inverse=True)[1]"
@@ -37,7 +39,7 @@ def make_dataset(
     Labels may also be words, one-hot rows, a column, or whole numbers as floats. Bytes are pixels.
     Raises DataError, naming `where`, for what does not fit.
     """
-    xs = [x for x, _ in parts]
+    xs = [channels_last(x) for x, _ in parts]
     for x, t in parts:
         _check_lengths(where, x, t)
     labels, names = read_labels(where, [t for _, t in parts])
@@ -61,6 +63,13 @@ def make_dataset(
     if len(parts) == 2 and not published:
         warn_of_data(*look_at_both(train, test, "test samples"))
     return found
+
+
+def channels_last(x: Array) -> Array:
+    """Images (N, C, H, W) as (N, H, W, C), where only one of the two has few channels."""
+    if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
+        return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    return x
 
 
 def read_labels(where: str, ts: Sequence[Array]) -> tuple[list[Array], list[str] | None]:

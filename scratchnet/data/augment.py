@@ -27,6 +27,8 @@ from scratchnet.registry import canonical
 
 FARTHEST = 1000
 """Pixels by which an image may be distorted, at most."""
+Drawn = tuple[Array | None, Array | None, Array | None]
+"""A matrix, an offset and a field of n images, as a distortion has drawn them."""
 CHUNK = 2**14
 """Pixels whose places are computed at a time; fewer cost more calls, more leave the cache."""
 
@@ -173,18 +175,19 @@ class Erase(Distortion):
 
 
 class Augmentation:
-    """Distorts batches of images x (n, H W) by all of `distortions`, each image in its own way.
+    """Distorts batches of images x (n, H W C) by all of `distortions`, each image in its own way.
 
     >>> augment = make_augmentation((28, 28), shift=2, rotate=10, elastic=[34, 4])
     >>> x_distorted = augment(x_batch, np.random.default_rng(0))
 
     Everything random is drawn for the whole batch at once; places are computed for a few images at
-    a time, so that they stay in the cache. Raises ParameterError unless `image_shape` is (height,
-    width), and where one kind of distortion is given twice.
+    a time, so that they stay in the cache. All channels of an image are distorted alike. Raises
+    ParameterError unless `image_shape` is (height, width) or (height, width, channels), and where
+    one kind of distortion is given twice.
     """
 
     def __init__(self, image_shape: Sequence[int] | None, *distortions: Distortion) -> None:
-        self.shape = _height_and_width(image_shape)
+        self.shape, self.channels = _sizes(image_shape)
         self.distortions = distortions
         kinds = [type(distortion).__name__ for distortion in distortions]
         for kind in kinds:
@@ -196,7 +199,7 @@ class Augmentation:
         rows, columns = (np.arange(size) - (size - 1) / 2 for size in self.shape)
         grid = np.meshgrid(rows, columns, indexing="ij")
         self._grid = np.stack(grid).reshape(2, -1).astype(np.float32)  # p from the centre (2, D)
-        self._kept = np.empty((0, math.prod(self.shape)), np.float32)
+        self._kept = np.empty((0, math.prod(self.shape) * self.channels), np.float32)
 
     def __call__(self, x: Array, rng: np.random.Generator, shard: Shard | None = None) -> Array:
         """Distorted images (n, D) in the dtype of x (n, D), which is left as it is.
@@ -206,8 +209,9 @@ class Augmentation:
         overwrites. Raises ShapeError
         where the images have another size, DtypeError where x is not float32 or float64.
         """
-        if x.ndim != 2 or x.shape[1] != math.prod(self.shape):
-            raise ShapeError(f"x must have the shape (N, {math.prod(self.shape)}), got {x.shape}")
+        wide = math.prod(self.shape) * self.channels
+        if x.ndim != 2 or x.shape[1] != wide:
+            raise ShapeError(f"x must have the shape (N, {wide}), got {x.shape}")
         if x.dtype not in (np.float32, np.float64):
             raise DtypeError(f"x must be float32 or float64, got {x.dtype}; convert it with astype")
         if len(x) > len(self._kept) or x.dtype != self._kept.dtype:
@@ -215,20 +219,25 @@ class Augmentation:
         images = self._kept[: len(x)]
         if len(x):  # of no images there is nothing to draw
             shard = Shard(0, len(x), len(x)) if shard is None else shard
-            self._move(x, images, rng, shard)
+            n = shard.total
+            drawn = [
+                (one.matrix(n, rng), one.offset(n, rng), one.field(n, self.shape, rng))
+                for one in self.distortions
+            ]
+            for channel in range(self.channels):
+                plane, moved = (
+                    pixels.reshape(len(x), -1, self.channels)[:, :, channel]
+                    for pixels in (x, images)
+                )
+                self._move(plane, moved, drawn, shard)
             for distortion in self.distortions:
-                blank = distortion.blank(shard.total, self.shape, rng)
+                blank = distortion.blank(n, self.shape, rng)
                 if blank is not None:
-                    images.reshape(-1, *self.shape)[blank[shard.rows]] = 0.0
+                    images.reshape(-1, *self.shape, self.channels)[blank[shard.rows]] = 0.0
         return images
 
-    def _move(self, x: Array, out: Array, rng: np.random.Generator, shard: Shard) -> None:
+    def _move(self, x: Array, out: Array, drawn: Sequence[Drawn], shard: Shard) -> None:
         """Write into out (n, D) what the distortions of shape make of x (n, D)."""
-        n = shard.total
-        drawn = [
-            (one.matrix(n, rng), one.offset(n, rng), one.field(n, self.shape, rng))
-            for one in self.distortions
-        ]
         matrices = [A[shard.rows] for A, _, _ in drawn if A is not None]
         offsets = [b[shard.rows] for _, b, _ in drawn if b is not None]
         displacements = [d[shard.rows] for _, _, d in drawn if d is not None]
@@ -321,15 +330,17 @@ def make_augmentation(image_shape: Sequence[int] | None, **amounts: Any) -> Augm
     return Augmentation(image_shape, *distortions)
 
 
-def _height_and_width(image_shape: Sequence[int] | None) -> tuple[int, int]:
-    """`image_shape` as two integers; raises ParameterError unless it holds two of 1 or more."""
+def _sizes(image_shape: Sequence[int] | None) -> tuple[tuple[int, int], int]:
+    """Height and width, and the number of channels; raises ParameterError for another shape."""
     sizes = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
-    if len(sizes) != 2 or any(size not in Range(at_least=1, integer=True) for size in sizes):
+    whole = all(size in Range(at_least=1, integer=True) for size in sizes)
+    if len(sizes) not in (2, 3) or not whole:
         raise ParameterError(
-            "augmentation needs images of shape (height, width), the data set has "
-            f"{'no images' if image_shape is None else image_shape}; leave it out"
+            "augmentation needs images of shape (height, width) or (height, width, channels), the "
+            f"data set has {'no images' if image_shape is None else image_shape}; leave it out"
         )
-    return int(sizes[0]), int(sizes[1])
+    high, wide, channels = (int(size) for size in (*sizes, 1)[:3])
+    return (high, wide), channels
 
 
 def _blur_factor(size: int, sigma: float) -> Array:

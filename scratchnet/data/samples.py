@@ -322,10 +322,8 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of a row: (channels, height, width) of images, else (D,)."""
-        if self.image_shape is None:
-            return (self.train.x.shape[1],)
-        return (1, *self.image_shape) if len(self.image_shape) == 2 else self.image_shape
+        """The shape of a row: (height, width) or (height, width, channels), else (D,)."""
+        return self.image_shape or (self.train.x.shape[1],)
 
     def __iter__(self) -> Iterator[Samples]:
         """Yield train, then test."""

@@ -260,7 +260,7 @@ def test_amounts_that_cannot_be_are_refused(amounts, words):
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", [None, 28, "ab", (784,), (8, 8, 3), (0, 5), (-4, 7), (4.5, 7)])
+@pytest.mark.parametrize("shape", [None, 28, "ab", (784,), (8, 8, 3, 1), (0, 5), (-4, 7), (4.5, 7)])
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ParameterError, match=r"needs images of shape \(height, width\)"):
         make_augmentation(shape, shift=1)
@@ -284,3 +284,29 @@ def test_the_table_holds_every_distortion_and_cannot_be_changed():
     with pytest.raises(TypeError):
         AUGMENTATIONS["mine"] = None
     assert replace(AUGMENTATIONS["shift"](2), pixels=3).pixels == 3
+
+
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        {"shift": 2},
+        {"rotate": 20, "scale": 0.2, "elastic": [4, 3]},
+        {"erase": 1.0},
+        {"shift": 1, "shear": 0.2, "erase": 0.5},
+    ],
+    ids=str,
+)
+def test_the_channels_of_an_image_are_distorted_alike(amounts):
+    x = np.random.default_rng(0).random((5, 8, 7, 3)).astype("float32")
+    found = make_augmentation((8, 7, 3), **amounts)(
+        x.reshape(5, -1), np.random.default_rng(1)
+    ).reshape(x.shape)
+    for channel in range(3):
+        plane = np.ascontiguousarray(x[:, :, :, channel]).reshape(5, -1)
+        alone = make_augmentation((8, 7), **amounts)(plane, np.random.default_rng(1))
+        np.testing.assert_array_equal(found[:, :, :, channel], alone.reshape(5, 8, 7))
+
+
+def test_images_of_another_number_of_channels_are_refused():
+    with pytest.raises(ShapeError, match=r"\(N, 168\), got \(2, 56\)"):
+        make_augmentation((8, 7, 3), shift=1)(np.ones((2, 56), "float32"), np.random.default_rng(0))

@@ -431,3 +431,23 @@ def test_samples_along_the_last_axis_are_told_from_other_mistakes(shape, cure, t
     np.savez(tmp_path / "a.npz", x=x, t=t)
     with pytest.raises(DataError, match=words):
         load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((30, 3, 8, 6), (8, 6, 3)),
+        ((30, 8, 6, 3), (8, 6, 3)),
+        ((30, 1, 8, 6), (8, 6, 1)),
+        ((30, 8, 6), (8, 6)),
+        ((30, 3, 8, 3), (3, 8, 3)),  # which may be either
+    ],
+)
+def test_images_have_their_channels_last(shape, expected, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    np.savez(tmp_path / "x.npz", x=x, t=np.arange(30) % 3)
+    found = load(tmp_path / "x.npz")
+    assert found.image_shape == found.input_shape == expected
+    rows = np.concatenate([found.train.x, found.test.x])
+    turned = x.transpose(0, 2, 3, 1) if x.shape[1:] != expected else x
+    assert {row.tobytes() for row in rows} == {row.tobytes() for row in turned.reshape(30, -1)}

@@ -83,7 +83,7 @@ def test_the_shape_is_saved_with_the_network(tmp_path):
 
 
 def test_data_sets_know_the_shape_of_a_row():
-    assert load("digits").input_shape == (1, 8, 8)
+    assert load("digits").input_shape == (8, 8)
 
 
 @pytest.mark.parametrize("call", ["loss", "gradient", "accuracy"])
