@@ -55,6 +55,7 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/compare_optimizers.py --data-dir $(DATA)
 	$(BIN)/python bench/regularization_cost.py --data-dir $(DATA)
 	$(BIN)/python bench/compare_checks.py --data-dir $(DATA)
+	$(BIN)/python bench/convolution.py --peers $(PEERS)
 	$(BIN)/python bench/speed.py --data-dir $(DATA) --peers $(PEERS)
 	$(BIN)/python bench/scaling.py --data-dir $(DATA)
 	$(BIN)/python bench/ranks.py --data-dir $(DATA)

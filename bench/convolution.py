@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.children import PEERS, machine_of_children, run_json, without_blas_variables
+from lib.children import PEERS, machine_of_children, run, run_json, without_blas_variables
 from lib.page import DOCS, page_parser, write_section
 from lib.report import machine_lines, table, write_json
 
@@ -35,7 +35,7 @@ def main() -> None:
     made.set_defaults(page=DOCS / "convolution.md", json=DOCS / "convolution.json")
     options = made.parse_args()
     found: dict[str, Any] = {"machine": machine_of_children(1), "one": {}, "two": {}}
-    systems = [*OWN, *(OTHERS if options.peers else ())]
+    systems = [*OWN, *(name for name in OTHERS if has(options.peers, name))]
     for repeat in range(options.repeats):
         for k in range(len(systems)):
             system = systems[(k + repeat) % len(systems)]
@@ -57,6 +57,14 @@ def main() -> None:
     if not options.dry_run:
         write_section(options.page, "convolution", text)
         write_json(options.json, found)
+
+
+def has(python: str | None, system: str) -> bool:
+    """Whether that Python can run the system."""
+    if python is None:
+        return False
+    module = "jax" if system == "jax" else "torch"
+    return not run([python, "-c", f"import {module}"]).status
 
 
 def measure(found: dict[str, Any], system: str, name: str, threads: int, peers: str | None) -> None:
