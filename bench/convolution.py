@@ -5,9 +5,9 @@
 A step is the forward and backward pass of a batch of 100 images of 28x28: SimpleConvNet and
 DeepConvNet of the book, and 32 and 64 filters as in Keras' example. Each measurement is a process
 of its own; all systems take turns, and the best of all repeats counts: CPU time on one thread, wall
-time on two. "im2col" is the book's arithmetic, written in `lib/convolution_worker.py`: a matrix of
-all windows. `--peers` is a Python with torch and JAX (`bench/peers.txt`); without it they are left
-out. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the children's environment.
+time on two. "im2col" is the book's arithmetic, in float64 as there, written in
+`lib/convolution_worker.py`: a matrix of all windows. `--peers` is a Python with torch and JAX
+(`bench/peers.txt`); without it they are left out. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the children's environment.
 """
 
 import sys
@@ -21,7 +21,12 @@ from lib.report import machine_lines, table, write_json
 
 WORKER = str(Path(__file__).parent / "lib" / "convolution_worker.py")
 NETWORKS = {"simple": "SimpleConvNet", "keras": "32/64", "deep": "DeepConvNet"}
-OWN = {"scratchnet": "scratchnet", "products": "the bare products", "im2col": "plain im2col"}
+OWN = {
+    "scratchnet": "scratchnet",
+    "products": "the bare products",
+    "im2col": "plain im2col, float64 as in the book",
+    "im2col32": "plain im2col, float32",
+}
 OTHERS = {"torch": "torch eager", "channels_last": "torch, channels_last", "jax": "JAX, compiled"}
 STEPS = 8
 
@@ -116,7 +121,8 @@ def one_thread(found: dict[str, Any]) -> str:
         ("scratchnet / channels_last", "scratchnet", "channels_last"),
         ("scratchnet / JAX", "scratchnet", "jax"),
         ("scratchnet / bare products", "scratchnet", "products"),
-        ("plain im2col / scratchnet", "im2col", "scratchnet"),
+        ("plain im2col, float64 / scratchnet", "im2col", "scratchnet"),
+        ("plain im2col, float32 / scratchnet", "im2col32", "scratchnet"),
     )
     for title, a, b in ratios:
         if a in found["simple"] and b in found["simple"]:

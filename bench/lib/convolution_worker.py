@@ -131,7 +131,7 @@ class PlainConvolution:
     """A convolution by a matrix of all windows."""
 
     def __init__(self, W: Array, pad: int) -> None:
-        self.W, self.pad, self.b = W, pad, np.zeros(len(W), np.float32)
+        self.W, self.pad, self.b = W, pad, np.zeros(len(W), W.dtype)
 
     def forward(self, x: Array) -> Array:
         """The output for x."""
@@ -191,7 +191,7 @@ class PlainAffine:
     """x W + b of images written out."""
 
     def __init__(self, W: Array) -> None:
-        self.W, self.b = W, np.zeros(W.shape[1], np.float32)
+        self.W, self.b = W, np.zeros(W.shape[1], W.dtype)
 
     def forward(self, x: Array) -> Array:
         """The output for x."""
@@ -205,22 +205,25 @@ class PlainAffine:
 
 
 @contextmanager
-def plain(name: str, threads: int) -> Iterator[Step]:
-    """A plain im2col of our own, in the book's way: no block, no kept memory."""
+def plain(name: str, threads: int, dtype: str = "float64") -> Iterator[Step]:
+    """A plain im2col of our own, in the book's way: no block, no kept memory.
+
+    The book's weights and windows are float64, as NumPy makes them.
+    """
     x, t = batch()
-    images = x.reshape(-1, 1, 28, 28)
+    images = x.reshape(-1, 1, 28, 28).astype(dtype)
     layers: list[Any] = []
     for layer in network(name).layers:
         kind = type(layer).__name__
         if kind == "Conv2D":
             W = np.ascontiguousarray(layer.params["W"].transpose(3, 2, 0, 1))
-            layers.append(PlainConvolution(W, layer.padding[0]))
+            layers.append(PlainConvolution(W.astype(dtype), layer.padding[0]))
         elif kind == "MaxPool":
             layers.append(PlainPool())
         elif kind == "ReLU":
             layers.append(PlainReLU())
         elif kind == "Affine":
-            layers.append(PlainAffine(layer.params["W"].copy()))
+            layers.append(PlainAffine(layer.params["W"].astype(dtype)))
 
     def step() -> None:
         y = images
@@ -229,11 +232,18 @@ def plain(name: str, threads: int) -> Iterator[Step]:
         p = np.exp(y - y.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
         p[np.arange(len(t)), t] -= 1
-        dout = (p / len(t)).astype(np.float32)
+        dout = (p / len(t)).astype(dtype)
         for layer in reversed(layers):
             dout = layer.backward(dout)
 
     yield step
+
+
+@contextmanager
+def plain32(name: str, threads: int) -> Iterator[Step]:
+    """The same in float32."""
+    with plain(name, threads, "float32") as step:
+        yield step
 
 
 @contextmanager
@@ -345,6 +355,7 @@ SYSTEMS = {
     "scratchnet": ours,
     "products": bare,
     "im2col": plain,
+    "im2col32": plain32,
     "torch": of_torch,
     "channels_last": of_torch_last,
     "jax": of_jax,

@@ -86,12 +86,10 @@ class MaxPool(Pool):
 
     def kink_pattern(self) -> Array:
         """Which value of each part is the largest: booleans in the shape of x."""
-        images, across, y = remembered(self.images), remembered(self.across), remembered(self.y)
-        (kh, kw) = self.size
-        of_row = np.repeat(across, kw, axis=2) == self._covered(images)
-        row = np.repeat(np.repeat(y, kh, axis=1) == across, kw, axis=2)
-        pattern = self.keep("pattern", row.shape, np.bool_)
-        np.logical_and(of_row, row, out=pattern)
+        images, y = self._covered(remembered(self.images)), remembered(self.y)
+        of_part = np.repeat(np.repeat(y, self.size[0], axis=1), self.size[1], axis=2)
+        pattern = self.keep("pattern", images.shape, np.bool_)
+        np.equal(images, of_part, out=pattern)
         return pattern
 
 
