@@ -7,7 +7,8 @@ DeepConvNet of the book, and 32 and 64 filters as in Keras' example. Each measur
 of its own; all systems take turns, and the best of all repeats counts: CPU time on one thread, wall
 time on two. "im2col" is the book's arithmetic, in float64 as there, written in
 `lib/convolution_worker.py`: a matrix of all windows. `--peers` is a Python with torch and JAX
-(`bench/peers.txt`); without it they are left out. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the children's environment.
+(`bench/peers.txt`); without it they are left out. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken
+out of the environment of the children.
 """
 
 import sys
