@@ -5,6 +5,7 @@ import platform
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,43 @@ def describe() -> dict[str, Any]:
 
 
 def limit_threads(threads: int | None) -> AbstractContextManager[Any]:
-    """Inside of it BLAS uses that many threads, or one a processor; None leaves it as it is."""
+    """Inside of it BLAS uses that many threads, or one a processor; None leaves it as it is.
+
+    With one, other threads of Python may be inside at the same time: the last to leave restores
+    what was before.
+    """
     if threads is None:
         return nullcontext()
+    if threads == 1:
+        return _ONE
     most = min(threads, os.cpu_count() or 1)
     limit: AbstractContextManager[Any] = _controller().limit(limits=most, user_api="blas")
     return limit
+
+
+class _OneThread(AbstractContextManager["_OneThread"]):
+    """BLAS with one thread: its number is that of the process, not of a thread of Python."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = Lock(), 0
+        self._limit: AbstractContextManager[Any] = nullcontext()
+
+    def __enter__(self) -> "_OneThread":
+        with self._lock:
+            if not self._inside:
+                self._limit = _controller().limit(limits=1, user_api="blas")
+                self._limit.__enter__()
+            self._inside += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.__exit__(None, None, None)
+
+
+_ONE = _OneThread()
 
 
 def processors() -> int:

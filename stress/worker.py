@@ -42,6 +42,7 @@ CASES: tuple[tuple[str, ...], ...] = (
         "99",
     ),
     ("--optimizer", "lookahead", "--patience", "2", "--dtype", "float64"),
+    ("--conv", "4x3p", "pool2", "--batch-norm", "--dropout", "0.2", "--threads", "2"),
 )
 COMMON = ("--dataset", "set.npz", "--hidden", "30,20", "--batch-size", "20", "--epochs", "3")
 TEMPORARY = re.compile(r"\..+\.tmp\..+")
@@ -54,6 +55,7 @@ def prepare(where: Path) -> None:
     rng = np.random.default_rng(5)
     x = rng.random((360, 16)).astype(np.float32)
     t = (x @ rng.standard_normal((16, 4))).argmax(axis=1)
+    x = x.reshape(-1, 4, 4)  # images, for those that take them
     np.savez(where / "set.npz", x_train=x[:350], t_train=t[:350], x_test=x[350:], t_test=t[350:])
     environment.describe()
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_integer
+from scratchnet.environment import limit_threads
 from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.affine import MAX_NORM, shorten_columns
 from scratchnet.layers.image import Image, ImageLayer, Pair, check_image, check_pair, show_pair
@@ -126,21 +127,23 @@ class Conv2D(ImageLayer):
         self.x = x = images.reshape(len(x), -1)
         y = self.keep("y", (len(x), self.n_out), self.params["W"].dtype)
         b = np.tile(self.params["b"], self.n_out // self.filters) if self.bias else None
-        for rows, stacks in self.windows[0].of(x, self):
-            self._multiply(stacks, self.params["W"], y[rows])  # y = X W
-            if b is not None:
-                np.add(y[rows], b, out=y[rows])  # y = X W + b
+        with limit_threads(1):  # threads of BLAS lose on products of this size
+            for rows, stacks in self.windows[0].of(x, self):
+                self._multiply(stacks, self.params["W"], y[rows])  # y = X W
+                if b is not None:
+                    np.add(y[rows], b, out=y[rows])  # y = X W + b
         return y
 
     def param_grads(self, dout: Array) -> None:
         """Write dW = X^T dout and db = sum of dout over batch and places."""
         dW = self.grads["W"]
         dW[...] = 0
-        for rows, stacks in self.windows[0].of(remembered(self.x), self):
-            of_rows = dW.reshape(len(stacks), -1, self.filters)  # a view
-            for X, piece in zip(stacks, of_rows, strict=True):
-                each = np.matmul(X.swapaxes(1, 2), dout[rows].reshape(len(X), -1, self.filters))
-                piece += each.sum(axis=0)  # dW = X^T dout
+        with limit_threads(1):
+            for rows, stacks in self.windows[0].of(remembered(self.x), self):
+                of_rows = dW.reshape(len(stacks), -1, self.filters)  # a view
+                for X, piece in zip(stacks, of_rows, strict=True):
+                    each = np.matmul(X.swapaxes(1, 2), dout[rows].reshape(len(X), -1, self.filters))
+                    piece += each.sum(axis=0)  # dW = X^T dout
         if self.bias:
             per_place = np.ones(len(dout), dout.dtype) @ dout
             self.grads["b"] = per_place.reshape(-1, self.filters).sum(axis=0)  # db = sum of dout
@@ -149,8 +152,9 @@ class Conv2D(ImageLayer):
         """Return dx (N, H W C): dout, spread out, convolved with the kernel turned round."""
         turned = self.params["W"][::-1, ::-1].swapaxes(2, 3)
         dx = self.keep("dx", remembered(self.x).shape, dout.dtype)
-        for rows, stacks in self.windows[1].of(dout, self):
-            self._multiply(stacks, turned, dx[rows])
+        with limit_threads(1):
+            for rows, stacks in self.windows[1].of(dout, self):
+                self._multiply(stacks, turned, dx[rows])
         return dx
 
     def _multiply(self, stacks: list[Array], W: Array, out: Array) -> None:
@@ -171,4 +175,11 @@ class Conv2D(ImageLayer):
         shorten_columns(self.params["W"].reshape(-1, self.filters), self.max_norm)
 
     def __repr__(self) -> str:
-        return f"Conv2D({self.filters}, {show_pair(self.kernel)})"
+        given = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+        more = "".join(
+            f", {name}={value if isinstance(value, str) else show_pair(value)}"
+            for name, value in given.items()
+            if value != usual[name]
+        )
+        return f"Conv2D({self.filters}, {show_pair(self.kernel)}{more})"

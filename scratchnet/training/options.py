@@ -67,7 +67,8 @@ class TrainingOptions(Seeded):
     threads: int | str | None = option(
         "auto",
         WordOr("auto", Range(at_least=1, integer=True, optional=True)),
-        "threads of the BLAS library; auto goes by the sizes",
+        "threads of the BLAS library, with images those that share each batch; auto goes by the "
+        "sizes",
         metavar="N",
     )
     shuffle: bool = option(

@@ -21,6 +21,10 @@ from scratchnet.parameters import Array
 from scratchnet.training.sharing import Batch
 
 
+class PartError(RuntimeError):
+    """Another part has failed, so that there is nothing to wait for."""
+
+
 class Parts:
     """`n` threads that share the batches of a network, this one being the first.
 
@@ -61,7 +65,13 @@ class Parts:
         ]
         work = [partial(self._part, k, batch, shard, noise) for k, shard in enumerate(shards)]
         waiting = [self._threads.submit(meeting.guard, part) for part in work[1:]]
-        found = [meeting.guard(work[0]), *(future.result() for future in waiting)]
+        try:
+            own = meeting.guard(work[0])
+        except PartError:
+            for future in waiting:
+                future.result()  # raises what has failed there
+            raise
+        found = [own, *(future.result() for future in waiting)]
         for other in self._networks[1:n]:
             self.network.gradient_vector += other.gradient_vector
         return sum(loss for loss, _ in found), sum(right for _, right in found)
@@ -118,7 +128,7 @@ class Meeting:
             self._between[k][j].put(own)
         found = [self._between[j][k].get() for j in range(self._n)]
         if any(one is None for one in found):
-            raise RuntimeError("another part of the batch failed")
+            raise PartError("another part of the batch failed")
         array[...] = sum(found[1:], found[0])
 
     def guard(self, work: Callable[[], Any]) -> Any:

@@ -1,13 +1,22 @@
 """Threads that share a batch of images are one thread, to rounding, and the same bits each time."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from scratchnet import ConvNet, MultiLayerNet, Network, Samples, Trainer, make_augmentation
+from scratchnet import (
+    ConvNet,
+    MultiLayerNet,
+    Network,
+    Samples,
+    Trainer,
+    environment,
+    make_augmentation,
+)
 from scratchnet.errors import DivergenceError
-from scratchnet.layers import Affine, Conv2D, Layer
+from scratchnet.layers import Affine, BatchNorm, Conv2D, Dropout, Layer, Residual, Tanh
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
 from scratchnet.parallel import Alone
 from scratchnet.training.evaluation import evaluate
@@ -72,6 +81,16 @@ def test_parts_are_one_thread_to_rounding_with_every_option(dtype, options, thre
     one, other = (train(n, make(dtype, **options)) for n in (1, threads))
     assert (one.parts, other.parts) == (1, threads)
     assert_same(one, other, BOUNDS[dtype] * (50 if options.get("batch_norm") else 1))
+
+
+def test_parts_see_layers_within_layers():
+    def nested():
+        block = [Conv2D(4, 3, padding="same", bias=False), BatchNorm(), Dropout(0.3), Tanh()]
+        layers = [Conv2D(4, 3), Residual(block), Residual([Conv2D(6, 3, stride=2)]), Affine(4)]
+        return Network(layers, input_shape=(6, 6), dtype="float64")
+
+    one, other = (train(n, nested()) for n in (1, 3))
+    assert_same(one, other, 1e-9)
 
 
 COURSES = {
@@ -181,13 +200,11 @@ class Failing(Layer):
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_a_fault_in_one_part_ends_the_step_and_leaves_no_thread_behind(batch_norm):
-    from scratchnet.layers import BatchNorm
-
     layers = [Conv2D(2, 3), Failing(), *([BatchNorm()] if batch_norm else []), Affine(4)]
     network = Network(layers, input_shape=(6, 6))
     before, threads = network.vector.copy(), threading.active_count()
     trainer = Trainer(network, samples(), threads=2, batch_size=10)
-    with pytest.raises((ArithmeticError, RuntimeError), match="part"):
+    with pytest.raises(ArithmeticError, match="a fault in a part"):
         list(trainer.run(1))
     assert np.array_equal(network.vector, before)
     assert threading.active_count() == threads
@@ -234,3 +251,40 @@ def test_sizes_decide_how_many_threads_share_a_batch(monkeypatch):
 def test_blas_has_one_thread_where_threads_share_a_batch():
     assert Trainer(make(), samples(), threads=2).blas_threads == 1
     assert Trainer(MultiLayerNet(36, [5], 4), samples(), threads=2).blas_threads == 2
+
+
+def blas_threads():
+    return max(pool["threads"] for pool in environment.describe()["blas"])
+
+
+def test_products_of_windows_have_one_thread_of_blas_whoever_calls(monkeypatch):
+    seen = []
+    multiply = np.matmul
+
+    def watched(*arguments, **more):
+        seen.append(blas_threads())
+        return multiply(*arguments, **more)
+
+    network, x = make("float32"), RNG.normal(size=(5, 36)).astype("float32")
+    with environment.limit_threads(2):
+        before = blas_threads()
+        monkeypatch.setattr("scratchnet.layers.convolution.np.matmul", watched)
+        network.predict(x)
+        Conv2D.forward(network.layers[0], x)
+        monkeypatch.undo()
+        assert blas_threads() == before
+    assert 1 in seen
+
+
+def test_many_threads_inside_of_one_limit_leave_blas_as_it_was():
+    before = blas_threads()
+
+    def work():
+        for _ in range(300):
+            with environment.limit_threads(1):
+                assert blas_threads() == 1
+
+    with ThreadPoolExecutor(6) as pool:
+        for future in [pool.submit(work) for _ in range(6)]:
+            future.result()
+    assert blas_threads() == before
