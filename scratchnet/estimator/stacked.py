@@ -142,7 +142,9 @@ class OfLayers(NetworkEstimator):
                 "layers must be a list of layers, for example [Affine(4, 30), ReLU(), "
                 f"Affine(30, 3)], or a function that makes one, got {made!r}"
             )
-        network = Network(made, self._new_loss(), dtype=dtype)
+        known = any(layer.input_shape is not None for layer in made)
+        shape = None if known else (n_features,)
+        network = Network(made, self._new_loss(), dtype=dtype, input_shape=shape)
         sizes = network.input_size, network.output_sizes[-1]
         if sizes != (n_features, n_outputs):
             raise ArgumentError(

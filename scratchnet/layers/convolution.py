@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from scratchnet.checks import check_integer
 from scratchnet.environment import limit_threads
+from scratchnet.errors import ShapeError
 from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.affine import MAX_NORM, shorten_columns
 from scratchnet.layers.image import Image, ImageLayer, Pair, check_image, check_pair, show_pair
 from scratchnet.layers.layer import remembered
 from scratchnet.layers.windows import Line, Windows, check_padding, pads_for
 from scratchnet.parameters import Array, Shape
+
+MOST = 2**27
+"""Pixels, each as often as it is looked at, up to which an image is convolved."""
 
 
 class Conv2D(ImageLayer):
@@ -71,6 +77,12 @@ class Conv2D(ImageLayer):
         """Take the shape of an image; raises ShapeError where the kernel does not fit into it."""
         super().build(input_shape)
         assert self.image is not None
+        looked_at = math.prod(self.after[:2]) * math.prod(self.kernel)
+        if looked_at > MOST:
+            raise ShapeError(
+                f"{self!r} would look at {looked_at:,} pixels of each image {self.image}; take a "
+                "smaller kernel, a larger stride, or smaller images"
+            )
         W = (*self.kernel, self.image[2], self.filters)
         self.declare({"W": W} | ({"b": (self.filters,)} if self.bias else {}))
 

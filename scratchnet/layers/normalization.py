@@ -157,7 +157,7 @@ class BatchNorm(Layer):
         dx = self.keep("dx", dout.shape, dout.dtype)
         if not self.own_batch:
             return np.multiply(dout, self._wide(self._slope()), out=dx)
-        of_dout, with_centred = (self._over_ranks(sums) for sums in remembered(self.sums))
+        of_dout, with_centred = self._over_ranks(np.stack(remembered(self.sums)))
         np.multiply(centred, self._wide(with_centred * inverse**2 / self.rows), out=dx)
         np.subtract(dout, dx, out=dx)  # dout - xhat dgamma / N
         np.subtract(dx, self._wide(of_dout / self.rows), out=dx)  # ... - dbeta / N

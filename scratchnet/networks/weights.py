@@ -29,6 +29,8 @@ CLASSES: Mapping[str, type[Any]] = {
     if isinstance(value, type) and issubclass(value, Layer | Loss) and not isabstract(value)
 }
 """The layers and losses that a file may name."""
+MOST_VALUES = 2**27
+"""Values of one row behind a layer of a network in a file."""
 
 
 def load_network(
@@ -69,7 +71,8 @@ def build_network(
         if not isinstance(loss, Loss):
             raise DataError(f"the loss of a network must be a Loss, the file names {loss!r}")
         shape = options.get("input_shape")
-        hand_on(made, None if shape is None else tuple(shape))
+        _, shapes = hand_on(made, None if shape is None else tuple(shape))
+        _check_rows(map(math.prod, shapes))
         needed = sum(math.prod(s) for layer in walk(made) for s in layer.shapes.values())
         if needed > n_values:
             raise DataError(f"the network has {needed} parameters, the file holds {n_values}")
@@ -79,10 +82,20 @@ def build_network(
         options["loss"] = _build(options["loss"], n_values, classes)
     image = options["image"] if kind is ConvNet else (options["input_size"],)
     ends = options["hidden_sizes"], options["output_size"]
-    needed, _ = plan(tuple(image), options.get("conv", ()), *ends)
+    needed, sizes = plan(tuple(image), options.get("conv", ()), *ends)
+    _check_rows(sizes)
     if needed > n_values:  # before anything of that size is allocated
         raise DataError(f"the network has {needed} weights, the file holds {n_values} values")
     return kind(**options)
+
+
+def _check_rows(sizes: Iterable[int]) -> None:
+    """Raise DataError where a layer would give more values for one row than any network does."""
+    largest = max(sizes)
+    if largest > MOST_VALUES:
+        raise DataError(
+            f"a layer gives {largest:,} values for one row, at most {MOST_VALUES:,} may"
+        )
 
 
 def _build(value: Any, n_values: int, classes: Mapping[str, type[Any]]) -> Any:

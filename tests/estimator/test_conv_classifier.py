@@ -135,3 +135,16 @@ def test_a_file_of_another_class_is_refused(tmp_path):
     fitted().save(tmp_path / "m.npz")
     with pytest.raises(DataError, match="must be a file of MLPClassifier"):
         MLPClassifier.load(tmp_path / "m.npz")
+
+
+def test_own_layers_of_images_and_layers_without_a_size():
+    from scratchnet import Affine, MaxPool, ReLU
+    from scratchnet.estimator import NetworkClassifier
+
+    layers = [Conv2D(4, 3, image=(8, 8)), MaxPool(2), ReLU(), Affine(10)]
+    model = NetworkClassifier(layers, max_iter=2, random_state=0).fit(X[:300], Y[:300])
+    assert model.predict(X).shape == (len(X),)
+    dense = NetworkClassifier([Affine(20), ReLU(), Affine(10)], max_iter=2, random_state=0)
+    assert dense.fit(X[:300], Y[:300]).coefs_[0].shape == (64, 20)
+    with pytest.raises(ValueError, match=r"Conv2D\(4, 3\) needs images"):
+        NetworkClassifier([Conv2D(4, 3), Affine(10)], max_iter=2).fit(X[:300], Y[:300])

@@ -6,7 +6,9 @@ import pytest
 from scratchnet import (
     ConvNet,
     DeepConvNet,
+    GlobalAvgPool,
     MultiLayerNet,
+    Network,
     SimpleConvNet,
     Trainer,
     check_gradients,
@@ -253,6 +255,7 @@ def altered(path, **changes):
         {"conv": ["4x3"] * 3},
         {"hidden_sizes": [10**9]},
         {"output_size": 10**12},
+        {"conv": ["4x1p99999", "global"], "hidden_sizes": [6]},
     ],
 )
 def test_a_file_that_describes_another_network_is_refused_before_anything_is_allocated(
@@ -269,3 +272,18 @@ def test_a_multi_layer_net_is_what_it_was():
     assert not network.takes_images
     assert isinstance(small(), MultiLayerNet)
     assert any(isinstance(layer, MaxPool) for layer in small().layers)
+
+
+def test_layers_in_a_file_that_give_huge_images_are_refused(tmp_path):
+    layers = [Conv2D(2, 1, padding=2), GlobalAvgPool(), Affine(2)]
+    Network(layers, input_shape=(3, 3)).save(tmp_path / "net.npz")
+    arrays, header = read_archive(tmp_path / "net.npz")
+    header["network"]["layers"][0]["padding"] = [10**6, 10**6]
+    write_archive(tmp_path / "net.npz", arrays, header)
+    with pytest.raises(DataError):
+        load_network(tmp_path / "net.npz")
+
+
+def test_a_kernel_that_looks_at_too_much_is_refused_before_its_table_is_made():
+    with pytest.raises(ShapeError, match=r"would look at [0-9,]+ pixels of each image"):
+        ConvNet((999, 999), ["1x999p", "global"], [], 2)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from scratchnet import Affine, MultiLayerNet, Network, SiLU
+from scratchnet import (
+    Affine,
+    Conv2D,
+    ConvNet,
+    GlobalAvgPool,
+    MultiLayerNet,
+    Network,
+    Residual,
+    SiLU,
+)
 from scratchnet.estimator import MLPClassifier
 
 THREADS, CALLS = 6, 120
@@ -47,6 +56,11 @@ NETWORKS = {
     "batch norm": batch_norm,
     "every other layer": lambda: MultiLayerNet(
         12, [30, 20], 4, activation=["mish", "silu"], layer_norm=True, standardize="features"
+    ),
+    "images": lambda: ConvNet((3, 4), ["4x3p", "pool1x2", "5x2"], [6], 4, batch_norm=True),
+    "residual": lambda: Network(
+        [Residual([Conv2D(2, 3, padding="same"), SiLU()]), GlobalAvgPool(), Affine(4)],
+        input_shape=(2, 3, 2),
     ),
     "layers of layers": lambda: Network([Affine(12, 9), SiLU(), Affine(9, 4)]),
 }
