@@ -259,8 +259,8 @@ def test_statistics_of_each_rank_send_nothing_within_a_layer():
             2, lambda comm: (train(lambda: network(batch_norm=True), comm, batch_stats=stats), comm)
         )[0][1].calls
 
-    # Two layers: four sums each in all steps but the last one's; against three averages each.
-    assert len(calls("all")) == 5 * (2 + 2 * 4)
+    # Two layers: three sums each; against three averages each, and a count.
+    assert len(calls("all")) == 5 * (2 + 2 * 3)
     assert len(calls("rank")) == 5 * (2 + 1 + 2 * 3)
 
 
