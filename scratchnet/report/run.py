@@ -235,6 +235,9 @@ def origin(config: Mapping[str, Any], command: str, summary: str) -> list[str]:
         ("SHA-256 of the data", data["sha256"]),
         ("Seed", config["arguments"]["seed"]),
     ]
+    shares = config.get("network", {}).get("kind") == "convolutional"
+    if shares and about.get("ranks", 1) == 1:
+        facts.insert(4, ("Threads that share a batch", config["arguments"]["threads"]))
     return [
         "<h3>The command that repeats it</h3>",
         f'<pre class="command" tabindex="0">{escape(command)}</pre>',

@@ -90,6 +90,7 @@ def test_colours_are_learnt_and_shown(images):
     assert page.count('data-kind="colour"') >= 1
     assert "Filters of the first convolution" in page
     assert "Feature maps of a test image" in page
+    assert "Threads that share a batch" in page
     assert load_network("run/weights.npz").input_shape == (9, 8, 3)
 
 
