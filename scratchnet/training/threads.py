@@ -1,5 +1,7 @@
 """How many threads train, and whether they are those of BLAS or share each batch."""
 
+import os
+
 from scratchnet.checks import check_integer, check_word
 from scratchnet.environment import processors
 from scratchnet.networks import Network
@@ -46,4 +48,6 @@ def suggest_threads(network: Network, batch_size: int) -> int:
 
 def count_parts(threads: int | None, network: Network, ranks: int) -> int:
     """In how many parts each batch is trained with: threads of BLAS lose on small products."""
-    return threads if threads is not None and ranks == 1 and network.takes_images else 1
+    if threads is None or ranks > 1 or not network.takes_images:
+        return 1
+    return min(threads, os.cpu_count() or 1)  # as `limit_threads` has it

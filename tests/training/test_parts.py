@@ -27,6 +27,12 @@ RNG = np.random.default_rng(0)
 BOUNDS = {"float32": 2e-5, "float64": 1e-12}
 
 
+@pytest.fixture(autouse=True)
+def four_processors(monkeypatch):
+    """As many processors as the tests have parts."""
+    monkeypatch.setattr("scratchnet.training.threads.os.cpu_count", lambda: 4)
+
+
 def samples(n=53, seed=0, weights=False):
     """Images of 6x6 that a network can learn; 53 is a prime, so that no batch size divides it."""
     rng = np.random.default_rng(seed)
@@ -245,6 +251,7 @@ def test_sizes_decide_how_many_threads_share_a_batch(monkeypatch):
     assert count_parts(4, large, 2) == 1
     assert count_parts(4, MultiLayerNet(784, [100], 10), 1) == 1
     assert count_parts(None, large, 1) == 1
+    assert count_parts(10**30, large, 1) == 4
     assert choose_threads("auto", large, 100, 2) == 1
 
 
