@@ -21,7 +21,7 @@ from scratchnet.data.opening import open_regular
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.layers import Affine, Conv2D
 from scratchnet.networks import DeepConvNet, MultiLayerNet, SimpleConvNet, plan
-from scratchnet.networks.convolutional import channels_last, word_of
+from scratchnet.networks.convolutional import channels_last, in_pairs, word_of
 from scratchnet.parameters import Array, Shape
 
 MOST_BYTES = 2**28
@@ -97,8 +97,7 @@ def _deep(
         {"filter_num": shape[0], "filter_size": shape[2], "pad": 2 if k == 3 else 1}
         for k, shape in enumerate(shapes[:6])
     ]
-    words = [word_of(param) for param in params]
-    conv = [word for k in (0, 2, 4) for word in (*words[k : k + 2], "pool2")]
+    conv = in_pairs([word_of(param) for param in params])
     hidden, classes = shapes[6][1], shapes[7][1]
     _check_size(channels_last(input_dim), conv, [hidden], classes, shapes)
     network = DeepConvNet(input_dim, *params, hidden, classes)  # type: ignore[arg-type,call-arg]

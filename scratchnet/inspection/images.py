@@ -1,4 +1,4 @@
-"""What a network of images sees: its filters, its feature maps, and what a class hangs on."""
+"""What a network of images sees: its filters, its feature maps, and what a class depends on."""
 
 import contextlib
 import math

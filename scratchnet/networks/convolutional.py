@@ -189,7 +189,7 @@ class DeepConvNet(ConvNet):
             word if param is None else word_of(param)
             for word, param in zip(usual, given, strict=True)
         ]
-        conv = [w for i in (0, 2, 4) for w in (*words[i : i + 2], "pool2")]
+        conv = in_pairs(words)
         super().__init__(
             channels_last(input_dim), conv, hidden_size, output_size, **{"dropout": 0.5} | options
         )
@@ -297,6 +297,11 @@ def word_of(param: Mapping[str, int]) -> str:
     stride = f"/{numbers['stride']}" if numbers.get("stride", 1) > 1 else ""
     pad = f"p{numbers['pad']}" if numbers.get("pad", 0) else ""
     return f"{numbers['filter_num']}x{numbers['filter_size']}{stride}{pad}"
+
+
+def in_pairs(words: Sequence[str]) -> list[str]:
+    """The words of convolutions with a max-pooling behind every second one."""
+    return [each for k in range(0, len(words), 2) for each in (*words[k : k + 2], "pool2")]
 
 
 def channels_last(input_dim: Sequence[int]) -> Shape:

@@ -18,7 +18,7 @@ EVALUATION_BYTES = 2**25
 def hand_on(layers: Sequence[Layer], given: Shape | None) -> tuple[Shape, list[Shape]]:
     """The shape of a row before the first layer, and behind each.
 
-    Each layer takes the shape behind the one before, and has its parameters then. Raises
+    Each layer takes the shape behind the one before, and declares its parameters. Raises
     ParameterError where the shape of the inputs is not known, ShapeError where layers do not fit.
     """
     known = next((layer.input_shape for layer in layers if layer.input_shape is not None), None)

@@ -36,7 +36,7 @@ def show_image(image: Array, caption: str) -> str:
 
 
 def seen_by(network: Network, dataset: Dataset, mistakes: Sequence[Mapping[str, Any]]) -> str:
-    """Filters, feature maps of a test image, and what the surest mistakes hang on."""
+    """Filters, feature maps of a test image, and what the most confident mistakes depend on."""
     first = image_rows(dataset, [0])
     if first is None or not network.takes_images:
         return ""
@@ -90,9 +90,9 @@ def _why(network: Network, dataset: Dataset, mistakes: Sequence[Mapping[str, Any
         return ""
     names = [_class_name(dataset, k) for k in range(dataset.classes)]
     parts = [
-        "<h3>What the surest mistakes hang on</h3><p>For each: the image; saliency, how much a "
-        "pixel changes the output of the class that was predicted; Grad-CAM, where the last layer "
-        "of images found what speaks for it.</p>"
+        "<h3>What the most confident mistakes depend on</h3><p>For each: the image; saliency, how "
+        "much a pixel changes the output of the class that was predicted; Grad-CAM, where "
+        "the last layer of images found what speaks for it.</p>"
     ]
     for mistake, image in zip(chosen, images, strict=True):
         label = names.index(str(mistake["prediction"]))

@@ -94,7 +94,7 @@ def test_colours_are_learnt_and_shown(images):
     assert load_network("run/weights.npz").input_shape == (9, 8, 3)
 
 
-def test_the_page_says_what_the_surest_mistakes_hang_on(images):
+def test_the_page_says_what_the_most_confident_mistakes_depend_on(images):
     assert run(*CONV, "--lr", "1e-6") == 0
     page = Path("run/report.html").read_text(encoding="utf-8")
     assert results()["test"]["mistakes"]
