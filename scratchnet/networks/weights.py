@@ -72,10 +72,10 @@ def build_network(
             raise DataError(f"the loss of a network must be a Loss, the file names {loss!r}")
         shape = options.get("input_shape")
         _, shapes = hand_on(made, None if shape is None else tuple(shape))
-        _check_rows(map(math.prod, shapes))
         needed = sum(math.prod(s) for layer in walk(made) for s in layer.shapes.values())
         if needed > n_values:
             raise DataError(f"the network has {needed} parameters, the file holds {n_values}")
+        _check_rows(map(math.prod, shapes))
         return Network(made, loss, **options)
     kind = pick(NETWORKS, options.pop("kind"), "network")
     if isinstance(options.get("loss"), dict):
@@ -83,9 +83,9 @@ def build_network(
     image = options["image"] if kind is ConvNet else (options["input_size"],)
     ends = options["hidden_sizes"], options["output_size"]
     needed, sizes = plan(tuple(image), options.get("conv", ()), *ends)
-    _check_rows(sizes)
     if needed > n_values:  # before anything of that size is allocated
         raise DataError(f"the network has {needed} weights, the file holds {n_values} values")
+    _check_rows(sizes)
     return kind(**options)
 
 
