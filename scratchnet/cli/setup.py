@@ -8,6 +8,7 @@ from scratchnet import environment
 from scratchnet.cli.console import Console
 from scratchnet.cli.options import KNOWN, CommandLine
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
+from scratchnet.data.preparation import Preparation
 from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.networks import (
     PRESETS,
@@ -50,6 +51,7 @@ def make_setup(
     dataset = load(options.dataset, home=options.data_dir, label=options.label)
     optimizers = make_optimizers(options)
     network = _build(options, dataset, optimizers.values())
+    network.preparation = Preparation.of(dataset)
     samples = dataset.train
     if options.train_samples is not None:
         samples = _first(options.train_samples, samples)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from scratchnet.errors import DataError
 from scratchnet.estimator.constraints import check_arguments
 from scratchnet.layers import LOSSES, QuantileLoss
 from scratchnet.networks import Network
-from scratchnet.networks.saving import arrays_of
+from scratchnet.networks.saving import arrays_of, header_of
 from scratchnet.networks.weights import CLASSES, build_network, place_weights
 from scratchnet.parameters import Array
 from scratchnet.storage.archive import write_archive
@@ -94,16 +95,20 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
             f"{', '.join(kinds)}; convert the labels before fit"
         )
     fitted = {n: v for n, v in vars(estimator).items() if n not in params and n not in NOT_SAVED}
+    network = estimator._network
+    if len(classes) == max(network.output_sizes[-1], 2):
+        names = tuple(map(str, classes))
+        network.preparation = replace(network.preparation, class_names=names)
     header = {
         **mark(ESTIMATOR),
         "class": type(estimator).__name__,
         "params": {name: to_plain(v) for name, v in params.items() if is_plain(v)},
-        "network": estimator._network.config(),
+        **header_of(network),
         "fitted": {name: to_plain(v) for name, v in fitted.items() if is_plain(v)},
         "classes": to_plain(plain) if hasattr(estimator, "classes_") else None,
         "dtype of classes": classes.dtype.str,
     }
-    write_archive(path, arrays_of(estimator._network), header)
+    write_archive(path, arrays_of(network), header)
 
 
 def load_estimator(cls: type[Any], path: str | Path, classes: Iterable[type[Any]] = ()) -> Any:

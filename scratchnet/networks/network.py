@@ -6,7 +6,6 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from threading import get_ident, local
 from typing import Any, Self
 
@@ -20,13 +19,13 @@ from scratchnet.layers.layer import walk
 from scratchnet.networks.border import check_rows, refuse_swapped
 from scratchnet.networks.naming import name_parameters, read_old_name
 from scratchnet.networks.shapes import evaluation_rows, hand_on, slices
-from scratchnet.networks.summary import summarize
+from scratchnet.networks.trained import Trained
 from scratchnet.networks.views import view
 from scratchnet.parallel.ranks import Shard
 from scratchnet.parameters import Array, Arrays, Shape, allocate, is_weight
 
 
-class Network:
+class Network(Trained):
     """Layers applied one after the other, and a loss on what the last one gives.
 
     `vector` and `gradient_vector` are flat: all parameters, all derivatives, weights before biases.
@@ -38,6 +37,8 @@ class Network:
 
     L2: the loss has l2 / 2 times the sum of all squared weights added to it, biases
     spared, and the gradient has its derivative, l2 * W.
+
+    `preparation` says how raw values become its inputs; a Trainer sets it.
 
     Raises ParameterError for an option out of its range, ShapeError where layers do not fit.
     """
@@ -180,10 +181,6 @@ class Network:
         w = self.vector[: self._n_weights]
         return 0.5 * self.l2 * float(np.dot(w, w))
 
-    def summary(self) -> str:
-        """A table of the layers: name, output shape, number of parameters, and their total."""
-        return summarize(self.layers, self.output_shapes, self.vector)
-
     @property
     def weight_decay(self) -> float:
         """The old name of `l2`, which works until version 0.3."""
@@ -205,15 +202,6 @@ class Network:
             "dtype": self.dtype,
             "input_shape": list(self.input_shape),
         }
-
-    def save(self, path: str | Path) -> None:
-        """Write the network to a file that `load_network` reads.
-
-        Raises OutputError if it cannot be written, DivergenceError if a value is not finite.
-        """
-        from scratchnet.networks.saving import save_network
-
-        save_network(self, path)
 
     # What the Trainer uses: arrays that were checked once, results in kept memory.
 

@@ -13,7 +13,7 @@ from scratchnet.storage.checkpoint import WEIGHTS, mark
 
 
 def save_network(network: Any, path: str | Path, *, follow: bool = True) -> None:
-    """Write the network, atomically: its parameters by name, and what makes it again.
+    """Write the network, atomically: parameters by name, what makes it again, its preparation.
 
     A link at `path` is followed, or with follow=False replaced.
 
@@ -23,7 +23,12 @@ def save_network(network: Any, path: str | Path, *, follow: bool = True) -> None
     faulty = first_not_finite(arrays)
     if faulty is not None:
         raise DivergenceError(f"{faulty} is not finite, and was not saved; train anew")
-    write_archive(path, arrays, {**mark(WEIGHTS), "network": network.config()}, follow=follow)
+    write_archive(path, arrays, {**mark(WEIGHTS), **header_of(network)}, follow=follow)
+
+
+def header_of(network: Any) -> dict[str, Any]:
+    """What makes the network again but for its parameters, and how its inputs are prepared."""
+    return {"network": network.config(), "preparation": network.preparation.config()}
 
 
 def describe(value: Any) -> Any:

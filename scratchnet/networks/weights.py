@@ -5,12 +5,14 @@ the network is made of stands in the header, as plain data. Nothing in a file is
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
 from scratchnet import layers
+from scratchnet.data.preparation import Preparation
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.layers import Layer, Loss
 from scratchnet.layers.layer import walk
@@ -29,6 +31,8 @@ CLASSES: Mapping[str, type[Any]] = {
     if isinstance(value, type) and issubclass(value, Layer | Loss) and not isabstract(value)
 }
 """The layers and losses that a file may name."""
+OF_RUN = "weights.npz"
+"""The file of a network in the folder of a run."""
 MOST_VALUES = 2**27
 """Values of one row behind a layer of a network in a file."""
 
@@ -38,6 +42,8 @@ def load_network(
 ) -> Any:
     """The network in a file of `Network.save`, in a checkpoint, or in the file of an estimator.
 
+    A folder of a run stands for the file `weights.npz` in it.
+
     `classes` are layers and losses of your own that it is made of. With follow=False a link is
     refused, as in a folder that may be a stranger's. Raises DataError if the file is
     missing, damaged or something else, and, naming it, for a class that is not known.
@@ -46,16 +52,40 @@ def load_network(
     >>> TwoLayerNet(64, 100, 10).save("net.npz")  # doctest: +SKIP
     >>> load_network("net.npz").predict(x)  # doctest: +SKIP
     """
+    if os.path.isdir(path):
+        if not os.path.lexists(os.path.join(path, OF_RUN)):
+            raise DataError(
+                f"{str(path)!r} is a folder without {OF_RUN}; give a file, or the folder of a run "
+                "that has ended"
+            )
+        path, follow = Path(path, OF_RUN), False
     arrays, header = read_file(path, (WEIGHTS, CHECKPOINT, ESTIMATOR), follow=follow)
     weights = weights_in(arrays)
     known = {**CLASSES, **{kind.__name__: kind for kind in classes}}
     size = sum(array.size for array in weights.values())
     try:
         network = build_network(header["network"], size, known)
+        network.preparation = read_preparation(header, network)
     except (*UNFIT, ScratchnetError) as error:
         raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
     place_weights(str(path), weights, network)
     return network
+
+
+def read_preparation(header: Mapping[str, Any], network: Network) -> Preparation:
+    """How inputs are prepared, as the header says; files of version 0.1 say nothing of it.
+
+    Estimators have names of classes there, and no scale.
+    """
+    found = header.get("preparation")
+    if found is not None:
+        made = Preparation.from_config(found)
+        made.check_fits(network.input_size, network.output_sizes[-1])
+        return made
+    names = header.get("classes")
+    if isinstance(names, list) and len(names) == max(network.output_sizes[-1], 2):
+        return Preparation(class_names=tuple(map(str, names)))
+    return Preparation()
 
 
 def build_network(

@@ -5,6 +5,7 @@ import numpy.typing as npt
 from scratchnet.checks import check_integer
 from scratchnet.data import Samples
 from scratchnet.data.look import look_at, look_at_both, warn_of_data
+from scratchnet.data.preparation import Preparation
 from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.networks import Network
 from scratchnet.optimizers import Optimizer
@@ -20,6 +21,8 @@ def prepare(
     """Both as Samples that fit the network; its layers have seen those to train on, once."""
     samples = fit_data(network, "train", train)
     network.adapt(samples.x, samples.t, samples.scale, samples.weights)
+    if network.preparation.scale != samples.scale or network.preparation == Preparation():
+        network.preparation = Preparation.of(samples, network.input_shape)
     if not samples.vouched:
         normalized = network.layers[0].normalizes
         warn_of_data(*look_at(samples, network.output_sizes[-1], normalized=normalized))

@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchnet import environment
 from scratchnet.errors import DivergenceError, ParameterError, ScratchnetError
-from scratchnet.networks.saving import arrays_of
+from scratchnet.networks.saving import arrays_of, header_of
 from scratchnet.networks.saving import save_network as save_weights
 from scratchnet.networks.weights import load_network as load_weights
 from scratchnet.networks.weights import names_before, place_weights, weights_in
@@ -71,7 +71,7 @@ def checkpoint_of(
     state = state_of(trainer, history=history)
     past = _columns(state["history"], trainer.history) if history else {}
     header = {
-        "network": trainer.network.config(),
+        **header_of(trainer.network),
         "settings": settings_of(trainer),
         "environment": {**_environment(trainer), "batch_stats": batch_stats_of(trainer)},
         "run": dict(run or {}),

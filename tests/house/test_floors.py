@@ -180,7 +180,7 @@ GROUND |= {"data", "data.batches", "data.border", "data.samples", "environment",
 EXCEPTIONS = {
     *("layers", "layers.memory", "layers.labels", "optimizers", "optimizers.walk", "networks"),
     *("layers.image", "networks.border", "networks.naming", "networks.saving", "networks.shapes"),
-    *("networks.summary", "networks.views", "training.parts"),
+    *("networks.trained", "networks.views", "training.parts"),
     *("parallel.ranks", "training.border", "training.divergence", "training.epoch"),
     *("training.evaluation", "training.options", "training.resuming", "training.sharing"),
     *("training.state", "training.stopping", "training.threads"),
