@@ -11,6 +11,8 @@ import numpy as np
 
 from scratchnet import environment
 from scratchnet.cli.advice import advise, advise_before
+from scratchnet.cli.commands import COMMANDS, OWN, as_training
+from scratchnet.cli.commands import run as run_command
 from scratchnet.cli.compare import run_comparison
 from scratchnet.cli.console import Console, Silent
 from scratchnet.cli.exits import EXIT_CODES, drop_output, exit_code, leave, prepare_streams, tell
@@ -30,9 +32,11 @@ OLDEST_NUMPY = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the arguments say and return the exit status; an error is one line on stderr."""
+    """Do what the arguments say and return the exit status; an error is one line on stderr."""
     prepare_streams()
-    words = typed_words() if argv is None else argv
+    words = typed_words() if argv is None else list(argv)
+    if words and words[0] in OWN:
+        return _run_own(words)
     started = launched()
     shared = started is not None and any(word.split("=")[0] == "--parallel" for word in words)
     meant = any(word.startswith("--par") for word in words)  # even where it is misspelt
@@ -49,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not speaks:
                 stack.enter_context(redirect_stdout(aside))
                 stack.enter_context(redirect_stderr(aside))
-            given = parse(words)
+            given = parse(as_training(words), COMMANDS)
         _check_numpy()
         if given.get("parallel") is not None:
             parallel = parallel or mpi_world()
@@ -81,6 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         leave(parallel, code, hurry, lambda: tell(failure, parallel.rank, aside.getvalue()))
     failure = None  # its traceback holds on to this frame, and to the folder and its lock
     return code
+
+
+def _run_own(words: Sequence[str]) -> int:
+    """Run a command that is no training, which one process does alone."""
+    try:
+        _check_numpy()
+        return run_command(words[0], words[1:])
+    except SystemExit:  # of the arguments, or --help, whose reader may have gone
+        drop_output()
+        raise
+    except tuple(EXIT_CODES) as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        drop_output()
+        tell(error)
+        return exit_code(error)
 
 
 def _check_numpy() -> None:

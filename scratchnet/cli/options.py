@@ -91,6 +91,48 @@ def _hyper(owner: Any, name: str, help: str, metavar: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelOptions(Options):
+    """Where labels are."""
+
+    title = "data"
+
+    label: str | None = option(
+        None,
+        Parsed(str),
+        "the column of a CSV that holds the classes (default: label, else the last)",
+        metavar="COLUMN",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions(Options):
+    """Where data sets are."""
+
+    title = "data"
+
+    data_dir: str | None = option(
+        None,
+        Parsed(_folder),
+        "where the files of a data set are looked for, in DIR/NAME, then in DIR "
+        "(default: $SCRATCHNET_DATA, else ./datasets)",
+        metavar="DIR",
+        resume=RUNS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordOptions(Options):
+    """How much every command says."""
+
+    title = "output"
+
+    quiet: bool = option(
+        False, Switch(), "print the result only", short="-q", jobs=NO_JOB, plain=True
+    )
+    debug: bool = option(False, Switch(), "show the traceback of an error", jobs=NO_JOB, plain=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataOptions(Options):
     """Which samples."""
 
@@ -102,20 +144,6 @@ class DataOptions(Options):
         f"{', '.join(DATASETS)}, or a path: a .csv, an .npz, a folder of IDX files, or of pictures "
         "with a folder for each class",
         shown=True,
-    )
-    label: str | None = option(
-        None,
-        Parsed(str),
-        "the column of a CSV that holds the classes (default: label, else the last)",
-        metavar="COLUMN",
-    )
-    data_dir: str | None = option(
-        None,
-        Parsed(_folder),
-        "where the files of a data set are looked for, in DIR/NAME, then in DIR "
-        "(default: $SCRATCHNET_DATA, else ./datasets)",
-        metavar="DIR",
-        resume=RUNS,
     )
     train_samples: int | None = option(
         None,
@@ -324,10 +352,6 @@ class CallOptions(Options):
         jobs=NO_JOB,
         plain=True,
     )
-    debug: bool = option(False, Switch(), "show the traceback of an error", jobs=NO_JOB, plain=True)
-    quiet: bool = option(
-        False, Switch(), "print the result only", short="-q", jobs=NO_JOB, plain=True
-    )
     verbose: bool = option(
         False, Switch(), "print the layers too", short="-v", jobs=NO_JOB, plain=True
     )
@@ -335,6 +359,8 @@ class CallOptions(Options):
 
 OWNERS = (
     DataOptions,
+    LabelOptions,
+    PlaceOptions,
     LayerOptions,
     NetworkOptions,
     TrainingOptions,
@@ -345,12 +371,14 @@ OWNERS = (
     InsteadOptions,
     OutputOptions,
     CallOptions,
+    WordOptions,
 )
 """The classes that declare the options of the command line, in the order of its help."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandLine(
+    WordOptions,
     CallOptions,
     OutputOptions,
     InsteadOptions,
@@ -361,6 +389,8 @@ class CommandLine(
     TrainingOptions,
     NetworkOptions,
     LayerOptions,
+    PlaceOptions,
+    LabelOptions,
     DataOptions,
 ):
     """The values of all options, and which of them were typed."""

@@ -4,8 +4,9 @@ import argparse
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from scratchnet import __version__
@@ -16,6 +17,7 @@ from scratchnet.networks import PRESETS
 from scratchnet.options import Option, Switch, options_of
 from scratchnet.registry import nearest
 
+Known = Mapping[str, tuple[Any, Option]]
 GROUPS = (
     "data",
     "network",
@@ -25,6 +27,11 @@ GROUPS = (
     "instead of training",
     "output",
 )
+FIRST = (
+    *("optimizer", "lr", "epochs", "batch_size", "dataset", "network", "hidden", "seed", "out"),
+    "resume",
+)
+"""The options that -h shows: what a first user needs."""
 EPILOG = """\
 examples: %(prog)s --optimizer adam
           %(prog)s --dataset mnist --hidden 100,100 --epochs 5
@@ -37,7 +44,21 @@ exit status: 0 done, 2 usage, 3 bad data, 4 cannot write, 5 diverged,
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, and that names the nearest known flag."""
+    """An ArgumentParser whose errors are one line, and that names the nearest known flag.
+
+    `known` are the options that it has flags for, `words` what else may have been meant by a word.
+    """
+
+    def __init__(self, known: Known, words: Iterable[str] = (), **more: Any) -> None:
+        self.known, self.words = known, tuple(words)
+        super().__init__(
+            formatter_class=_Help,
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
+            add_help=False,
+            **more,
+        )
+        self.register("action", None, _Once)
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr and exit with status 2."""
@@ -49,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         """The values that were typed, by name."""
         arguments, unknown = self.parse_known_args(argv)
         if unknown:
-            flag, known = unknown[0].split("=")[0], list(self._option_string_actions)
+            flag, known = unknown[0].split("=")[0], [*self._option_string_actions, *self.words]
             longer = [name for name in known if len(flag) > 2 and name.startswith(flag)]
             near = longer[0] if longer else nearest(flag, known)
             hint = f"did you mean {near}?" if near else "--help lists those there are"
@@ -77,15 +98,18 @@ class _Once(argparse.Action):
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,
+        parser: Any,
         namespace: argparse.Namespace,
         values: Any,
         option_string: str | None = None,
     ) -> None:
+        if not self.option_strings:  # a word without a flag, which argparse has checked
+            setattr(namespace, self.dest, values)
+            return
         _refuse_second(parser, namespace, self.dest, option_string)
         if self.nargs == "+":
             values = [value for part in values for value in part]
-            if KNOWN[self.dest][1].each and len(values) == 1:
+            if parser.known[self.dest][1].each and len(values) == 1:
                 (values,) = values
         setattr(namespace, self.dest, values)
 
@@ -108,27 +132,59 @@ KERNEL = "kernel_launcher.py"
 """How the program of a notebook's kernel ends, for example ipykernel_launcher.py."""
 
 
-def make_parser(prog: str) -> Parser:
-    """The parser with every option, in groups; `prog` opens its errors."""
+class _ShortHelp(argparse.Action):
+    """-h: the help of the parser that `short` makes, and how to see all of it."""
+
+    def __init__(self, short: Callable[[], Parser], **more: Any) -> None:
+        super().__init__(nargs=0, **more)
+        self.short = short
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        self.short().print_help()
+        parser.exit()
+
+
+def make_parser(prog: str, commands: Mapping[str, str] = MappingProxyType({})) -> Parser:
+    """The parser of training with every option, in groups; `prog` opens its errors.
+
+    `commands` are those beside training, by name with what they do, which its help lists.
+    """
+    parser = _parser_of(prog, KNOWN, commands)
+    add_help(parser, lambda: _parser_of(prog, {name: KNOWN[name] for name in FIRST}, commands))
+    parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
+    return parser
+
+
+def _parser_of(prog: str, known: Known, commands: Mapping[str, str]) -> Parser:
+    """A parser with these of the options of training."""
+    listed = "".join(f"\n  {name:<9} {about}" for name, about in commands.items())
     parser = Parser(
+        known,
+        commands,
         prog=prog,
-        description="Train a neural network on handwritten digits.",
-        epilog=EPILOG.replace("RANKS", " ".join(_launch(2))),
-        formatter_class=_Help,
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
+        usage=f"%(prog)s [{'COMMAND' if commands else 'train'}] [options]",
+        description="Train a neural network on handwritten digits, and use it."
+        + (f"\n\ncommands:{listed}" if commands else ""),
+        epilog=EPILOG.replace("RANKS", " ".join(_launch(2)))
+        if known is KNOWN
+        else "--help lists all options, COMMAND --help those of a command",
     )
-    parser.register("action", None, _Once)
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
     added: set[str] = set()
     for owner in OWNERS:
         for name, (default, about) in options_of(owner).items():
-            if name in KNOWN and name not in added:
+            if name in known and name not in added:
                 added.add(name)
                 title = about.group or _declared_in(owner, name).title
-                _add(groups[title], name, default, about)
-    parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
+                add_flag(groups[title], name, default, about)
     return parser
+
+
+def add_help(parser: Parser, short: Callable[[], Parser]) -> None:
+    """Add -h, which shows what `short` makes, and --help, which shows all."""
+    group = parser.add_argument_group("help")
+    group.add_argument("-h", action=_ShortHelp, short=short, help="show what a first user needs")
+    group.add_argument("--help", action="help", help="show all options")
 
 
 def _declared_in(owner: Any, name: str) -> Any:
@@ -136,7 +192,7 @@ def _declared_in(owner: Any, name: str) -> Any:
     return next(one for one in owner.__mro__ if name in vars(one).get("__annotations__", ()))
 
 
-def _add(group: Any, name: str, default: Any, about: Option) -> None:
+def add_flag(group: Any, name: str, default: Any, about: Option) -> None:
     """Add the flag of an option to its group."""
     flags = [*([about.short] if about.short else []), flag_of(name)]
     words = about.help.replace("%", "%%")
@@ -170,12 +226,14 @@ def _argument(about: Option) -> Callable[[str], Any]:
     return read
 
 
-def parse(argv: Sequence[str] | None = None) -> dict[str, Any]:
+def parse(
+    argv: Sequence[str] | None = None, commands: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """The values that were typed, on the command line or else in --config, by name.
 
     Exits with status 2, after one line on stderr, where one of the values cannot be used.
     """
-    parser = make_parser(program())
+    parser = make_parser(program(), commands)
     given = parser.parse(argv)
     if "config" in given:
         try:
@@ -206,7 +264,8 @@ def command(options: CommandLine, ranks: int = 1) -> str:
     words = _launch(ranks)
     for name in KNOWN:
         about, value = KNOWN[name][1], getattr(options, name)
-        if name in CALL or (value == getattr(usual, name) and not about.shown):
+        # As typed, for a file has lists where defaults are tuples.
+        if name in CALL or (typed(value) == typed(getattr(usual, name)) and not about.shown):
             continue
         if isinstance(about.kind, Switch):
             words.append(flag_of(name) if value else flag_of(f"no_{name}"))

@@ -35,16 +35,7 @@ def reopen(given: Mapping[str, Any]) -> tuple[Resumed, CommandLine]:
     found, ranks, resumed = _open_comparison(path) if compares else _open_run(path)
     saved = resumed.checkpoint
     source = path / "config.json" if saved is None else saved.path
-    try:
-        stored = {
-            name: _plain(name, value)
-            for name, value in found["arguments"].items()
-            if name not in CALL and name in KNOWN
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{str(source)!r} was not saved by a run of the command line; resume it in Python"
-        ) from error
+    stored = stored_options(found, source)
     if "out" in given and os.path.realpath(given["out"]) != os.path.realpath(path):
         raise ParameterError(
             f"--out {given['out']!r}: a resumed run stays in its folder, {str(path)!r}; leave it "
@@ -62,6 +53,20 @@ def reopen(given: Mapping[str, Any]) -> tuple[Resumed, CommandLine]:
             f"{JOBS[options.job]}; leave them out, or start anew"
         )
     return resumed, options
+
+
+def stored_options(found: Any, source: Path) -> dict[str, Any]:
+    """The options that a run kept in `found`, which `source` holds; raises DataError."""
+    try:
+        return {
+            name: _plain(name, value)
+            for name, value in found["arguments"].items()
+            if name not in CALL and name in KNOWN
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{str(source)!r} was not saved by a run of the command line; resume it in Python"
+        ) from error
 
 
 def _open_run(path: Path) -> tuple[Any, int, Resumed]:

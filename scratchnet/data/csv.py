@@ -6,8 +6,9 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,28 +28,58 @@ PIXELS = 64
 """Whole numbers 0..255 in at least so many columns are the bytes of pixels."""
 
 
+class Rows(NamedTuple):
+    """The rows of a CSV: numbers, and, where there are such columns, labels and names."""
+
+    x: Array
+    labels: list[str] | None
+    names: list[str] | None
+
+
+NAMES = ("id", "imageid", "index", "name", "file", "")
+"""Columns that name rows, or count them, in any case."""
+
+
+def read_rows(path: str, wide: int, label: str | None = None) -> Rows:
+    """The rows of a CSV for a network of `wide` inputs, with labels or without.
+
+    A first line of numbers alone is a row; else it names the columns. Of one column more than
+    inputs it is that of `label`, one of NAMES, or "label", else the last. Raises DataError.
+    """
+    with _open_text(path) as file:
+        names, delimiter, _ = _first_line(path, file)
+        if all(map(is_number, names)):
+            names = [f"column {k + 1}" for k in range(len(names))]
+            file.seek(0)
+        lower = [name.lower() for name in names]
+        labels = _label_column(path, names, label) if label or LABEL in lower else None
+        extra = len(names) - wide - (labels is not None)
+        called = next((k for k, name in enumerate(lower) if name in NAMES and k != labels), None)
+        called = called if extra > 0 else None
+        extra -= called is not None
+        if extra == 1 and labels is None:
+            labels, extra = len(names) - 1, 0
+        if extra:
+            raise DataError(
+                f"{path!r} has {wide + extra} columns of values, the network takes {wide}; give "
+                "the columns that it was trained with, in their order"
+            )
+        texts = [k for k in (labels, called) if k is not None]
+        x, words = _read_cells(path, file, names, delimiter, texts)
+    return Rows(x, *(None if k is None else words[k] for k in (labels, called)))
+
+
 def load_csv(path: str, seed: int, label: str | None = None) -> Dataset:
     """The data set in a CSV file, of which `seed` holds out a fifth for the test.
 
     The first line names the columns. `label` is the name of the one with the classes, which are
     numbers or words; by default "label", else the last. Raises DataError, naming line or column.
     """
-    with open_regular(path) as raw:
-        size = os.fstat(raw.fileno()).st_size
-        if size > MAX_BYTES:
-            raise DataError(
-                f"{path!r} has {size} bytes, over the limit of {MAX_BYTES}; use an .npz"
-            )
-        try:
-            file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-            names, delimiter = _read_header(path, file)
-            column = _label_column(path, names, label)
-            words, x = _read_columns(path, file, names, delimiter, column)
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path!r} must be text in UTF-8, got the byte {error.object[error.start]:#04x}; "
-                "save it as CSV UTF-8"
-            ) from error
+    with _open_text(path) as file:
+        names, delimiter = _read_header(path, file)
+        column = _label_column(path, names, label)
+        x, texts = _read_cells(path, file, names, delimiter, {column})
+    words = texts[column]
     if names[0] == "" and x.shape[1] > 1 and (x[:, 0] == np.arange(len(x))).all():
         warn_of_data("the first column has no name and counts the rows; it was left out")
         x = x[:, 1:]
@@ -69,8 +100,26 @@ def as_pixels(x: Array) -> Array:
     return pixels.reshape(-1, n, n) if n * n == x.shape[1] else pixels
 
 
-def _read_header(path: str, file: io.TextIOWrapper) -> tuple[list[str], str]:
-    """The names of the columns, and what is between them."""
+@contextmanager
+def _open_text(path: str) -> Iterator[io.TextIOWrapper]:
+    """The text of a file; raises DataError for one that is too large or no UTF-8."""
+    with open_regular(path) as raw:
+        size = os.fstat(raw.fileno()).st_size
+        if size > MAX_BYTES:
+            raise DataError(
+                f"{path!r} has {size} bytes, over the limit of {MAX_BYTES}; use an .npz"
+            )
+        try:
+            yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path!r} must be text in UTF-8, got the byte {error.object[error.start]:#04x}; "
+                "save it as CSV UTF-8"
+            ) from error
+
+
+def _first_line(path: str, file: io.TextIOWrapper) -> tuple[list[str], str, str]:
+    """The cells of the first line that is not empty, what is between them, and the line."""
     line = file.readline(LONGEST_LINE)
     while line and not line.strip():
         line = file.readline(LONGEST_LINE)
@@ -83,7 +132,12 @@ def _read_header(path: str, file: io.TextIOWrapper) -> tuple[list[str], str]:
         (names,) = csv.reader([line], delimiter=delimiter) if line else ([],)
     except (csv.Error, ValueError) as error:
         raise DataError(f"{path!r} has a header that is no CSV: {error}") from error
-    names = [name.strip() for name in names]
+    return [name.strip() for name in names], delimiter, line
+
+
+def _read_header(path: str, file: io.TextIOWrapper) -> tuple[list[str], str]:
+    """The names of the columns, and what is between them."""
+    names, delimiter, line = _first_line(path, file)
     if len(names) < 2:
         raise DataError(
             f"{path!r} must begin with the names of at least two columns, one of them the label, "
@@ -114,16 +168,20 @@ def _label_column(path: str, names: Sequence[str], label: str | None) -> int:
     return len(names) - 1
 
 
-def _read_columns(
-    path: str, file: io.TextIOWrapper, names: Sequence[str], delimiter: str, label: int
-) -> tuple[list[str], Array]:
-    """The column of the labels as text, and all others as numbers: integers, if all are."""
+def _read_cells(
+    path: str, file: io.TextIOWrapper, names: Sequence[str], delimiter: str, texts: Collection[int]
+) -> tuple[Array, dict[int, list[str]]]:
+    """All columns as numbers, integers if all are, but for `texts`, which are words, by number."""
     start = file.tell()
     problem: Exception | None = None
+    ends = [-1, *sorted(texts), len(names)]  # between two words stand numbers
     for kind in (np.int32, np.float64):  # reading integers takes an eighth of the time
         file.seek(start)
-        parts = [("a", kind, (label,)), ("t", object), ("b", kind, (len(names) - label - 1,))]
-        dtype = np.dtype([part for part in parts if part[-1] != (0,)])
+        fields: list[Any] = []
+        for k in range(1, len(ends)):
+            fields.append((f"n{k}", kind, (ends[k] - ends[k - 1] - 1,)))
+            fields.append((f"t{ends[k]}", object))
+        dtype = np.dtype([field for field in fields[:-1] if field[-1] != (0,)])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -133,7 +191,7 @@ def _read_columns(
                     delimiter=delimiter,
                     comments=None,
                     quotechar='"',
-                    converters={label: _word},
+                    converters=dict.fromkeys(texts, _word),
                     ndmin=1,
                 )
         except UnicodeDecodeError:
@@ -143,10 +201,9 @@ def _read_columns(
         except (ValueError, DeprecationWarning, OverflowError) as error:
             problem = error
             continue
-        x = np.concatenate(
-            [rows[name] for name in ("a", "b") if name in (dtype.names or ())], axis=1
-        )
-        return rows["t"].tolist(), x
+        numbers = [rows[name] for name in dtype.names or () if name.startswith("n")]
+        x = np.concatenate(numbers, axis=1) if numbers else np.empty((len(rows), 0))
+        return x, {k: rows[f"t{k}"].tolist() for k in texts}
     raise DataError(f"{path!r}: {_explained(str(problem), names)}") from problem
 
 

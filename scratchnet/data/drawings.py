@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchnet.parameters import Array
 
-FAINT = 0.2
+FAINT = 0.25
 """The share of the darkest ink above which a pixel counts as ink, when its borders are looked for.
 
 Noise of a camera and of JPEG lies below."""
@@ -182,15 +182,18 @@ def _have(style: Style, images: Array) -> Array:
     """Whether the ink of each image (N, H, W) has the size and the place of the style."""
     total = images.sum(axis=(1, 2))
     found = (images.min(axis=(1, 2)) >= 0) & (total > 0)
-    tall = np.zeros(len(images))
-    for axis, middle in ((1, style.middle), (2, style.middle)):
-        lines = images.sum(axis=3 - axis)  # of the ink, row by row or column by column
+    seen = images > 0.1 * images.max(axis=(1, 2), keepdims=True)
+    sides = []
+    for axis in (1, 2):
+        lines = seen.any(axis=3 - axis)  # the rows that have ink, then the columns
         n = lines.shape[1]
-        first, last = (lines > 0).argmax(axis=1), n - (lines > 0)[:, ::-1].argmax(axis=1)
+        first, last = lines.argmax(axis=1), n - lines[:, ::-1].argmax(axis=1)
         centre = (first + last) / 2
         if style.centre == "mass":
-            centre = lines @ (np.arange(n) + 0.5) / np.where(total > 0, total, 1)
-        found &= np.abs(centre - middle) <= 1
-        if axis == 1 or not style.normalized:
-            tall = np.maximum(tall, last - first)
-    return np.asarray(found & (np.abs(tall - style.box[0]) <= 1))
+            weights = images.sum(axis=3 - axis)
+            centre = weights @ (np.arange(n) + 0.5) / np.where(total > 0, total, 1)
+        found &= np.abs(centre - style.middle) <= 1
+        sides.append(last - first)
+    (tall, wide), (most, across) = sides, style.box
+    longest = tall if style.normalized else np.maximum(tall, wide)
+    return np.asarray(found & (np.abs(longest - most) <= 1) & (wide <= across + 1))

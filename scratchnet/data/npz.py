@@ -60,6 +60,21 @@ def read_npy_layout(
     return shape, dtype, fortran
 
 
+def read_npy(path: str | os.PathLike[str], *, max_bytes: int = 2 * MAX_BYTES) -> Array:
+    """Read the array of numbers in a .npy; raises DataError, naming the file, for all else."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            if size > max_bytes:
+                raise DataError(f"it has {size} bytes, over the limit of {max_bytes}")
+            shape, dtype, fortran = read_npy_layout(file, size)
+            if dtype.kind not in NUMBERS:
+                raise DataError(f"it is of dtype {dtype}; only numbers are read")
+            return _read_npy_data(file, shape, fortran, dtype)
+        except DataError as error:
+            raise DataError(f"{str(path)!r}: {error}") from error.__cause__
+
+
 def read_npz(
     path: str | os.PathLike[str], *, max_bytes: int = 2 * MAX_BYTES, kinds: str = NUMBERS
 ) -> dict[str, Array]:

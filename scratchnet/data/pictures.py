@@ -27,6 +27,9 @@ FORMATS = {
 }
 """The suffixes of pictures, and the formats by which Pillow may read them."""
 GREY = {"1", "L", "LA", "I;16"}
+MOST_PIXELS = 2**26
+"""Pixels of a single picture, that may be of any size."""
+DARK = 128
 TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
 HINT = "pip install 'scratchnet[images]'"
 
@@ -52,6 +55,55 @@ def load_pictures(folder: Path, seed: int) -> Dataset:
         for files in listed
     ]
     return make_dataset(str(folder), str(folder), arrays, seed=seed, class_names=names)
+
+
+def read_picture(path: Path) -> Array:
+    """A picture of any size as bytes (H, W) if it is grey, else (H, W, 3).
+
+    It is turned as its camera says. What is transparent becomes paper: white below ink that is
+    dark, else black. Raises DataError, naming the file, for what cannot be read or is too large,
+    ParameterError without Pillow.
+    """
+    with open_regular(path) as file, _opened(path, file) as picture:
+        width, height = picture.size
+        if width * height > MOST_PIXELS:
+            raise DataError(
+                f"{str(path)!r} is {width}x{height} pixels, over the limit of {MOST_PIXELS:,}; "
+                "make it smaller"
+            )
+        try:
+            return _pixels(picture)
+        except Exception as error:  # of damaged bytes Pillow raises many kinds
+            raise DataError(f"{str(path)!r} is a damaged picture: {error}") from error
+
+
+def _pixels(picture: Any) -> Array:
+    from PIL import ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "I;16":  # which Pillow would cut off at 255
+        return (np.asarray(picture) >> 8).astype(np.uint8)
+    grey = picture.mode in GREY
+    if not picture.has_transparency_data:
+        return np.asarray(picture.convert("L" if grey else "RGB"))
+    pixels = np.asarray(picture.convert("RGBA"), np.float64)
+    colours, opaque = pixels[..., :3], pixels[..., 3:] / 255
+    ink = (colours.mean(axis=2) * opaque[..., 0]).sum() / max(opaque.sum(), 1e-9)
+    flat = colours * opaque + (255 if ink < DARK else 0) * (1 - opaque)
+    return np.rint(flat[..., 0] if grey else flat).astype(np.uint8)
+
+
+def write_picture(image: Array, file: Any) -> None:
+    """Write an image (H, W) or (H, W, 3), from 0 to 1, as PNG."""
+    from PIL import Image
+
+    pixels = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in a folder, and in the folders within, in the order of their names."""
+    return list(_files(folder))
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -76,6 +76,7 @@ class Preparation:
         else:
             names, samples = None, data
         wide = samples.x.shape[1]
+        shape = shape[:2] if shape[2:] == (1,) else shape
         guess = shape if len(shape) > 1 else square(wide)
         style = None
         if guess is not None and len(guess) == 2 and isinstance(samples.x, np.ndarray):

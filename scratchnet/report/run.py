@@ -50,9 +50,9 @@ def run_page(folder: RunFolder, network: Network, dataset: Dataset, command: str
         '<a class="skip" href="#learning">Skip to the curves</a>',
         f"<header><h1>{escape(title)}</h1>{headline(results)}{_contents()}</header><main>",
         section("learning", "Learning", _grid(figures, LEARNING)),
-        section("predictions", "Predictions on the test samples", *_predictions(results, figures)),
+        section("predictions", "Predictions on the test samples", *predictions(results, figures)),
         section(
-            "mistakes", "Most confident mistakes", _mistakes(results["test"]["mistakes"], dataset)
+            "mistakes", "Most confident mistakes", mistakes(results["test"]["mistakes"], dataset)
         ),
         section(
             "layers",
@@ -282,7 +282,8 @@ def _grid(figures: Mapping[str, Figure], captions: Mapping[str, str]) -> str:
     return f'<div class="figures">{"".join(boxes)}</div>'
 
 
-def _predictions(results: Mapping[str, Any], figures: Mapping[str, Figure]) -> list[str]:
+def predictions(results: Mapping[str, Any], figures: Mapping[str, Figure]) -> list[str]:
+    """What share was right, in words, figures and numbers of each class."""
     found = results["test"]
     rows = [
         (row["class"], row["count"], *(_share(row[what]) for what in ("precision", "recall", "f1")))
@@ -300,15 +301,15 @@ def _predictions(results: Mapping[str, Any], figures: Mapping[str, Figure]) -> l
     ]
 
 
-def _mistakes(mistakes: Rows, dataset: Dataset) -> str:
-    """The most confident mistakes, as pictures if they are images."""
-    if not mistakes:
+def mistakes(worst: Rows, dataset: Dataset) -> str:
+    """The most confident mistakes among test samples, as pictures if they are images."""
+    if not worst:
         return "<p>There were none.</p>"
     said = "{label} predicted as {prediction}, confidence {confidence:.1%}"
-    texts = [said.format(**m) for m in mistakes]
-    images = image_rows(dataset, [m["row"] for m in mistakes])
+    texts = [said.format(**m) for m in worst]
+    images = image_rows(dataset, [m["row"] for m in worst])
     if images is None:
-        rows = [(m["row"], m["label"], m["prediction"], f"{m['confidence']:.4f}") for m in mistakes]
+        rows = [(m["row"], m["label"], m["prediction"], f"{m['confidence']:.4f}") for m in worst]
         return table(("Row", "Label", "Prediction", "Confidence"), rows)
     shown = map(show_image, images, texts)
     return f'<div class="pictures">{"".join(shown)}</div>'

@@ -195,8 +195,9 @@ def arguments_of(node: ast.AST) -> list[str]:
 def test_no_option_is_declared_twice():
     twice = {name: places for name, places in declarations().items() if len(places) > 1}
     # What early stopping is made with has its default and range from the table. The word --network
-    # chooses other options; the `network` of a call is a Network.
-    assert set(twice) <= {"patience", "monitor", "network"}, twice
+    # chooses other options; the `network` of a call is a Network. The JSON of predictions, and the
+    # file of a page or an export, are other things than results.json and the folder of a run.
+    assert set(twice) <= {"patience", "monitor", "network", "json", "out"}, twice
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""What the commands beside training share: a parser from their options, and the model."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scratchnet.cli.options import WordOptions
+from scratchnet.cli.parser import Known, Parser, add_flag, add_help, program
+from scratchnet.options import Options, Parsed, option, options_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions(WordOptions):
+    """Where a command writes its file."""
+
+    title = "output"
+
+    out: str | None = option(
+        None,
+        Parsed(os.path.expanduser),
+        "the file to write (default: one beside the model)",
+        metavar="FILE",
+    )
+
+
+MODEL = "a file of a network, or the folder of a run"
+
+
+def parse_command(
+    name: str,
+    about: str,
+    options: type[Options],
+    words: Sequence[str],
+    add_words: Callable[[Any], Any],
+    first: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The values that were typed, by name; `add_words` adds what has no flag.
+
+    -h shows the options in `first`. Exits with status 2 after one line where a value cannot be
+    used.
+    """
+    known = options_of(options)
+
+    def make(shown: Known) -> Parser:
+        parser = Parser(known, prog=f"{program()} {name}", description=about)
+        add_words(parser)
+        group = parser.add_argument_group(options.title)
+        for each, (default, about_it) in shown.items():
+            add_flag(group, each, default, about_it)
+        return parser
+
+    parser = make(known)
+    add_help(parser, lambda: make({each: known[each] for each in first or known}))
+    return parser.parse(words)
+
+
+def add_model(parser: Any) -> None:
+    """Add the word MODEL."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL)
+
+
+def title_of(model: str) -> str:
+    """What a page calls the model."""
+    return os.path.basename(os.path.normpath(model)).removesuffix(".npz")

@@ -1,0 +1,29 @@
+"""`scratchnet draw MODEL`: a page to draw on, which has the network in it."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scratchnet.cli.command import FileOptions, add_model, parse_command, title_of
+from scratchnet.networks.weights import load_network
+from scratchnet.report.drawing import drawing_page
+from scratchnet.storage.atomic import write_text
+
+
+def main(words: Sequence[str]) -> None:
+    """Write the page; raises ScratchnetError."""
+    given = parse_command(
+        "draw",
+        "Write a page to draw on: it shows what the network makes of a drawing, offline.",
+        FileOptions,
+        words,
+        add_model,
+    )
+    model = given.pop("model")
+    options = FileOptions(**given)
+    network = load_network(model)
+    folder = Path(model) if os.path.isdir(model) else Path()
+    out = folder / "draw.html" if options.out is None else Path(options.out)
+    write_text(out, drawing_page(network, title_of(model)))
+    sys.stdout.write(f"open {out} in a browser\n")

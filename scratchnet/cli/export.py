@@ -1,0 +1,46 @@
+"""`scratchnet export MODEL --to FORMAT`: a trained network for other programs."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchnet.cli.command import FileOptions, add_model, parse_command
+from scratchnet.errors import ParameterError
+from scratchnet.formats import EXPORTS
+from scratchnet.networks.weights import load_network
+from scratchnet.options import Names, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(FileOptions):
+    """The format, and where the file goes."""
+
+    title = "export"
+
+    to: str | None = option(
+        None,
+        Names(EXPORTS, "format", optional=True),
+        "; ".join(f"{name}: {each.about}" for name, each in EXPORTS.items()),
+        metavar="FORMAT",
+    )
+
+
+def main(words: Sequence[str]) -> None:
+    """Write the file; raises ScratchnetError."""
+    given = parse_command(
+        "export", "Write a network as other programs read it.", ExportOptions, words, add_model
+    )
+    model = given.pop("model")
+    options = ExportOptions(**given)
+    if options.to is None:
+        raise ParameterError(f"export needs --to, one of {', '.join(EXPORTS)}")
+    network = load_network(model)
+    chosen = EXPORTS[options.to]
+    place = Path(model, "weights") if os.path.isdir(model) else Path(model)
+    out = place.with_suffix(chosen.suffix) if options.out is None else Path(options.out)
+    if os.path.realpath(out) == os.path.realpath(model):
+        raise ParameterError(f"--out must be another file than MODEL, got {str(out)!r}")
+    for path in chosen.write(network, out):
+        sys.stdout.write(f"wrote {path}\n")

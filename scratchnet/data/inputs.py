@@ -1,0 +1,278 @@
+"""What a trained network is asked about: pictures, tables and arrays, as rows of its inputs."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchnet.data.arrays import PIXEL, channels_last
+from scratchnet.data.csv import read_rows
+from scratchnet.data.drawings import STYLES, draw_like, find_ink, resize
+from scratchnet.data.idx import read_idx
+from scratchnet.data.npz import NUMBERS, read_npy, read_npz
+from scratchnet.data.opening import BLOCK, MAX_BYTES, open_regular
+from scratchnet.data.paths import CONVERSIONS, name_format
+from scratchnet.data.pictures import FORMATS, pictures_in, read_picture
+from scratchnet.data.preparation import Preparation
+from scratchnet.errors import DataError
+from scratchnet.parameters import Array, Shape
+
+GREY = np.array([0.299, 0.587, 0.114])
+"""The shares of red, green and blue in grey (ITU-R BT.601)."""
+PICTURES = 256
+"""Pictures that are read together."""
+STDIN = "-"
+KINDS = "pictures, folders of them, .csv, .npz, .npy, IDX files, or - for standard input"
+PICTURE = {"a PNG picture", "a JPEG picture"}
+X_NAMES = ("x_test", "x", "images", "X", "x_train")
+"""Names of the inputs in an .npz, the first that is there."""
+
+
+class Part(NamedTuple):
+    """Some rows of inputs, what they are called, and their labels as texts, if they have any."""
+
+    names: list[str]
+    x: Array
+    labels: list[str] | None
+    pictures: bool = False
+    """Whether they were pictures, which were prepared."""
+
+
+class Wanted(NamedTuple):
+    """The inputs that a network takes, and how they are made."""
+
+    shape: Shape
+    """Of a row: (D,), (H, W) or (H, W, C)."""
+    preparation: Preparation
+    as_is: bool = False
+    """Whether pictures are left as they are, but for their scale."""
+    label: str | None = None
+    """The column of the labels in a CSV."""
+
+    @property
+    def image_shape(self) -> Shape | None:
+        """The shape of its images, if it takes any."""
+        return self.preparation.image_shape or (self.shape if len(self.shape) > 1 else None)
+
+    @property
+    def wide(self) -> int:
+        """The values of a row."""
+        return int(np.prod(self.shape))
+
+
+def read_inputs(paths: Sequence[str], wanted: Wanted) -> Iterator[Part]:
+    """The inputs in these files and folders, in this order, a few hundred pictures at a time.
+
+    Raises DataError, naming the file, for what cannot be read or does not fit the network.
+    """
+    for path in paths:
+        if path == STDIN:
+            with _standard_input() as copy:
+                yield from _read(copy, STDIN, wanted)
+        else:
+            yield from _read(os.path.expanduser(path), path, wanted)
+
+
+def describe(wanted: Wanted) -> str:
+    """What is done with pictures, in words."""
+    shape, style = wanted.image_shape, wanted.preparation.style
+    assert shape is not None  # as there are pictures
+    size = f"{shape[1]}x{shape[0]}"
+    if wanted.as_is:
+        return f"pictures are taken as they are, {size}"
+    if style is None:
+        return f"pictures are resized to {size}"
+    (tall, wide), middle = STYLES[style].box, STYLES[style].centre
+    return (
+        f"pictures are prepared as the images of {style} were: grey, ink told from paper by the "
+        f"border, {'slant taken out, ' if STYLES[style].normalized else ''}scaled into "
+        f"{wide}x{tall} of {size} pixels, centre of {middle} in the middle; --as-is leaves them"
+    )
+
+
+def count_pictures(paths: Sequence[str]) -> int | None:
+    """How many inputs there are, if all are pictures."""
+    if any(path == STDIN for path in paths):
+        return None
+    count = 0
+    for path in map(os.path.expanduser, paths):
+        if os.path.isdir(path):
+            count += len(pictures_in(Path(path)))
+        elif os.path.splitext(path)[1].lower() in FORMATS:
+            count += 1
+        else:
+            return None
+    return count
+
+
+@contextmanager
+def _standard_input() -> Iterator[str]:
+    """The path of a copy of standard input, while inside; raises DataError where it is too long."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "input")
+        total = 0
+        with open(path, "wb") as file:
+            while block := sys.stdin.buffer.read(BLOCK):
+                total += len(block)
+                if total > MAX_BYTES:
+                    raise DataError(
+                        f"standard input goes on after {MAX_BYTES} bytes; give the path of a file"
+                    )
+                file.write(block)
+        yield path
+
+
+def _read(path: str, name: str, wanted: Wanted) -> Iterator[Part]:
+    """The inputs in one file or folder, which is called `name`."""
+    if os.path.isdir(path):
+        yield from _read_folder(Path(path), wanted)
+        return
+    with open_regular(path) as file:
+        start = file.read(2**16)
+    kind = name_format(path, start)
+    if kind in PICTURE or os.path.splitext(path)[1].lower() in FORMATS or _is_picture(start):
+        yield Part([name], _from_picture(Path(path), wanted)[np.newaxis], None, pictures=True)
+    elif kind == "an .npz":
+        yield _from_npz(path, name, wanted)
+    elif kind == "a NumPy .npy file":
+        yield _part(name, read_npy(path), None, wanted)
+    elif kind == "an IDX file" or (kind == "gzip" and "idx" in os.path.basename(path)):
+        yield _part(name, read_idx(path), _labels_beside(path), wanted)
+    elif kind == "CSV" or (wanted.wide == 1 and kind.startswith("nothing known")):
+        rows = read_rows(path, wanted.wide, wanted.label)
+        part = _part(name, rows.x, rows.labels, wanted)
+        yield part if rows.names is None else part._replace(names=rows.names)
+    else:
+        cure = CONVERSIONS.get(kind, f"give {KINDS}")
+        raise DataError(f"{name!r} looks like {kind}; {cure}")
+
+
+def _is_picture(start: bytes) -> bool:
+    """Whether it is one of the other formats of pictures, by its first bytes."""
+    return start.startswith((b"BM", b"GIF8", b"P5\n", b"P6\n", b"II*\0", b"MM\0*")) or (
+        start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+    )
+
+
+def _read_folder(folder: Path, wanted: Wanted) -> Iterator[Part]:
+    """The pictures in a folder; where they lie in folders of classes, these are their labels."""
+    paths = pictures_in(folder)
+    if not paths:
+        raise DataError(f"{str(folder)!r} holds no pictures; give {KINDS}")
+    labelled = all(path.parent != folder for path in paths)
+    for k in range(0, len(paths), PICTURES):
+        some = paths[k : k + PICTURES]
+        x = np.stack([_from_picture(path, wanted) for path in some])
+        labels = [path.parent.name for path in some] if labelled else None
+        yield Part([str(path) for path in some], x, labels, pictures=True)
+
+
+def _from_npz(path: str, name: str, wanted: Wanted) -> Part:
+    members = read_npz(path, kinds=NUMBERS + "US")
+    x_name = next((one for one in X_NAMES if one in members), None)
+    if x_name is None and len(members) == 1:
+        (x_name,) = members
+    if x_name is None:
+        raise DataError(
+            f"{name!r} must hold an array x, or x_test; it holds {', '.join(members) or 'nothing'}"
+        )
+    names = [x_name.replace("x", letter, 1) for letter in ("t", "y")] + ["labels"]
+    t = next((members[one] for one in names if one in members and one != x_name), None)
+    if t is not None and t.ndim == 2:
+        t = t[:, 0] if t.shape[1] == 1 else t.argmax(axis=1)
+    return _part(name, members[x_name], None if t is None else _as_texts(t), wanted)
+
+
+def _as_texts(t: Array) -> list[str]:
+    if t.dtype.kind == "f" and (t == np.floor(t)).all():
+        t = t.astype(np.int64)
+    return [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in t]
+
+
+def _labels_beside(path: str) -> list[str] | None:
+    """The labels in the IDX file that belongs to one of images, if it is there."""
+    folder, name = os.path.split(path)
+    other = name.replace("images", "labels").replace("idx3", "idx1")
+    if other == name or not os.path.isfile(os.path.join(folder, other)):
+        return None
+    return [str(k) for k in read_idx(os.path.join(folder, other), ndim=1)]
+
+
+def _part(name: str, x: Array, labels: list[str] | None, wanted: Wanted) -> Part:
+    """Rows or images of an array as inputs."""
+    if x.dtype.kind not in NUMBERS:
+        raise DataError(f"{name!r} must hold numbers, got dtype {x.dtype}")
+    if x.ndim < 2 or x.shape == wanted.image_shape:
+        x = x[np.newaxis]
+    x = channels_last(x)
+    if labels is not None and len(labels) != len(x):
+        raise DataError(f"{name!r}: {len(x)} inputs, {len(labels)} labels: files of two sets?")
+    names = [f"{name}:{k + 1}" for k in range(len(x))]
+    if int(np.prod(x.shape[1:])) == wanted.wide:
+        return Part(names, _as_rows(x, wanted.preparation), labels)
+    if x.ndim < 3 or wanted.image_shape is None or wanted.as_is:
+        raise DataError(
+            f"{name!r} must hold rows of {wanted.wide} values, its shape is {x.shape}; give what "
+            "the network was trained on"
+        )
+    x = x * PIXEL if x.dtype.kind == "f" and x.size and x.max() <= 1 else x
+    rows = np.stack([prepare_picture(one, wanted) for one in x])
+    return Part(names, rows, labels, pictures=True)
+
+
+def _as_rows(x: Array, preparation: Preparation) -> Array:
+    """Raw values as rows of inputs; those that are in 0..1 already are not scaled again."""
+    scaled = preparation.scale != 1.0 and x.dtype.kind == "f" and x.size and x.max() <= 1.0
+    if scaled and preparation.image_shape is not None:
+        x = x * preparation.white
+    return preparation.rows(x)
+
+
+def _from_picture(path: Path, wanted: Wanted) -> Array:
+    if wanted.image_shape is None:
+        raise DataError(
+            f"{str(path)!r} is a picture, and the network takes {wanted.wide} values that are no "
+            "image; give a .csv or an .npz"
+        )
+    picture = read_picture(path)
+    shape = wanted.image_shape
+    if wanted.as_is and picture.shape[:2] != shape[:2]:
+        raise DataError(
+            f"{str(path)!r} is {picture.shape[1]}x{picture.shape[0]}, the network takes "
+            f"{shape[1]}x{shape[0]}; leave out --as-is"
+        )
+    return prepare_picture(picture, wanted)
+
+
+def prepare_picture(picture: Array, wanted: Wanted) -> Array:
+    """A picture (H, W) or (H, W, C) of bytes, or of any range, as a row of inputs.
+
+    As the style of the network's images has it; without a style it is resized.
+    """
+    shape, preparation = wanted.image_shape, wanted.preparation
+    assert shape is not None  # as callers have checked
+    style = None if preparation.style is None else STYLES[preparation.style]
+    channels = shape[2] if len(shape) > 2 else 1
+    picture = _with_channels(picture, channels)
+    if wanted.as_is:
+        light = picture / PIXEL
+    elif style is not None:
+        light = draw_like(find_ink(picture)[0], style)
+    else:
+        light = resize(picture, (shape[0], shape[1])) / PIXEL
+    row = light.ravel() * (preparation.white * preparation.scale)
+    return np.asarray(row, np.float32)
+
+
+def _with_channels(picture: Array, channels: int) -> Array:
+    """The picture in grey (H, W), or with so many channels."""
+    if picture.ndim == 3 and channels == 1:
+        return np.asarray(picture[..., 0] if picture.shape[2] == 1 else picture[..., :3] @ GREY)
+    if picture.ndim == 2 and channels > 1:
+        return np.repeat(picture[..., np.newaxis], channels, axis=2)
+    return picture
