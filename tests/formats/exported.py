@@ -68,8 +68,11 @@ def network_of(name, shape, dtype="float32", **options):
 
 
 def at_random(network, seed=0):
-    """The network with parameters and statistics that are not those of a start."""
-    rng = np.random.default_rng(seed)
+    """The network with parameters and statistics that are not those of a start.
+
+    They come from a stream that NumPy promises never to change.
+    """
+    rng = np.random.RandomState(seed)
     for name, array in network.params.items():
         fan_in = np.prod(array.shape[:-1]) if array.ndim > 1 else 4
         array[...] = rng.normal(size=array.shape) / np.sqrt(fan_in)
@@ -82,7 +85,7 @@ def at_random(network, seed=0):
 
 def inputs_of(network, n, seed=0):
     """Inputs (N, *shape)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.RandomState(seed)
     return rng.normal(size=(n, *network.input_shape)).astype(network.dtype)
 
 
@@ -109,3 +112,13 @@ def unit(rng):
     kinds = list(ACTIVATIONS.values())
     before = [[], [BatchNorm()], [LayerNorm()], [GaussianNoise(0.1)]][rng.integers(4)]
     return [*before, kinds[rng.integers(len(kinds))](), *([Dropout(0.2)] * (rng.random() < 0.3))]
+
+
+def case_of(name, shape):
+    """What a case is called among the stored numbers."""
+    return f"{name}.{'x'.join(map(str, shape))}"
+
+
+def mark_of(array):
+    """A number that is another one if two values change places."""
+    return float(np.ravel(array) @ np.sqrt(np.arange(1, np.size(array) + 1)))
