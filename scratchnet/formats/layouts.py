@@ -57,8 +57,8 @@ def find_kind(table: Mapping[type[Layer], Callable[..., T]], layer: Layer, where
     found = table.get(type(layer))
     if found is None:
         raise ParameterError(
-            f"{where} must be made of scratchnet's own layers, got {layer!r}; keep the network in "
-            "its own file, or replace this layer"
+            f"{where} must be made of scratchnet's own layers, got {layer!r} of the class "
+            f"{type(layer).__name__}; keep the network in its own file, or replace this layer"
         )
     return found
 

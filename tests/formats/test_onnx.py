@@ -219,7 +219,7 @@ class Doubled(ReLU):
 @pytest.mark.parametrize("place", [lambda one: one, lambda one: Residual([one])])
 def test_a_layer_of_a_users_own_is_refused_by_name(place):
     network = Network([Affine(3, 3), place(Doubled())])
-    with pytest.raises(ParameterError, match=r"got Doubled\(\)"):
+    with pytest.raises(ParameterError, match=r"got Doubled\(\) of the class Doubled"):
         to_onnx(network)
 
 
