@@ -71,15 +71,14 @@ def holds(word, kind, tmp_path):
     """Whether a format holds such a network."""
     try:
         EXPORTS[word].write(network_with(kind), tmp_path / f"net{EXPORTS[word].suffix}")
-    except ParameterError as error:
-        assert kind.__name__ in str(error)
+    except ParameterError:
         return False
     return True
 
 
 def rows():
     """The table of the page: what it says of each layer."""
-    lines = PAGE.read_text("utf-8").split("<!-- layers -->\n")[1].split("<!-- end")[0].splitlines()
+    lines = PAGE.read_text("utf-8").split("<!-- layers -->\n")[1].split("<!-- /layers")[0].splitlines()
     each = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return each[0][1:], {row[0].strip("`"): row[1:] for row in each[2:]}
 
