@@ -78,7 +78,8 @@ def holds(word, kind, tmp_path):
 
 def rows():
     """The table of the page: what it says of each layer."""
-    lines = PAGE.read_text("utf-8").split("<!-- layers -->\n")[1].split("<!-- /layers")[0].splitlines()
+    table = PAGE.read_text("utf-8").split("<!-- layers -->\n")[1].split("<!-- /layers")[0]
+    lines = table.splitlines()
     each = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return each[0][1:], {row[0].strip("`"): row[1:] for row in each[2:]}
 
