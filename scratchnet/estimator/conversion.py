@@ -5,19 +5,9 @@ from typing import Any
 import numpy as np
 
 from scratchnet.errors import ParameterError
-from scratchnet.layers import (
-    Affine,
-    Dropout,
-    GaussianNoise,
-    Identity,
-    QuantileLoss,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
+from scratchnet.formats.sklearn import fill, find_activation, intercepts_of, make_binarizer
+from scratchnet.layers import QuantileLoss
 
-ACTIVATIONS = {Identity: "identity", ReLU: "relu", Sigmoid: "logistic", Tanh: "tanh"}
-"""The activations that scikit-learn's class has."""
 OUTPUTS = ("identity", "exp", "logistic", "softmax")
 COPIED = (
     *("loss_", "n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_"),
@@ -43,59 +33,28 @@ def convert_to_sklearn(of: Any) -> Any:
     elif "loss" in known:  # from version 1.7 on
         same["loss"] = "poisson" if of.out_activation_ == "exp" else "squared_error"
     made = kind(**same)
-    made.coefs_ = [np.array(array) for array in of.coefs_]
-    made.intercepts_ = [
-        np.array(layer.params["b"]) if layer.bias else np.zeros(layer.n_out, of._network.dtype)
-        for layer in of._affine()
-    ]
     for name in COPIED:
         if hasattr(of, name):
             value = getattr(of, name)
             setattr(made, name, list(value) if isinstance(value, list) else value)
     made.n_outputs_ = sizes[-1]
-    made._no_improvement_count = 0
-    made._random_state = np.random.RandomState(of._seed)
-    made._best_coefs = [array.copy() for array in made.coefs_]
-    made._best_intercepts = [array.copy() for array in made.intercepts_]
+    fill(made, [np.array(array) for array in of.coefs_], intercepts_of(of._affine()), of._seed)
     if of._classifies:
-        made._label_binarizer = _binarizer(of)
+        several = of.n_outputs_ if of._multilabel else None
+        made._label_binarizer = make_binarizer(of.classes_, several)
     return made
-
-
-def _binarizer(of: Any) -> Any:
-    """scikit-learn's own way between classes and outputs."""
-    from sklearn.preprocessing import LabelBinarizer
-
-    made = LabelBinarizer()
-    if of._multilabel:
-        return made.fit(np.eye(of.n_outputs_, dtype=int)[:, : of.n_outputs_])
-    return made.fit(of.classes_)
 
 
 def _activation_of(of: Any) -> str:
     """The one activation of a network as scikit-learn has it; raises ParameterError."""
-    network, found = of._network, set()
+    network = of._network
     if isinstance(network.loss_layer, QuantileLoss) or of.out_activation_ not in OUTPUTS:
         raise ParameterError(
             f"scikit-learn's class has no {network.loss_layer!r}; keep this estimator, or its file"
         )
     if of._classifies and of._own_loss:
         raise ParameterError("scikit-learn's class predicts by log_loss alone; keep this estimator")
-    layers = [x for x in network.layers if not isinstance(x, Dropout | GaussianNoise)]
-    for k, layer in enumerate(layers):
-        if isinstance(layer, Affine) is (k % 2 == 1) or type(layer) not in {Affine, *ACTIVATIONS}:
-            raise ParameterError(
-                f"scikit-learn's class has affine layers with identity, logistic, tanh or relu "
-                f"between them, and no {layer!r} in this place; keep this estimator, or its file"
-            )
-        if k % 2:
-            found.add(ACTIVATIONS[type(layer)])
-    if len(found) > 1 or len(layers) % 2 == 0:
-        raise ParameterError(
-            "scikit-learn's class has the same activation in all hidden layers and none behind the "
-            f"last, here there are {', '.join(map(repr, layers))}; keep this estimator"
-        )
-    return found.pop() if found else "identity"
+    return find_activation(network, "keep this estimator, or its file")
 
 
 def convert_from_sklearn(cls: type[Any], fitted: Any) -> Any:

@@ -1,1 +1,5 @@
-"""Weights from elsewhere, read without running anything."""
+"""Trained networks taken elsewhere, and weights from elsewhere, read without running anything."""
+
+from scratchnet.formats.exports import EXPORTS, Export
+
+__all__ = ["EXPORTS", "Export"]

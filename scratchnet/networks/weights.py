@@ -61,14 +61,25 @@ def load_network(
         path, follow = Path(path, OF_RUN), False
     arrays, header = read_file(path, (WEIGHTS, CHECKPOINT, ESTIMATOR), follow=follow)
     weights = weights_in(arrays)
-    known = {**CLASSES, **{kind.__name__: kind for kind in classes}}
     size = sum(array.size for array in weights.values())
+    network = described_network(path, header, size, classes)
+    place_weights(str(path), weights, network)
+    return network
+
+
+def described_network(
+    path: str | Path, header: Mapping[str, Any], n_values: int, classes: Iterable[type[Any]] = ()
+) -> Any:
+    """The network that a header describes, if so many values can be its parameters.
+
+    Raises DataError that names the file where it describes none.
+    """
+    known = {**CLASSES, **{kind.__name__: kind for kind in classes}}
     try:
-        network = build_network(header["network"], size, known)
+        network = build_network(header["network"], n_values, known)
         network.preparation = read_preparation(header, network)
     except (*UNFIT, ScratchnetError) as error:
         raise DataError(f"{str(path)!r} has a header that describes no network: {error}") from error
-    place_weights(str(path), weights, network)
     return network
 
 
