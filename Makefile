@@ -74,7 +74,7 @@ clean:
 # editable_mode=compat: a plain path, or the checkout's parent folder would hide the package.
 # An environment is set up once: its stamp is newer than the files that say what belongs in it.
 $(VENV)/.train: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[report]'
+	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[report,images]'
 	@touch $@
 
 $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python

@@ -19,6 +19,7 @@ def main(words: Sequence[str]) -> None:
         FileOptions,
         words,
         add_model,
+        first=("out",),
     )
     model = given.pop("model")
     options = FileOptions(**given)
@@ -26,4 +27,5 @@ def main(words: Sequence[str]) -> None:
     folder = Path(model) if os.path.isdir(model) else Path()
     out = folder / "draw.html" if options.out is None else Path(options.out)
     write_text(out, drawing_page(network, title_of(model)))
-    sys.stdout.write(f"open {out} in a browser\n")
+    if not options.quiet:
+        sys.stdout.write(f"open {out} in a browser\n")

@@ -22,7 +22,7 @@ class ExportOptions(FileOptions):
     to: str | None = option(
         None,
         Names(EXPORTS, "format", optional=True),
-        "; ".join(f"{name}: {each.about}" for name, each in EXPORTS.items()),
+        "; ".join(f"{name}: {each.help}" for name, each in EXPORTS.items()),
         metavar="FORMAT",
     )
 
@@ -30,7 +30,12 @@ class ExportOptions(FileOptions):
 def main(words: Sequence[str]) -> None:
     """Write the file; raises ScratchnetError."""
     given = parse_command(
-        "export", "Write a network as other programs read it.", ExportOptions, words, add_model
+        "export",
+        "Write a network as other programs read it.",
+        ExportOptions,
+        words,
+        add_model,
+        first=("to", "out"),
     )
     model = given.pop("model")
     options = ExportOptions(**given)
@@ -42,5 +47,6 @@ def main(words: Sequence[str]) -> None:
     out = place.with_suffix(chosen.suffix) if options.out is None else Path(options.out)
     if os.path.realpath(out) == os.path.realpath(model):
         raise ParameterError(f"--out must be another file than MODEL, got {str(out)!r}")
-    for path in chosen.write(network, out):
-        sys.stdout.write(f"wrote {path}\n")
+    written = chosen.write(network, out)
+    if not options.quiet:
+        sys.stdout.writelines(f"wrote {path}\n" for path in written)
