@@ -56,8 +56,10 @@ class Wanted(NamedTuple):
 
     @property
     def image_shape(self) -> Shape | None:
-        """The shape of its images, if it takes any."""
-        return self.preparation.image_shape or (self.shape if len(self.shape) > 1 else None)
+        """The shape of its images, if it takes any; (H, W) where they are grey."""
+        shape = self.preparation.image_shape or self.shape
+        shape = shape[:2] if shape[2:] == (1,) else shape
+        return shape if len(shape) > 1 else None
 
     @property
     def wide(self) -> int:

@@ -284,6 +284,13 @@ def test_pictures_without_a_style_are_resized_alone(here, capsys):
     assert (seen == colours).all()
 
 
+def test_a_network_of_grey_images_with_one_channel_is_shown_too(here):
+    Network([Affine(12, 2, rng=0)], input_shape=(3, 4, 1)).save("g.npz")
+    Image.new("RGB", (30, 17), (9, 9, 9)).save("c.png")
+    assert main(["predict", "g.npz", "c.png", "--show", "seen"]) == 0
+    assert np.asarray(Image.open(next(Path("seen").iterdir()))).shape == (3, 4)
+
+
 WRONG = {
     "missing": (["nothing.png"], 3, "cannot read 'nothing.png'"),
     "empty": (["empty.npy"], 3, "an empty file"),
