@@ -69,7 +69,7 @@ def to_onnx(network: Network, path: str | Path | None = None) -> Any:
     model = graph.model(network, outputs)
     onnx.checker.check_model(model, full_check=True)
     if path is not None:
-        content = model.SerializeToString(deterministic=True)
+        content = model.SerializeToString()
         write_atomically(path, lambda file: file.write(content))
     return model
 
@@ -160,11 +160,11 @@ def _input(graph: Graph, network: Network) -> str:
     shape = network.input_shape
     if image_of(shape) is None:
         return x if len(shape) == 1 else graph.add("Flatten", x, axis=1)
-    return _images(graph, x, cast(Image, image_of(shape)), flat=len(shape) != 3)
+    return _images(graph, x, cast(Image, image_of(shape)), flat=False)
 
 
 def _images(graph: Graph, x: str, image: Image, *, flat: bool) -> str:
-    """Rows, channels last, as images (N, C, H, W)."""
+    """Rows, or images (N, H, W) or (N, H, W, C), as images (N, C, H, W)."""
     if image[2] == 1:
         return _reshape(graph, x, (1, *image[:2]))
     if flat:

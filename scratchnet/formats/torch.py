@@ -167,8 +167,7 @@ class Piece(NamedTuple):
 
     def from_torch(self, array: Array) -> None:
         """Put what `check` gave into the network."""
-        if self.constant is None:
-            self.view[...] = array.reshape(self.view.shape)
+        self.view[...] = array.reshape(self.view.shape)
 
 
 class Sequence:

@@ -133,8 +133,9 @@ def test_a_network_for_values_gives_the_predictions_of_its_loss_alone(case):
     np.testing.assert_allclose(found["values"], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_behind_the_last_convolution_keep_their_order():
-    network = exported.at_random(Network([Conv2D(3, 2)], input_shape=(4, 5, 2)))
+@pytest.mark.parametrize("filters", [1, 3])
+def test_rows_behind_the_last_convolution_keep_their_order(filters):
+    network = exported.at_random(Network([Conv2D(filters, 2)], input_shape=(4, 5, 2)))
     check(network, exported.inputs_of(network, 3))
 
 

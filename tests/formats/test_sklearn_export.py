@@ -79,6 +79,8 @@ VALUES = {
 
 @pytest.mark.parametrize("case", VALUES)
 def test_a_regressor_predicts_alike(case):
+    if case == "counts" and "loss" not in MLPRegressor().get_params():
+        pytest.skip("this scikit-learn has no Poisson loss")
     network = network_of(*VALUES[case])
     made, x = to_sklearn(network), raw(30)
     assert type(made) is MLPRegressor
