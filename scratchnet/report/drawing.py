@@ -78,7 +78,7 @@ def drawing_page(network: Network, title: str = "Draw a character") -> str:
     faulty = first_not_finite({**network.params, **network.statistics})
     if faulty is not None:
         raise DivergenceError(f"{faulty} is not finite, so there is no page to draw on; train anew")
-    described = _describe_all(network.layers, network.input_shape)
+    described = describe_layers(network.layers, network.input_shape)
     names = [network.preparation.name_of(k) for k in range(max(2, network.output_sizes[-1]))]
     stages = _stages(network)
     data = {
@@ -146,16 +146,16 @@ def known_layers() -> set[str]:
 # The network as data.
 
 
-def _describe_all(each: Sequence[Layer], before: Shape) -> list[dict[str, Any]]:
+def describe_layers(each: Sequence[Layer], before: Shape) -> list[dict[str, Any]]:
     """The layers one after the other, of which the first takes rows of the shape `before`."""
     found = []
     for layer in each:
-        found.append(_describe(layer, before))
+        found.append(describe_layer(layer, before))
         before = layer.output_shape(before)
     return found
 
 
-def _describe(layer: Layer, before: Shape) -> dict[str, Any]:
+def describe_layer(layer: Layer, before: Shape) -> dict[str, Any]:
     """A layer as `forward.js` takes it; raises ParameterError for one that it does not know."""
     kind = type(layer)
     name = kind.__name__
@@ -163,16 +163,16 @@ def _describe(layer: Layer, before: Shape) -> dict[str, Any]:
         raise ParameterError(
             f"the page cannot compute the layer {name}; take layers of scratchnet.layers"
         )
-    options = {key: getattr(layer, key) for key in OPTIONS if hasattr(layer, key)}
+    options: dict[str, Any] = {key: getattr(layer, key) for key in OPTIONS if hasattr(layer, key)}
     if isinstance(layer, Conv2D):
         options |= {key: getattr(layer, key) for key in ("kernel", "stride", "dilation")}
         options["pad"] = _zeros_before(layer)
     if isinstance(layer, Conv2D | MaxPool | AvgPool):
         options |= {"image": layer.image, "after": layer.after}
     if isinstance(layer, Residual):
-        options["layers"] = _describe_all(layer.layers, before)
+        options["layers"] = describe_layers(layer.layers, before)
         P = layer.projection
-        options["projection"] = None if P is None else _describe(P, before)
+        options["projection"] = None if P is None else describe_layer(P, before)
     arrays = {**layer.params, **layer.statistics}
     return {
         "class": name,
@@ -197,7 +197,7 @@ OPTIONS = ("eps", "slope", "size", "scale", "alpha")
 
 
 def pack(array: Array) -> dict[str, str]:
-    """An array as text: weights as 16-bit integers with their scales, all else as 32-bit numbers."""
+    """An array as text: weights as 16-bit integers with scales, all else as 32-bit numbers."""
     if not is_weight(array.shape):
         return {"values": _text(array, "<f4")}
     integers, scales = to_integers(array)
@@ -274,7 +274,8 @@ def _body(
 ) -> list[str]:
     height, width = (max(1, round(SIDE * n / max(image[:2]))) for n in image[:2])
     return [
-        f"<header><h1>{escape(title)}</h1></header>",
+        f"<header><h1>{escape(title)}</h1><p>Draw with the mouse, a pen or a finger. Or drop, "
+        "paste or open a picture.</p></header>",
         '<main class="drawing">',
         f'<section id="draw" aria-label="Draw">{_PAD.format(height=height, width=width, pen=PEN)}'
         "</section>",
@@ -287,9 +288,9 @@ def _body(
 
 
 _PAD = """
-<div class="pad"><canvas id="canvas" width="{width}" height="{height}" data-pen="{pen}" tabindex="0" \
-role="application" aria-label="Drawing area" aria-describedby="how"></canvas>\
-<span id="pen" hidden></span></div>
+<div class="pad"><canvas id="canvas" width="{width}" height="{height}" data-pen="{pen}" \
+tabindex="0" role="application" aria-label="Drawing area" aria-describedby="keys"></canvas>\
+<span id="hint" aria-hidden="true">Draw here</span><span id="pen" hidden></span></div>
 <div class="controls">
 <button type="button" id="clear">Clear</button>
 <button type="button" id="undo">Undo</button>
@@ -297,9 +298,9 @@ role="application" aria-label="Drawing area" aria-describedby="how"></canvas>\
 <input type="file" id="file" accept="image/*" aria-label="A picture" hidden>
 </div>
 <p class="bad" id="wrong" role="alert"></p>
-<p class="faint" id="how">Draw with the mouse, a pen or a finger. Or drop or paste a picture. \
-With the keyboard: the arrow keys move the pen, with Shift farther; Space puts it down and lifts \
-it; Delete clears; Ctrl+Z takes the last step back.</p>
+<details><summary>With the keyboard</summary>
+<p class="faint" id="keys">The arrow keys move the pen, with Shift farther. Space puts it down and \
+lifts it. Delete clears. Ctrl+Z takes the last step back.</p></details>
 """
 
 
@@ -318,7 +319,7 @@ def _answer(image: tuple[int, int, int], names: Sequence[str]) -> str:
         f'<canvas id="seen" width="{width}" height="{height}" role="img" '
         'aria-label="What the network sees"></canvas>'
         f"<figcaption>The network sees {width} x {height} pixels</figcaption></figure>"
-        '<p id="best"><b>–</b><small>Nothing is drawn yet.</small></p></div>'
+        '<p id="best"><b>–</b><span>Nothing is drawn yet.</span></p></div>'
         f'<ol id="bars" aria-label="{likeliest}">{bars}</ol>'
     )
 
@@ -335,7 +336,7 @@ def _pictures(stages: Sequence[Mapping[str, Any]]) -> list[str]:
         f'aria-label="{escape(stage["text"])}"></canvas></figure>'
         for k, stage in enumerate(stages)
     ]
-    return [key, *each]
+    return [key, '<div class="stages">', *each, "</div>"]
 
 
 def _about(network: Network, image: tuple[int, int, int]) -> list[str]:

@@ -285,6 +285,7 @@ function schedule() {
 function update() {
   pending = 0;
   const ink = look();
+  byId("hint").hidden = steps.length > 0 && Object.keys(lastStep()).length > 0;
   showSeen(ink);
   showAnswer(ink && NETWORK.predict(DRAWING.inputs(ink)));
   showStages(ink !== null);
@@ -300,7 +301,7 @@ const inOrder = DATA.classes.length <= DATA.allClasses;
 const every = DATA.classes.map((_, k) => k);
 byId("bars").classList.toggle("words", DATA.classes.some((name) => name.length > 2));
 
-const percent = (p) => `${(100 * p).toFixed(1)} %`;
+const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
 
 // The classes that the network gives: the likeliest, or all that are likelier than not.
 function chosen(p) {
@@ -364,11 +365,13 @@ function mixColours() {
   }
 }
 
+const ON_A_LINE = innerWidth < 640 ? 32 : 64; // units
+
 // Where each value of a stage is in its picture: units as cells in lines, maps side by side with a
 // pixel between them.
 function layOut({ maps, shown }) {
   const [height, width, all] = maps || [1, 1, shown];
-  const gap = maps ? 1 : 0, columns = Math.min(shown, maps ? 8 : 64);
+  const gap = maps ? 1 : 0, columns = Math.min(shown, maps ? 8 : ON_A_LINE);
   const wide = columns * (width + gap) - gap;
   const high = Math.ceil(shown / columns) * (height + gap) - gap;
   const from = [], to = [];
@@ -386,8 +389,10 @@ const stages = DATA.stages.map((stage, k) => {
   const place = layOut(stage), picture = byId(`stage-${k}`);
   picture.width = place.wide;
   picture.height = place.high;
-  // A map is about 3.5 rem wide, a unit 0.9 rem.
-  picture.style.width = `${stage.maps ? 3.5 * place.columns : 0.9 * place.columns}rem`;
+  // A map is 3.5 rem wide; a unit 0.9 rem, or more where there are few.
+  const wide = place.columns * (stage.maps ? 3.5 : Math.max(0.9, Math.min(2, 28.8 / place.columns)));
+  picture.style.width = `${wide}rem`;
+  picture.parentElement.style.width = `${Math.max(wide, 18)}rem`;
   const brush = picture.getContext("2d", { willReadFrequently: true });
   return { ...place, layer: stage.layer, brush, image: brush.createImageData(place.wide, place.high) };
 });
