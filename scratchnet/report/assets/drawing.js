@@ -42,7 +42,7 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     }
     const sign = paper - low > high - paper ? -1 : 1, largest = sign < 0 ? paper - low : high - paper;
     for (let k = 0; k < ink.length; k += 1) {
-      const value = sign * (grey[k] - paper);
+      const value = grey[k] === paper ? 0 : sign * (grey[k] - paper); // most pixels are paper
       ink[k] = value > 0 ? value / largest : 0;
     }
     return ink;
@@ -78,42 +78,37 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
   // A row that is moved is read between its pixels. Only where it has ink is it looked at: a line
   // that is almost level would be moved very far.
   function cutOut(ink, h, w) {
-    const first = keep("first", h), last = keep("last", h);
-    let any = false;
-    for (let i = 0; i < h; i += 1) {
-      first[i] = 0;
-      last[i] = w;
-      while (first[i] < w && ink[i * w + first[i]] === 0) first[i] += 1;
-      while (last[i] > first[i] && ink[i * w + last[i] - 1] === 0) last[i] -= 1;
-      any ||= first[i] < last[i];
-    }
-    if (!any) return null;
     const { slant, y } = style.normalized ? slantOf(ink, h, w) : { slant: 0, y: 0 };
+    const moved = (i) => slant * (i + 0.5 - y);
 
     // The ink at a place of row i, once that is moved.
     function at(i, place) {
-      const p = place + slant * (i + 0.5 - y), left = Math.floor(p);
-      if (p < 0 || p > w - 1) return 0;
+      const p = place + moved(i), left = Math.floor(p);
+      if (!(p >= 0 && p <= w - 1)) return 0;
       const value = ink[i * w + left];
       return p === left ? value : value + (p - left) * (ink[i * w + left + 1] - value);
     }
 
     let top = Infinity, bottom = -Infinity, left = Infinity, right = -Infinity;
     for (let i = 0; i < h; i += 1) {
-      if (first[i] === last[i]) continue;
-      const moved = slant * (i + 0.5 - y), end = last[i] - moved + 1;
-      for (let place = Math.floor(first[i] - moved) - 1; place <= end; place += 1) {
-        if (at(i, place) <= faint) continue;
-        top = Math.min(top, i);
-        bottom = i + 1;
-        left = Math.min(left, place);
-        right = Math.max(right, place + 1);
-      }
+      let first = 0, last = w - 1;
+      while (first < w && ink[i * w + first] === 0) first += 1;
+      if (first === w) continue;
+      while (ink[i * w + last] === 0) last -= 1;
+      let from = Math.floor(first - moved(i)) - 1, to = Math.ceil(last - moved(i)) + 1;
+      while (from <= to && at(i, from) <= faint) from += 1;
+      if (from > to) continue;
+      while (at(i, to) <= faint) to -= 1;
+      top = Math.min(top, i);
+      bottom = i + 1;
+      left = Math.min(left, from);
+      right = Math.max(right, to + 1);
     }
     if (bottom < top) return null;
     const tall = bottom - top, wide = right - left, inside = keep("inside", tall * wide);
     for (let i = 0, k = 0; i < tall; i += 1)
-      for (let j = 0; j < wide; j += 1, k += 1) inside[k] = at(top + i, left + j);
+      if (slant) for (let j = 0; j < wide; j += 1, k += 1) inside[k] = at(top + i, left + j);
+      else for (let j = 0; j < wide; j += 1, k += 1) inside[k] = ink[(top + i) * w + left + j];
     return { inside, tall, wide };
   }
 
@@ -151,8 +146,9 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     for (let i = 0; i < down.nOut; i += 1)
       for (let k = down.start[i]; k < down.stop[i]; k += 1) {
         const weight = down.weights[i * down.nIn + k];
-        for (let j = 0; j < across.nIn; j += 1)
-          between[i * across.nIn + j] += weight * picture[step * (k * across.nIn + j) + offset];
+        let to = i * across.nIn, from = step * k * across.nIn + offset;
+        for (let j = 0; j < across.nIn; j += 1, to += 1, from += step)
+          between[to] += weight * picture[from];
       }
     for (let i = 0; i < down.nOut; i += 1)
       for (let j = 0; j < across.nOut; j += 1) {
