@@ -39,7 +39,7 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 $style</style>
 </head>
 <body>
-<noscript><p>The figures are drawn by JavaScript, which is switched off.</p></noscript>
+<noscript><p>This page is drawn by JavaScript, which is switched off.</p></noscript>
 $body
 <script type="application/json" id="page-data">$data</script>
 <script type="application/json" id="page-figures">$figures</script>
@@ -63,10 +63,12 @@ def make_page(
     figures: Mapping[str, Figure],
     data: Mapping[str, Any],
     scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
 ) -> str:
     """The page, whose `body` is HTML with a `figure_box` for each of `figures` by its id.
 
-    `data` is what scripts find in DATA; `scripts` are names of assets that run after `page.js`.
+    `data` is what scripts find in DATA; `scripts` are names of assets that run after `page.js`,
+    `styles` of those behind `page.css`. Without figures the page needs no plotly.
     Raises MissingPlotlyError without plotly, ParameterError for a figure that has no box.
     """
     text = "\n".join(body)
@@ -75,11 +77,11 @@ def make_page(
             raise ParameterError(f"every figure must have a box in the page, {name!r} has none")
     return _PAGE.substitute(
         title=escape(title),
-        style=asset("page.css"),
+        style="".join(map(asset, ("page.css", *styles))),
         body=text,
         data=_for_script(data),
         figures=_for_script(figures),
-        plotly=_plotly(),
+        plotly=_plotly() if figures else "",
         scripts="\n".join(f"<script>\n{asset(name)}</script>" for name in ("page.js", *scripts)),
     )
 
