@@ -17,6 +17,8 @@ FAINT = 0.25
 """The share of the darkest ink above which a pixel counts as ink, when its borders are looked for.
 
 Noise of a camera and of JPEG lies below."""
+STEEPEST = 1.0
+"""The largest slant of handwriting, in columns a row: 45 degrees."""
 SHARPNESS = -0.5
 """The a of Keys' cubic kernel, as in Pillow's BICUBIC."""
 
@@ -104,8 +106,8 @@ def draw_like(ink: Array, style: Style) -> Array:
 def upright(ink: Array) -> Array:
     """The ink without its slant: each row is moved so that x does not change with y.
 
-    The slant is the regression of x on y, cov(x, y) / var(y), over the ink. Margins are added, so
-    that none of it is lost.
+    The slant is the regression of x on y, cov(x, y) / var(y), over the ink, between -1 and 1: a line
+    that is nearly level has no slant. Margins are added, so that no ink is lost.
     """
     if not ink.any():
         return ink
@@ -113,6 +115,7 @@ def upright(ink: Array) -> Array:
     down, across = np.arange(ink.shape[0]) + 0.5 - y, np.arange(ink.shape[1]) + 0.5 - x
     spread = float(down**2 @ ink.sum(axis=1))
     slant = float(down @ ink @ across) / spread if spread else 0.0
+    slant = min(max(slant, -STEEPEST), STEEPEST)
     margin = math.ceil(abs(slant) * ink.shape[0])
     places = np.arange(ink.shape[1] + 2 * margin) - margin
     return np.array(

@@ -1,5 +1,6 @@
 """Data sets of pictures: a folder for each class, as torchvision and Keras lay them out."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ FORMATS = {
 GREY = {"1", "L", "LA", "I;16"}
 MOST_PIXELS = 2**26
 """Pixels of a single picture, that may be of any size."""
+ENOUGH = 2**20
+"""Pixels that are kept of a larger one: whole numbers of its pixels are put together."""
 DARK = 128
 TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
 HINT = "pip install 'scratchnet[images]'"
@@ -84,6 +87,10 @@ def _pixels(picture: Any) -> Array:
     if picture.mode == "I;16":  # which Pillow would cut off at 255
         return (np.asarray(picture) >> 8).astype(np.uint8)
     grey = picture.mode in GREY
+    together = math.isqrt(picture.width * picture.height // ENOUGH)
+    if together > 1:
+        clear = picture.has_transparency_data
+        picture = picture.convert("RGBA" if clear else "L" if grey else "RGB").reduce(together)
     if not picture.has_transparency_data:
         return np.asarray(picture.convert("L" if grey else "RGB"))
     pixels = np.asarray(picture.convert("RGBA"), np.float64)

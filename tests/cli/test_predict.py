@@ -6,6 +6,7 @@ import json
 import shutil
 import struct
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,22 @@ def test_images_of_another_size_in_an_array_are_prepared_too(asked):
     lines, said = asked("four.npy")
     assert classes_in(lines) == [4]
     assert "prepared" in said
+
+
+def test_a_large_picture_is_read_in_little_memory(asked):
+    picture("huge.png", 4, size=6000, box=(2000, 1500, 2500, 2500))
+    assert classes_in(asked("huge.png")[0]) == [4]
+
+
+def test_a_line_that_is_nearly_level_takes_no_more_memory_than_others(asked):
+    level = np.full((900, 1100), 255, np.uint8)
+    for column in range(100, 1000):
+        level[400 + column // 300 : 412 + column // 300, column] = 0
+    Image.fromarray(level).save("dash.png")
+    tracemalloc.start()
+    asked("dash.png")
+    assert tracemalloc.get_traced_memory()[1] < 2**27
+    tracemalloc.stop()
 
 
 def test_a_folder_of_classes_is_evaluated(asked):
