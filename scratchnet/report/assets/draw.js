@@ -23,7 +23,11 @@ let pending = 0, painted = 0; // the frame that is waited for; points of the las
 const isStroke = (step) => Boolean(step && step.points);
 const lastStep = () => steps[steps.length - 1];
 
+// The part of the canvas that strokes have touched: left, top, right, bottom.
+const touched = [0, 0, 0, 0];
+
 function clearCanvas() {
+  touched.splice(0, 4, canvas.width, canvas.height, 0, 0);
   context.fillStyle = "#000";
   context.fillRect(0, 0, canvas.width, canvas.height);
 }
@@ -42,6 +46,13 @@ function paintStroke(points, k = 0) {
   context.moveTo(...points[Math.max(k - 1, 0)]);
   for (const point of points.slice(Math.max(k, 1))) context.lineTo(...point);
   context.stroke();
+  const reach = PEN / 2 + 2;
+  for (const [x, y] of points.slice(k)) {
+    touched[0] = Math.max(Math.min(touched[0], Math.floor(x - reach)), 0);
+    touched[1] = Math.max(Math.min(touched[1], Math.floor(y - reach)), 0);
+    touched[2] = Math.min(Math.max(touched[2], Math.ceil(x + reach)), canvas.width);
+    touched[3] = Math.min(Math.max(touched[3], Math.ceil(y + reach)), canvas.height);
+  }
 }
 
 // Everything anew, as after a step back.
@@ -264,17 +275,23 @@ document.addEventListener("drop", (event) => {
 
 const grey = new Float64Array(canvas.width * canvas.height);
 
+// What the network sees of the strokes. Where the ink is looked for, the part that they have
+// touched is enough.
+function lookAtStrokes() {
+  const whole = [0, 0, canvas.width, canvas.height];
+  const [left, top, right, bottom] = DATA.drawing.style ? touched : whole;
+  const w = right - left, h = bottom - top;
+  if (w <= 0 || h <= 0) return null; // a pen that was never on the canvas
+  const { data } = context.getImageData(left, top, w, h), part = grey.subarray(0, w * h);
+  for (let k = 0; k < part.length; k += 1) part[k] = data[4 * k];
+  return DRAWING.see(part, h, w, 0);
+}
+
 // What the network sees; null where there is nothing.
 function look() {
   const step = lastStep();
-  let ink = null;
-  if (step?.picture) ink = step.ink;
-  else if (isStroke(step)) {
-    paintRest();
-    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-    for (let k = 0; k < grey.length; k += 1) grey[k] = data[4 * k];
-    ink = DRAWING.see(grey, canvas.height, canvas.width);
-  }
+  if (isStroke(step)) paintRest();
+  const ink = isStroke(step) ? lookAtStrokes() : step?.ink;
   return ink && ink.some(Boolean) ? ink : null;
 }
 
@@ -303,6 +320,11 @@ byId("bars").classList.toggle("words", DATA.classes.some((name) => name.length >
 
 const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
 
+// What does not change costs no layout.
+function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
 // The classes that the network gives: the likeliest, or all that are likelier than not.
 function chosen(p) {
   if (DATA.network.multilabel) return every.filter((k) => p[k] > 0.5);
@@ -314,14 +336,14 @@ function showAnswer(p) {
   const shown = inOrder || !p ? every : [...every].sort((a, b) => p[b] - p[a]);
   rows.forEach(({ row, name, bar, share }, place) => {
     const k = shown[place];
-    if (!inOrder) name.textContent = DATA.classes[k];
+    if (!inOrder) write(name, DATA.classes[k]);
     row.classList.toggle("best", found.includes(k));
-    bar.style.transform = `scaleX(${p ? p[k] : 0})`;
-    share.textContent = p ? percent(p[k]) : "–";
+    bar.style.transform = `scaleX(${p ? p[k].toFixed(3) : 0})`;
+    write(share, p ? percent(p[k]) : "–");
   });
   const names = found.map((k) => DATA.classes[k]).join(", ");
-  best.textContent = p ? names || "none" : "–";
-  more.textContent = !p ? "Nothing is drawn yet." : found.length === 1 ? percent(p[found[0]]) : "";
+  write(best, p ? names || "none" : "–");
+  write(more, !p ? "Nothing is drawn yet." : found.length === 1 ? percent(p[found[0]]) : "");
   if (p) say(`${names || "None"}${found.length === 1 ? `, ${percent(p[found[0]])}` : ""}.`);
   else say(steps.length ? "Empty." : "");
 }
@@ -330,9 +352,7 @@ function showAnswer(p) {
 let waiting = 0;
 function say(text) {
   clearTimeout(waiting);
-  waiting = setTimeout(() => {
-    if (byId("says").textContent !== text) byId("says").textContent = text;
-  }, QUIET);
+  waiting = setTimeout(() => write(byId("says"), text), QUIET);
 }
 
 // ---- pictures of what goes through the network

@@ -33,8 +33,8 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
 
   // How much each pixel differs from the paper, from 0 to 1: all that is lighter or all that is
   // darker, whichever goes further.
-  function findInk(grey, h, w) {
-    const paper = findPaper(grey, h, w), ink = keep("ink", h * w);
+  function findInk(grey, h, w, paper) {
+    const ink = keep("ink", h * w);
     let low = Infinity, high = -Infinity;
     for (let k = 0; k < ink.length; k += 1) {
       if (grey[k] < low) low = grey[k];
@@ -194,9 +194,11 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
 
   // ---- what the page uses
 
-  // What the network sees, from 0 to 1, of a picture with values from 0 to 255.
-  function see(picture, h, w) {
-    return style ? drawLike(findInk(picture, h, w), h, w) : resize(picture, h, w);
+  // What the network sees, from 0 to 1, of a picture with values from 0 to 255. The paper may be
+  // known, as that of a drawing is.
+  function see(picture, h, w, paper) {
+    if (!style) return resize(picture, h, w);
+    return drawLike(findInk(picture, h, w, paper ?? findPaper(picture, h, w)), h, w);
   }
 
   // The row of inputs for what the network sees.
