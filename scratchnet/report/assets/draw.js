@@ -55,8 +55,10 @@ function paintStroke(points, k = 0) {
   }
 }
 
-// Everything anew, as after a step back.
+// Everything anew, as after a step back. A stroke that is being drawn ends.
 function repaint() {
+  pointer = null;
+  setKeyboardPen(false);
   let first = steps.length;
   while (first > 0 && isStroke(steps[first - 1])) first -= 1;
   clearCanvas();
@@ -165,7 +167,6 @@ canvas.addEventListener("keydown", (event) => {
     const [x, y] = [at[0] / canvas.width, at[1] / canvas.height].map((v) => Math.round(100 * v));
     say(`Pen ${down ? "down" : "up"}, ${x} percent from the left, ${y} from the top.`);
   } else if (event.key === "Delete" || event.key === "Backspace") {
-    setKeyboardPen(false);
     clear();
   } else return;
   event.preventDefault();
@@ -181,7 +182,6 @@ canvas.addEventListener("pointerdown", () => showPen(false));
 document.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || pointer !== null) return;
   event.preventDefault();
-  setKeyboardPen(false);
   undo();
 });
 byId("clear").addEventListener("click", clear);
@@ -232,6 +232,7 @@ async function openPicture(file) {
   const paper = paperBehind(pixels);
   const ink = DRAWING.see(valuesOf(pixels, paper), h, w).slice();
   showWhole(bitmap, paper);
+  bitmap.close();
   steps.push({ picture: context.getImageData(0, 0, canvas.width, canvas.height), ink });
   complain(ink.some(Boolean) ? "" : `Nothing can be seen in ${file.name}.`);
   repaint();
