@@ -16,7 +16,8 @@ const QUIET = 700; // milliseconds without a change, after which the answer is r
 // What was done: {points} of a stroke, {picture, ink} or {} for an empty canvas. Strokes count from
 // the last of the others on; a stroke behind a picture takes its place.
 const steps = [];
-let pending = 0, painted = 0; // the frame that is waited for; points of the last stroke on the canvas
+let pending = 0; // the frame that is waited for
+let painted = 0; // points of the last stroke that are on the canvas
 
 // ---- strokes
 
@@ -62,7 +63,8 @@ function repaint() {
   let first = steps.length;
   while (first > 0 && isStroke(steps[first - 1])) first -= 1;
   clearCanvas();
-  if (first === steps.length && first && lastStep().picture) context.putImageData(lastStep().picture, 0, 0);
+  const picture = first === steps.length && lastStep()?.picture;
+  if (picture) context.putImageData(picture, 0, 0);
   for (const { points } of steps.slice(first)) paintStroke(points);
   painted = isStroke(lastStep()) ? lastStep().points.length : 0;
   schedule();
@@ -180,7 +182,8 @@ canvas.addEventListener("blur", () => {
 canvas.addEventListener("pointerdown", () => showPen(false));
 
 document.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || pointer !== null) return;
+  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+  if (pointer !== null) return;
   event.preventDefault();
   undo();
 });
@@ -411,18 +414,21 @@ const stages = DATA.stages.map((stage, k) => {
   picture.width = place.wide;
   picture.height = place.high;
   // A map is 3.5 rem wide; a unit 0.9 rem, or more where there are few.
-  const wide = place.columns * (stage.maps ? 3.5 : Math.max(0.9, Math.min(2, 28.8 / place.columns)));
+  const cell = stage.maps ? 3.5 : Math.max(0.9, Math.min(2, 28.8 / place.columns));
+  const wide = cell * place.columns;
   picture.style.width = `${wide}rem`;
   picture.parentElement.style.width = `${Math.max(wide, 18)}rem`;
   const brush = picture.getContext("2d", { willReadFrequently: true });
-  return { ...place, layer: stage.layer, brush, image: brush.createImageData(place.wide, place.high) };
+  const image = brush.createImageData(place.wide, place.high);
+  return { ...place, layer: stage.layer, brush, image };
 });
 
 function showStages(any) {
   for (const { layer, from, to, brush, image } of stages) {
     const values = any ? NETWORK.outputs[layer] : null;
     let largest = 0;
-    if (any) for (let k = 0; k < from.length; k += 1) largest = Math.max(largest, Math.abs(values[from[k]]));
+    for (let k = 0; any && k < from.length; k += 1)
+      largest = Math.max(largest, Math.abs(values[from[k]]));
     for (let k = 0; k < from.length; k += 1) {
       const colour = largest ? 255 + Math.round((255 * values[from[k]]) / largest) : 255;
       for (let c = 0; c < 4; c += 1) image.data[4 * to[k] + c] = COLOURS[4 * colour + c];

@@ -40,7 +40,8 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
       if (grey[k] < low) low = grey[k];
       if (grey[k] > high) high = grey[k];
     }
-    const sign = paper - low > high - paper ? -1 : 1, largest = sign < 0 ? paper - low : high - paper;
+    const sign = paper - low > high - paper ? -1 : 1;
+    const largest = sign < 0 ? paper - low : high - paper;
     for (let k = 0; k < ink.length; k += 1) {
       const value = grey[k] === paper ? 0 : sign * (grey[k] - paper); // most pixels are paper
       ink[k] = value > 0 ? value / largest : 0;
@@ -140,7 +141,7 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     return { weights, start, stop, nOut, nIn };
   }
 
-  // down x across^T as channel c of `seen`, x being one value of each pixel: picture[step k + offset].
+  // down x across^T as channel c of `seen`; x has one value of each pixel, picture[step k + offset].
   function resample(picture, step, offset, down, across, c) {
     const between = keep("between", down.nOut * across.nIn).fill(0);
     for (let i = 0; i < down.nOut; i += 1)
@@ -167,7 +168,8 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     const mass = style.centre === "mass";
     const [y, x] = mass ? centreOfMass(inside, tall, wide) : [tall / 2, wide / 2];
     const high = style.box[0] / tall, by = Math.min(high, style.box[1] / wide);
-    const down = resampling("down", height, tall, style.normalized ? high : by, y, style.middle, false);
+    const ofHeight = style.normalized ? high : by;
+    const down = resampling("down", height, tall, ofHeight, y, style.middle, false);
     const across = resampling("across", width, wide, by, x, style.middle, false);
     resample(inside, 1, 0, down, across, 0);
     let largest = 0;
@@ -187,7 +189,8 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     }
     const down = resampling("down", height, h, height / h, h / 2, height / 2, true);
     const across = resampling("across", width, w, width / w, w / 2, width / 2, true);
-    for (let c = 0; c < channels; c += 1) resample(picture, step, Math.min(c, step - 1), down, across, c);
+    for (let c = 0; c < channels; c += 1)
+      resample(picture, step, Math.min(c, step - 1), down, across, c);
     for (let k = 0; k < seen.length; k += 1) seen[k] = Math.min(Math.max(seen[k], low), high) / 255;
     return seen;
   }
