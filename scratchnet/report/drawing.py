@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import layers
-from scratchnet.data.drawings import FAINT, SHARPNESS, STYLES
+from scratchnet.data.drawings import FAINT, SHARPNESS, STEEPEST, STYLES
 from scratchnet.errors import DivergenceError, ParameterError
 from scratchnet.layers import (
     AvgPool,
@@ -43,6 +43,8 @@ SIDE = 280
 """The longer side of the canvas, in pixels."""
 PEN = 0.08
 """The width of the pen, as a share of the canvas: near that of the strokes in MNIST."""
+THINNEST = 1.2
+"""The least that this width is in pixels of the network's images, as of those with 8x8."""
 ALL_CLASSES = 20
 """So many classes stand in their order; of more the likeliest are shown."""
 LIKELIEST = 10
@@ -228,6 +230,7 @@ def _preparation(network: Network, image: tuple[int, int, int]) -> dict[str, Any
         "scale": kept.scale,
         "faint": FAINT,
         "sharpness": SHARPNESS,
+        "steepest": STEEPEST,
     }
 
 
@@ -273,11 +276,12 @@ def _body(
     stages: Sequence[Mapping[str, Any]],
 ) -> list[str]:
     height, width = (max(1, round(SIDE * n / max(image[:2]))) for n in image[:2])
+    pen = max(PEN, THINNEST / max(image[:2]))
     return [
         f"<header><h1>{escape(title)}</h1><p>Draw with the mouse, a pen or a finger. Or drop, "
         "paste or open a picture.</p></header>",
         '<main class="drawing">',
-        f'<section id="draw" aria-label="Draw">{_PAD.format(height=height, width=width, pen=PEN)}'
+        f'<section id="draw" aria-label="Draw">{_PAD.format(height=height, width=width, pen=pen)}'
         "</section>",
         f'<section id="answer" aria-label="Answer">{_answer(image, names)}</section>',
         section("stages", "What the layers make of it", *_pictures(stages)),

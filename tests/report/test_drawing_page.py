@@ -116,6 +116,11 @@ def test_many_classes_are_told_by_the_likeliest():
     assert html.count('<li><span class="class">') == 10
 
 
+def test_the_pen_is_as_thick_as_the_strokes_of_the_images():
+    for kept, share in ((MNIST, "0.08"), (DIGITS, "0.15")):
+        assert f'data-pen="{share}"' in drawing_page(network_of(kept))
+
+
 def test_a_network_of_images_without_preparation_has_the_shape_of_its_rows():
     html = drawing_page(Network([Conv2D(2, 3), Affine(3)], input_shape=(10, 12, 3)))
     assert data_of(html)["drawing"]["shape"] == [10, 12, 3]
@@ -574,6 +579,23 @@ def test_undo_and_clear_go_back_step_by_step(chromium, tmp_path):
     page.click("#undo")  # nothing is left, and nothing happens
     wait_frames(page, 2)
     assert shares(page) == ["–"] * 10
+
+
+@needs_chromium
+def test_what_clears_the_canvas_ends_a_stroke(chromium, tmp_path):
+    opened = opened_page(chromium, tmp_path, network_of())
+    page = opened.page
+    box = page.locator("#canvas").bounding_box()
+    for end in ("clear()", "undo()"):
+        page.mouse.move(box["x"] + 50, box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 90, box["y"] + 50)
+        page.evaluate(end)
+        page.mouse.move(box["x"] + 90, box["y"] + 99)
+        page.mouse.up()
+        wait_frames(page, 2)
+        assert ink_on(page) == 0, end
+    assert opened.messages == []
 
 
 @needs_chromium

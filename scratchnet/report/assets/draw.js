@@ -16,14 +16,19 @@ const QUIET = 700; // milliseconds without a change, after which the answer is r
 // What was done: {points} of a stroke, {picture, ink} or {} for an empty canvas. Strokes count from
 // the last of the others on; a stroke behind a picture takes its place.
 const steps = [];
-let pending = 0, painted = 0; // the frame that is waited for; points of the last stroke on the canvas
+let pending = 0; // the frame that is waited for
+let painted = 0; // points of the last stroke that are on the canvas
 
 // ---- strokes
 
 const isStroke = (step) => Boolean(step && step.points);
 const lastStep = () => steps[steps.length - 1];
 
+// The part of the canvas that strokes have touched: left, top, right, bottom.
+const touched = [0, 0, 0, 0];
+
 function clearCanvas() {
+  touched.splice(0, 4, canvas.width, canvas.height, 0, 0);
   context.fillStyle = "#000";
   context.fillRect(0, 0, canvas.width, canvas.height);
 }
@@ -42,14 +47,24 @@ function paintStroke(points, k = 0) {
   context.moveTo(...points[Math.max(k - 1, 0)]);
   for (const point of points.slice(Math.max(k, 1))) context.lineTo(...point);
   context.stroke();
+  const reach = PEN / 2 + 2;
+  for (const [x, y] of points.slice(k)) {
+    touched[0] = Math.max(Math.min(touched[0], Math.floor(x - reach)), 0);
+    touched[1] = Math.max(Math.min(touched[1], Math.floor(y - reach)), 0);
+    touched[2] = Math.min(Math.max(touched[2], Math.ceil(x + reach)), canvas.width);
+    touched[3] = Math.min(Math.max(touched[3], Math.ceil(y + reach)), canvas.height);
+  }
 }
 
-// Everything anew, as after a step back.
+// Everything anew, as after a step back. A stroke that is being drawn ends.
 function repaint() {
+  pointer = null;
+  setKeyboardPen(false);
   let first = steps.length;
   while (first > 0 && isStroke(steps[first - 1])) first -= 1;
   clearCanvas();
-  if (first === steps.length && first && lastStep().picture) context.putImageData(lastStep().picture, 0, 0);
+  const picture = first === steps.length && lastStep()?.picture;
+  if (picture) context.putImageData(picture, 0, 0);
   for (const { points } of steps.slice(first)) paintStroke(points);
   painted = isStroke(lastStep()) ? lastStep().points.length : 0;
   schedule();
@@ -154,7 +169,6 @@ canvas.addEventListener("keydown", (event) => {
     const [x, y] = [at[0] / canvas.width, at[1] / canvas.height].map((v) => Math.round(100 * v));
     say(`Pen ${down ? "down" : "up"}, ${x} percent from the left, ${y} from the top.`);
   } else if (event.key === "Delete" || event.key === "Backspace") {
-    setKeyboardPen(false);
     clear();
   } else return;
   event.preventDefault();
@@ -168,9 +182,9 @@ canvas.addEventListener("blur", () => {
 canvas.addEventListener("pointerdown", () => showPen(false));
 
 document.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || pointer !== null) return;
+  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+  if (pointer !== null) return;
   event.preventDefault();
-  setKeyboardPen(false);
   undo();
 });
 byId("clear").addEventListener("click", clear);
@@ -221,6 +235,7 @@ async function openPicture(file) {
   const paper = paperBehind(pixels);
   const ink = DRAWING.see(valuesOf(pixels, paper), h, w).slice();
   showWhole(bitmap, paper);
+  bitmap.close();
   steps.push({ picture: context.getImageData(0, 0, canvas.width, canvas.height), ink });
   complain(ink.some(Boolean) ? "" : `Nothing can be seen in ${file.name}.`);
   repaint();
@@ -264,17 +279,23 @@ document.addEventListener("drop", (event) => {
 
 const grey = new Float64Array(canvas.width * canvas.height);
 
+// What the network sees of the strokes. Where the ink is looked for, the part that they have
+// touched is enough.
+function lookAtStrokes() {
+  const whole = [0, 0, canvas.width, canvas.height];
+  const [left, top, right, bottom] = DATA.drawing.style ? touched : whole;
+  const w = right - left, h = bottom - top;
+  if (w <= 0 || h <= 0) return null; // a pen that was never on the canvas
+  const { data } = context.getImageData(left, top, w, h), part = grey.subarray(0, w * h);
+  for (let k = 0; k < part.length; k += 1) part[k] = data[4 * k];
+  return DRAWING.see(part, h, w, 0);
+}
+
 // What the network sees; null where there is nothing.
 function look() {
   const step = lastStep();
-  let ink = null;
-  if (step?.picture) ink = step.ink;
-  else if (isStroke(step)) {
-    paintRest();
-    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-    for (let k = 0; k < grey.length; k += 1) grey[k] = data[4 * k];
-    ink = DRAWING.see(grey, canvas.height, canvas.width);
-  }
+  if (isStroke(step)) paintRest();
+  const ink = isStroke(step) ? lookAtStrokes() : step?.ink;
   return ink && ink.some(Boolean) ? ink : null;
 }
 
@@ -303,6 +324,11 @@ byId("bars").classList.toggle("words", DATA.classes.some((name) => name.length >
 
 const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
 
+// What does not change costs no layout.
+function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
 // The classes that the network gives: the likeliest, or all that are likelier than not.
 function chosen(p) {
   if (DATA.network.multilabel) return every.filter((k) => p[k] > 0.5);
@@ -314,14 +340,14 @@ function showAnswer(p) {
   const shown = inOrder || !p ? every : [...every].sort((a, b) => p[b] - p[a]);
   rows.forEach(({ row, name, bar, share }, place) => {
     const k = shown[place];
-    if (!inOrder) name.textContent = DATA.classes[k];
+    if (!inOrder) write(name, DATA.classes[k]);
     row.classList.toggle("best", found.includes(k));
-    bar.style.transform = `scaleX(${p ? p[k] : 0})`;
-    share.textContent = p ? percent(p[k]) : "–";
+    bar.style.transform = `scaleX(${p ? p[k].toFixed(3) : 0})`;
+    write(share, p ? percent(p[k]) : "–");
   });
   const names = found.map((k) => DATA.classes[k]).join(", ");
-  best.textContent = p ? names || "none" : "–";
-  more.textContent = !p ? "Nothing is drawn yet." : found.length === 1 ? percent(p[found[0]]) : "";
+  write(best, p ? names || "none" : "–");
+  write(more, !p ? "Nothing is drawn yet." : found.length === 1 ? percent(p[found[0]]) : "");
   if (p) say(`${names || "None"}${found.length === 1 ? `, ${percent(p[found[0]])}` : ""}.`);
   else say(steps.length ? "Empty." : "");
 }
@@ -330,9 +356,7 @@ function showAnswer(p) {
 let waiting = 0;
 function say(text) {
   clearTimeout(waiting);
-  waiting = setTimeout(() => {
-    if (byId("says").textContent !== text) byId("says").textContent = text;
-  }, QUIET);
+  waiting = setTimeout(() => write(byId("says"), text), QUIET);
 }
 
 // ---- pictures of what goes through the network
@@ -390,18 +414,21 @@ const stages = DATA.stages.map((stage, k) => {
   picture.width = place.wide;
   picture.height = place.high;
   // A map is 3.5 rem wide; a unit 0.9 rem, or more where there are few.
-  const wide = place.columns * (stage.maps ? 3.5 : Math.max(0.9, Math.min(2, 28.8 / place.columns)));
+  const cell = stage.maps ? 3.5 : Math.max(0.9, Math.min(2, 28.8 / place.columns));
+  const wide = cell * place.columns;
   picture.style.width = `${wide}rem`;
   picture.parentElement.style.width = `${Math.max(wide, 18)}rem`;
   const brush = picture.getContext("2d", { willReadFrequently: true });
-  return { ...place, layer: stage.layer, brush, image: brush.createImageData(place.wide, place.high) };
+  const image = brush.createImageData(place.wide, place.high);
+  return { ...place, layer: stage.layer, brush, image };
 });
 
 function showStages(any) {
   for (const { layer, from, to, brush, image } of stages) {
     const values = any ? NETWORK.outputs[layer] : null;
     let largest = 0;
-    if (any) for (let k = 0; k < from.length; k += 1) largest = Math.max(largest, Math.abs(values[from[k]]));
+    for (let k = 0; any && k < from.length; k += 1)
+      largest = Math.max(largest, Math.abs(values[from[k]]));
     for (let k = 0; k < from.length; k += 1) {
       const colour = largest ? 255 + Math.round((255 * values[from[k]]) / largest) : 255;
       for (let c = 0; c < 4; c += 1) image.data[4 * to[k] + c] = COLOURS[4 * colour + c];

@@ -3,7 +3,7 @@
 //
 // Pictures are flat arrays, row by row. Memory is made once and kept: see `keep`.
 
-function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
+function makeDrawing({ shape, style, white, scale, faint, sharpness, steepest }) {
   const [height, width, channels] = shape;
   const kept = {};
   const seen = new Float64Array(height * width * channels), row = new Float32Array(seen.length);
@@ -33,14 +33,15 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
 
   // How much each pixel differs from the paper, from 0 to 1: all that is lighter or all that is
   // darker, whichever goes further.
-  function findInk(grey, h, w) {
-    const paper = findPaper(grey, h, w), ink = keep("ink", h * w);
+  function findInk(grey, h, w, paper) {
+    const ink = keep("ink", h * w);
     let low = Infinity, high = -Infinity;
     for (let k = 0; k < ink.length; k += 1) {
       if (grey[k] < low) low = grey[k];
       if (grey[k] > high) high = grey[k];
     }
-    const sign = paper - low > high - paper ? -1 : 1, largest = sign < 0 ? paper - low : high - paper;
+    const sign = paper - low > high - paper ? -1 : 1;
+    const largest = sign < 0 ? paper - low : high - paper;
     for (let k = 0; k < ink.length; k += 1) {
       const value = grey[k] === paper ? 0 : sign * (grey[k] - paper); // most pixels are paper
       ink[k] = value > 0 ? value / largest : 0;
@@ -61,7 +62,8 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     return [y / total, x / total];
   }
 
-  // The slant of the ink: the regression of x on y, cov(x, y) / var(y), and the y of its mean.
+  // The slant of the ink: the regression of x on y, cov(x, y) / var(y), held below that of
+  // handwriting, and the y of its mean.
   function slantOf(ink, h, w) {
     const [y, x] = centreOfMass(ink, h, w);
     let both = 0, spread = 0;
@@ -71,12 +73,12 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
         both += ink[k] * (i + 0.5 - y) * (j + 0.5 - x);
         spread += ink[k] * (i + 0.5 - y) ** 2;
       }
-    return { slant: spread ? both / spread : 0, y };
+    const slant = spread ? both / spread : 0;
+    return { slant: Math.min(Math.max(slant, -steepest), steepest), y };
   }
 
   // The box of the ink, and what is inside; without its slant where the style wants it so.
-  // A row that is moved is read between its pixels. Only where it has ink is it looked at: a line
-  // that is almost level would be moved very far.
+  // A row that is moved is read between its pixels. Only where it has ink is it looked at.
   function cutOut(ink, h, w) {
     const { slant, y } = style.normalized ? slantOf(ink, h, w) : { slant: 0, y: 0 };
     const moved = (i) => slant * (i + 0.5 - y);
@@ -140,7 +142,7 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     return { weights, start, stop, nOut, nIn };
   }
 
-  // down x across^T as channel c of `seen`, x being one value of each pixel: picture[step k + offset].
+  // down x across^T as channel c of `seen`; x has one value of each pixel, picture[step k + offset].
   function resample(picture, step, offset, down, across, c) {
     const between = keep("between", down.nOut * across.nIn).fill(0);
     for (let i = 0; i < down.nOut; i += 1)
@@ -167,7 +169,8 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     const mass = style.centre === "mass";
     const [y, x] = mass ? centreOfMass(inside, tall, wide) : [tall / 2, wide / 2];
     const high = style.box[0] / tall, by = Math.min(high, style.box[1] / wide);
-    const down = resampling("down", height, tall, style.normalized ? high : by, y, style.middle, false);
+    const ofHeight = style.normalized ? high : by;
+    const down = resampling("down", height, tall, ofHeight, y, style.middle, false);
     const across = resampling("across", width, wide, by, x, style.middle, false);
     resample(inside, 1, 0, down, across, 0);
     let largest = 0;
@@ -187,16 +190,19 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness }) {
     }
     const down = resampling("down", height, h, height / h, h / 2, height / 2, true);
     const across = resampling("across", width, w, width / w, w / 2, width / 2, true);
-    for (let c = 0; c < channels; c += 1) resample(picture, step, Math.min(c, step - 1), down, across, c);
+    for (let c = 0; c < channels; c += 1)
+      resample(picture, step, Math.min(c, step - 1), down, across, c);
     for (let k = 0; k < seen.length; k += 1) seen[k] = Math.min(Math.max(seen[k], low), high) / 255;
     return seen;
   }
 
   // ---- what the page uses
 
-  // What the network sees, from 0 to 1, of a picture with values from 0 to 255.
-  function see(picture, h, w) {
-    return style ? drawLike(findInk(picture, h, w), h, w) : resize(picture, h, w);
+  // What the network sees, from 0 to 1, of a picture with values from 0 to 255. The paper may be
+  // known, as that of a drawing is.
+  function see(picture, h, w, paper) {
+    if (!style) return resize(picture, h, w);
+    return drawLike(findInk(picture, h, w, paper ?? findPaper(picture, h, w)), h, w);
   }
 
   // The row of inputs for what the network sees.

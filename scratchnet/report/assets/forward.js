@@ -1,5 +1,6 @@
 "use strict";
-// The forward pass of a network in evaluation: each layer beside its formula, as in scratchnet/layers.
+// The forward pass of a network in evaluation: each layer beside its formula, as scratchnet/layers
+// has them.
 //
 // A layer is a function from its description to its forward pass, x -> y. A row is flat; in that of
 // an image (H, W, C) the values of a pixel lie side by side. y is made once: the next pass
@@ -40,8 +41,9 @@ function Affine({ inputs, outputs, W, b = new Float32Array(outputs) }) {
 }
 
 // y[p] = sum over q of x[s p + d q - pad] W[q] + b; x is 0 outside of the image
-function Conv2D({ image, after, kernel, stride, dilation, pad, W, b = new Float32Array(after[2]) }) {
+function Conv2D({ image, after, kernel, stride, dilation, pad, W, b }) {
   const [height, width, channels] = image, [rows, columns, filters] = after;
+  b ??= new Float32Array(filters);
   const sums = new Float64Array(filters), y = new Float32Array(rows * columns * filters);
 
   // Adds x[row, column] W[u, v] to the sums.
@@ -92,7 +94,8 @@ function partsOf({ image: [height, width, channels], after: [rows, columns], siz
   const parts = new Int32Array(height * width * channels);
   for (let k = 0; k < parts.length; k += 1) {
     const pixel = Math.floor(k / channels);
-    const i = Math.floor(Math.floor(pixel / width) / size[0]), j = Math.floor((pixel % width) / size[1]);
+    const i = Math.floor(Math.floor(pixel / width) / size[0]);
+    const j = Math.floor((pixel % width) / size[1]);
     parts[k] = i < rows && j < columns ? (i * columns + j) * channels + (k % channels) : -1;
   }
   return parts;
@@ -111,7 +114,8 @@ function MaxPool(layer) {
 
 // y = the mean of each part
 function AvgPool(layer) {
-  const parts = partsOf(layer), sums = new Float64Array(layer.outputs), y = new Float32Array(layer.outputs);
+  const parts = partsOf(layer), sums = new Float64Array(layer.outputs);
+  const y = new Float32Array(layer.outputs);
   return (x) => {
     sums.fill(0);
     for (let k = 0; k < parts.length; k += 1) if (parts[k] >= 0) sums[parts[k]] += x[k];
@@ -133,13 +137,14 @@ function GlobalAvgPool({ inputs, outputs }) {
 
 // ---- normalization
 
-// y = gamma (x - mean) / sqrt(var + eps) + beta with the running statistics of each column or channel
+// y = gamma (x - mean) / sqrt(var + eps) + beta with the running statistics of a column or channel
 function BatchNorm({ outputs, eps, gamma, beta, running_mean: mean, running_var: variance }) {
   const slope = variance.map((value, c) => (gamma ? gamma[c] : 1) / Math.sqrt(value + eps));
   const y = new Float32Array(outputs);
   return (x) => {
     for (let k = 0; k < outputs; )
-      for (let c = 0; c < slope.length; c += 1, k += 1) y[k] = slope[c] * (x[k] - mean[c]) + beta[c];
+      for (let c = 0; c < slope.length; c += 1, k += 1)
+        y[k] = slope[c] * (x[k] - mean[c]) + beta[c];
     return y;
   };
 }
