@@ -142,7 +142,7 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness, steepest })
     return { weights, start, stop, nOut, nIn };
   }
 
-  // down x across^T as channel c of `seen`; x has one value of each pixel, picture[step k + offset].
+  // down x across^T as channel c of `seen`; x has the values picture[step k + offset].
   function resample(picture, step, offset, down, across, c) {
     const between = keep("between", down.nOut * across.nIn).fill(0);
     for (let i = 0; i < down.nOut; i += 1)
