@@ -106,7 +106,7 @@ def draw_like(ink: Array, style: Style) -> Array:
 def upright(ink: Array) -> Array:
     """The ink without its slant: each row is moved so that x does not change with y.
 
-    The slant is the regression of x on y, cov(x, y) / var(y), over the ink, between -1 and 1: a line
+    The slant is the regression of x on y, cov(x, y) / var(y), over the ink, from -1 to 1: a line
     that is nearly level has no slant. Margins are added, so that no ink is lost.
     """
     if not ink.any():
