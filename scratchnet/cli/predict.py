@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchnet.checks import Range, without_controls
 from scratchnet.cli.command import add_model, parse_command, title_of
-from scratchnet.cli.options import LabelOptions, WordOptions
+from scratchnet.cli.options import LabelOptions, PlaceOptions, WordOptions
 from scratchnet.data import Dataset, Samples
 from scratchnet.data.inputs import KINDS, Part, Wanted, count_pictures, describe, read_inputs
 from scratchnet.data.pictures import write_picture
@@ -35,7 +35,7 @@ MOST_CLASSES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(WordOptions, LabelOptions):
+class PredictOptions(WordOptions, PlaceOptions, LabelOptions):
     """What is asked, and where answers go."""
 
     title = "predictions"
@@ -106,7 +106,7 @@ class Prediction:
     def __init__(self, network: Network, options: PredictOptions) -> None:
         self.network, self.options = network, options
         shape, preparation = network.input_shape, network.preparation
-        self.wanted = Wanted(shape, preparation, options.as_is, options.label)
+        self.wanted = Wanted(shape, preparation, options.as_is, options.label, options.data_dir)
         self.classes = max(network.output_sizes[-1], 2)
         self.classifies = classifies(network)
         if options.evaluate and (not self.classifies or is_multilabel(network)):
@@ -121,7 +121,7 @@ class Prediction:
     def run(self, model: str, paths: Sequence[str]) -> None:
         """Predict all that the paths hold; raises ScratchnetError."""
         speaks = self.options.json or not self.options.evaluate
-        with _bar(count_pictures(paths)) as advance:
+        with _bar(count_pictures(paths), hidden=speaks and sys.stdout.isatty()) as advance:
             for part in read_inputs(paths, self.wanted):
                 self._note(part)
                 for row in self._answers(part):
@@ -272,10 +272,9 @@ def _write_seen(part: Part, wanted: Wanted, folder: Path) -> None:
 
 
 @contextmanager
-def _bar(total: int | None) -> Iterator[Callable[[int], object]]:
-    """While inside: a bar on stderr, where both streams are no terminals of the same lines."""
-    hidden = not sys.stderr.isatty() or sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
-    if hidden:
+def _bar(total: int | None, *, hidden: bool) -> Iterator[Callable[[int], object]]:
+    """While inside: a bar on stderr, if that is a terminal that can; hidden between answers."""
+    if hidden or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda n: None
         return
     from tqdm.auto import tqdm

@@ -19,6 +19,8 @@ from scratchnet.data.opening import BLOCK, MAX_BYTES, open_regular
 from scratchnet.data.paths import CONVERSIONS, name_format
 from scratchnet.data.pictures import FORMATS, pictures_in, read_picture
 from scratchnet.data.preparation import Preparation
+from scratchnet.data.samples import Dataset
+from scratchnet.data.sets import DATASETS, load
 from scratchnet.errors import DataError
 from scratchnet.parameters import Array, Shape
 
@@ -27,7 +29,10 @@ GREY = np.array([0.299, 0.587, 0.114])
 PICTURES = 256
 """Pictures that are read together."""
 STDIN = "-"
-KINDS = "pictures, folders of them, .csv, .npz, .npy, IDX files, or - for standard input"
+KINDS = (
+    "pictures, folders of them, .csv, .npz, .npy, IDX files, the name of a data set, or - for "
+    "standard input"
+)
 PICTURE = {"a PNG picture", "a JPEG picture"}
 X_NAMES = ("x_test", "x", "images", "X", "x_train")
 """Names of the inputs in an .npz, the first that is there."""
@@ -53,6 +58,8 @@ class Wanted(NamedTuple):
     """Whether pictures are left as they are, but for their scale."""
     label: str | None = None
     """The column of the labels in a CSV."""
+    home: str | None = None
+    """Where the files of data sets by name are."""
 
     @property
     def image_shape(self) -> Shape | None:
@@ -131,8 +138,11 @@ def _standard_input() -> Iterator[str]:
 
 def _read(path: str, name: str, wanted: Wanted) -> Iterator[Part]:
     """The inputs in one file or folder, which is called `name`."""
-    if os.path.isdir(path):
+    if os.path.isdir(path) and pictures_in(Path(path)):
         yield from _read_folder(Path(path), wanted)
+        return
+    if os.path.isdir(path) or (name in DATASETS and not os.path.lexists(path)):
+        yield _test_part(path, name, wanted)
         return
     with open_regular(path) as file:
         start = file.read(2**16)
@@ -164,14 +174,25 @@ def _is_picture(start: bytes) -> bool:
 def _read_folder(folder: Path, wanted: Wanted) -> Iterator[Part]:
     """The pictures in a folder; where they lie in folders of classes, these are their labels."""
     paths = pictures_in(folder)
-    if not paths:
-        raise DataError(f"{str(folder)!r} holds no pictures; give {KINDS}")
     labelled = all(path.parent != folder for path in paths)
     for k in range(0, len(paths), PICTURES):
         some = paths[k : k + PICTURES]
         x = np.stack([_from_picture(path, wanted) for path in some])
         labels = [path.parent.name for path in some] if labelled else None
         yield Part([str(path) for path in some], x, labels, pictures=True)
+
+
+def _test_part(path: str, name: str, wanted: Wanted) -> Part:
+    """The test samples of a data set, by its name or the folder of its IDX files."""
+    if os.path.isdir(path) and not any("idx" in each for each in os.listdir(path)):
+        raise DataError(f"{name!r} holds no pictures; give {KINDS}")
+    dataset = load(path, home=wanted.home)
+    x = dataset.test.x.reshape(-1, *dataset.input_shape)
+    return _part(name, x, [_label_of(dataset, k) for k in dataset.test.t], wanted)
+
+
+def _label_of(dataset: Dataset, k: int) -> str:
+    return str(k) if dataset.class_names is None else dataset.class_names[k]
 
 
 def _from_npz(path: str, name: str, wanted: Wanted) -> Part:

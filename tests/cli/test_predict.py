@@ -225,6 +225,27 @@ def test_an_evaluation_is_that_of_the_data_set(model, asked):
     assert f"{right / len(T):.4f}" in html
 
 
+def test_the_test_samples_of_a_data_set_are_asked_by_its_name(model, asked):
+    lines, _ = asked("digits", "--evaluate", "-q")
+    right = int((expected(model, X) == T).sum())
+    assert lines == [line for line in lines if f"({right} of {len(T)})" in line]
+
+
+def test_a_folder_of_idx_files_gives_its_test_samples(asked):
+    Path("idx").mkdir()
+    for name, x, t in (("train", X[:9], T[:9]), ("t10k", X[9:20], T[9:20])):
+        Path(f"idx/{name}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 0x803, len(x), 8, 8) + x.tobytes()
+        )
+        Path(f"idx/{name}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, len(t)) + t.astype(np.uint8).tobytes()
+        )
+    lines, _ = asked("idx", "--evaluate", "-q")
+    assert "of 11)" in lines[0]
+    lines, _ = asked("idx/t10k-images-idx3-ubyte", "--evaluate", "-q")  # its labels lie beside it
+    assert "of 11)" in lines[0]
+
+
 def test_answers_as_json_and_as_tables(asked):
     np.save("x.npy", X[:4])
     lines, _ = asked("x.npy", "--json", "--top", "3", "--csv", "out.csv")
