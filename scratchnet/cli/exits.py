@@ -75,7 +75,7 @@ def _line(error: BaseException, where: str = "") -> str:
     text = str(error)
     if isinstance(error, MemoryError):
         text = f"out of memory: {text or 'there is no more'}; choose smaller layers or batches"
-    elif isinstance(error, ModuleNotFoundError) and text.startswith("No module named"):
+    elif isinstance(error, ModuleNotFoundError) and "pip install" not in text:
         text = f"{error.name} is not installed; run `make train`, or see README.md"
     elif isinstance(error, OSError) and not isinstance(error, ScratchnetError):
         text = f"{text}; --debug shows where"

@@ -147,4 +147,5 @@ def load(name: str) -> Reference:
 
 def names() -> list[str]:
     """Every trajectory there is."""
-    return sorted(path.stem for path in FOLDER.glob("*.npz") if path.stem != "layers")
+    others = {"layers", "torch_export"}
+    return sorted(path.stem for path in FOLDER.glob("*.npz") if path.stem not in others)
