@@ -118,10 +118,9 @@ def printable(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """`text` with backslashes for what would control a terminal; spaces and line ends stay."""
+    """`text` on one line, with backslashes for its line ends and what would control a terminal."""
     return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in text
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
 
 

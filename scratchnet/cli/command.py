@@ -3,10 +3,13 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scratchnet.cli.options import WordOptions
 from scratchnet.cli.parser import Known, Parser, add_flag, add_help, program
+from scratchnet.errors import OutputError
+from scratchnet.networks.weights import OF_RUN
 from scratchnet.options import Options, Parsed, option, options_of
 
 
@@ -58,6 +61,18 @@ def parse_command(
 def add_model(parser: Any) -> None:
     """Add the word MODEL."""
     parser.add_argument("model", metavar="MODEL", help=MODEL)
+
+
+def check_output(out: Path, *, model: str, given: bool) -> None:
+    """Raise OutputError where a file would take the place of the model, or of what a link is of.
+
+    In a run folder, which may be a stranger's, no link is followed; one that was `given` is.
+    """
+    files = [model, os.path.join(model, OF_RUN)]
+    if any(os.path.realpath(out) == os.path.realpath(one) for one in files):
+        raise OutputError(f"{str(out)!r} is the model itself; choose another file by --out")
+    if not given and os.path.islink(out):
+        raise OutputError(f"{str(out)!r} is a link; remove it, or choose a file by --out")
 
 
 def title_of(model: str) -> str:

@@ -49,6 +49,8 @@ def as_training(words: Sequence[str]) -> list[str]:
     n = next((k for k, word in enumerate(rest) if word.startswith("-")), len(rest))
     bare, flags = rest[:n], rest[n:]
     if name == "surface":
+        if not bare and {"-h", "--help"} & set(flags):
+            return flags
         if not bare:
             raise ParameterError(f"surface needs a name first, one of {', '.join(SURFACES)}")
         return ["--surface", bare[0], *_optimizers(bare[1:]), *flags]
@@ -62,7 +64,8 @@ def as_training(words: Sequence[str]) -> list[str]:
             and (not asked & {"--help", "-h", "--config"})
         ):
             raise ParameterError(
-                "compare needs two optimizers or more, for example compare sgd adam --seeds 5"
+                "compare needs two optimizers or more before its options, for example compare sgd "
+                "adam --seeds 5"
             )
         return [*_optimizers(bare), *flags]
     return rest

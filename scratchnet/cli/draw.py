@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scratchnet.cli.command import FileOptions, add_model, parse_command, title_of
+from scratchnet.cli.command import FileOptions, add_model, check_output, parse_command, title_of
 from scratchnet.networks.weights import load_network
 from scratchnet.report.drawing import drawing_page
 from scratchnet.storage.atomic import write_text
@@ -24,8 +24,9 @@ def main(words: Sequence[str]) -> None:
     model = given.pop("model")
     options = FileOptions(**given)
     network = load_network(model)
-    folder = Path(model) if os.path.isdir(model) else Path()
-    out = folder / "draw.html" if options.out is None else Path(options.out)
-    write_text(out, drawing_page(network, title_of(model)))
+    place = Path(model, "draw") if os.path.isdir(model) else Path(model)
+    out = place.with_suffix(".html") if options.out is None else Path(options.out)
+    check_output(out, model=model, given=options.out is not None)
+    write_text(out, drawing_page(network, title_of(model)), follow=options.out is not None)
     if not options.quiet:
         sys.stdout.write(f"open {out} in a browser\n")

@@ -36,6 +36,10 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
 """The exit status of each kind of error, the first that fits; 1 is left to bugs."""
 
 
+LONGEST_LINE = 4000
+"""Characters of an error; of a longer one both ends are shown."""
+
+
 def exit_code(error: BaseException | None) -> int:
     """The exit status of an error, or of none."""
     if error is None:
@@ -79,6 +83,8 @@ def _line(error: BaseException, where: str = "") -> str:
         text = f"{error.name} is not installed; run `make train`, or see README.md"
     elif isinstance(error, OSError) and not isinstance(error, ScratchnetError):
         text = f"{text}; --debug shows where"
+    if len(text) > LONGEST_LINE:
+        text = f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
     return f"{program()}: {where}error: {without_controls(text)}\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchnet.cli.command import FileOptions, add_model, parse_command
+from scratchnet.cli.command import FileOptions, add_model, check_output, parse_command
 from scratchnet.errors import ParameterError
 from scratchnet.formats import EXPORTS
 from scratchnet.networks.weights import load_network
@@ -45,8 +45,8 @@ def main(words: Sequence[str]) -> None:
     chosen = EXPORTS[options.to]
     place = Path(model, "weights") if os.path.isdir(model) else Path(model)
     out = place.with_suffix(chosen.suffix) if options.out is None else Path(options.out)
-    if os.path.realpath(out) == os.path.realpath(model):
-        raise ParameterError(f"--out must be another file than MODEL, got {str(out)!r}")
+    for path in (out, out.with_suffix(".safetensors")):  # which torch writes beside its program
+        check_output(path, model=model, given=options.out is not None)
     written = chosen.write(network, out)
     if not options.quiet:
         sys.stdout.writelines(f"wrote {path}\n" for path in written)

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.checks import Range, without_controls
-from scratchnet.cli.command import add_model, parse_command, title_of
+from scratchnet.checks import Range, is_number, quoted, without_controls
+from scratchnet.cli.command import add_model, check_output, parse_command, title_of
+from scratchnet.cli.interrupts import Interrupts
 from scratchnet.cli.options import LabelOptions, PlaceOptions, WordOptions
 from scratchnet.data import Dataset, Samples
 from scratchnet.data.inputs import KINDS, Part, Wanted, count_pictures, describe, read_inputs
 from scratchnet.data.pictures import write_picture
-from scratchnet.errors import DataError, OutputError, ParameterError
+from scratchnet.errors import (
+    DataError,
+    DataWarning,
+    DivergenceError,
+    OutputError,
+    ParameterError,
+)
 from scratchnet.inspection import inspect_predictions
 from scratchnet.networks import Network
-from scratchnet.networks.classes import classifies, is_multilabel
+from scratchnet.networks.classes import classifies, is_multilabel, probabilities
 from scratchnet.networks.weights import load_network
 from scratchnet.options import Parsed, Switch, option
 from scratchnet.parameters import Array
@@ -92,7 +101,12 @@ def main(words: Sequence[str]) -> None:
         raise ParameterError("--kaggle says how --csv is written; add --csv FILE")
     if options.page is not None and not options.evaluate:
         raise ParameterError("--page shows an evaluation; add --evaluate")
-    Prediction(load_network(model), options).run(model, paths)
+    for out in (options.csv, options.page):
+        if out is not None:
+            check_output(Path(out), model=model, given=True)
+    with Interrupts().end_at_once(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # which is for those who train
+        Prediction(load_network(model), options).run(model, paths)
 
 
 def _add_words(parser: Any) -> None:
@@ -114,6 +128,7 @@ class Prediction:
                 f"--evaluate compares classes, the network has {network.loss_layer!r}; leave it out"
             )
         self.notes: set[str] = set()
+        self.seen: Counter[str] = Counter()  # names of the files of --show
         self.rows: list[dict[str, Any]] = []  # of the CSV
         self.inputs: list[Array] = []  # of the evaluation
         self.labels: list[int] = []
@@ -124,6 +139,8 @@ class Prediction:
         with _bar(count_pictures(paths), hidden=speaks and sys.stdout.isatty()) as advance:
             for part in read_inputs(paths, self.wanted):
                 self._note(part)
+                if part.pictures and self.options.show is not None:
+                    _write_seen(part, self.wanted, Path(self.options.show), self.seen)
                 for row in self._answers(part):
                     if speaks:
                         self._say(row)
@@ -139,12 +156,18 @@ class Prediction:
 
     def _answers(self, part: Part) -> Iterator[dict[str, Any]]:
         """Of each row its name, and classes, the likeliest first, or values."""
+        outputs = self.network.predict(part.x)
+        if not np.isfinite(outputs).all():
+            raise DivergenceError(
+                f"the network gives numbers that are not finite for {part.names[0]!r} or one after "
+                "it; train anew, or look at the values"
+            )
         if not self.classifies:
-            values = self.network.loss_layer.predictions(self.network.predict(part.x))
+            values = self.network.loss_layer.predictions(outputs)
             for name, row in zip(part.names, values.tolist(), strict=True):
                 yield {"file": name, "values": row}
             return
-        p = self.network.predict_proba(part.x)
+        p = probabilities(self.network, outputs)
         order = np.argsort(-p, axis=1, kind="stable")[:, : self.options.top]
         for name, ranks, row in zip(part.names, order, p, strict=True):
             best = [(self.network.preparation.name_of(int(k)), float(row[k])) for k in ranks]
@@ -156,7 +179,7 @@ class Prediction:
             if "classes" in row:
                 found = [{"label": name, "probability": p} for name, p in row["classes"]]
                 row = {"file": row["file"], **found[0], "top": found}
-            sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.write(json.dumps(row, allow_nan=False) + "\n")
             return
         cells = [without_controls(row["file"])]
         for name, p in row.get("classes", ()):
@@ -175,8 +198,6 @@ class Prediction:
         for name, row in zip(part.names, part.x, strict=True):
             if not row.any() and self.wanted.preparation.style is not None:
                 sys.stderr.write(f"note: {without_controls(name)} shows no ink\n")
-        if self.options.show is not None:
-            _write_seen(part, self.wanted, Path(self.options.show))
 
     def _keep(self, part: Part) -> None:
         """Keep rows and labels for the evaluation."""
@@ -185,23 +206,21 @@ class Prediction:
         if part.labels is None:
             raise DataError(
                 f"{part.names[0]!r} has no label to compare with; give a folder with a folder for "
-                "each class, a CSV with a column label, or an .npz with t"
+                "each class, a CSV with --label COLUMN, or an .npz with t"
             )
         self.inputs.append(part.x)
-        self.labels += [self._class_of(text, part.names[0]) for text in part.labels]
+        pairs = zip(part.labels, part.names, strict=True)
+        self.labels += [self._class_of(text, name) for text, name in pairs]
 
     def _class_of(self, text: str, where: str) -> int:
         names = self.network.preparation.class_names
         if names is not None and text in names:
             return names.index(text)
-        try:
-            k = int(text)
-        except ValueError:
-            k = -1
-        if names is not None or not 0 <= k < self.classes:
-            known = ", ".join(names[:10]) if names else f"0 to {self.classes - 1}"
-            raise DataError(f"{where!r} has the label {text!r}, the network knows {known}")
-        return k
+        k = float(text) if is_number(text) else -1.0  # 7.0 is 7, as tables have it
+        if names is not None or k not in range(self.classes):
+            known = ", ".join(map(quoted, names[:10])) if names else f"0 to {self.classes - 1}"
+            raise DataError(f"{where!r} has the label {quoted(text)}, the network knows {known}")
+        return int(k)
 
     def _table(self) -> str:
         """The CSV."""
@@ -236,7 +255,9 @@ class Prediction:
         low, high = found["interval"]
         out = sys.stderr if self.options.json else sys.stdout
         if self.classes <= MOST_CLASSES and not self.options.quiet:
-            called = [self.network.preparation.name_of(k) for k in range(self.classes)]
+            called = [
+                without_controls(self.network.preparation.name_of(k)) for k in range(self.classes)
+            ]
             rows = [
                 [name, *map(str, row)] for name, row in zip(called, found["confusion"], strict=True)
             ]
@@ -257,8 +278,8 @@ class Prediction:
             out.write(f"see {self.options.page}\n")
 
 
-def _write_seen(part: Part, wanted: Wanted, folder: Path) -> None:
-    """Write the images that the network saw; raises OutputError."""
+def _write_seen(part: Part, wanted: Wanted, folder: Path, used: Counter[str]) -> None:
+    """Write the images that the network saw, each under a name of its own; raises OutputError."""
     shape, preparation = wanted.image_shape, wanted.preparation
     assert shape is not None  # as there are pictures
     try:
@@ -266,7 +287,10 @@ def _write_seen(part: Part, wanted: Wanted, folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"cannot make {str(folder)!r}: {error.strerror}") from error
     for name, row in zip(part.names, part.x, strict=True):
-        stem = "-".join(Path(name).with_suffix("").parts[-2:]).strip("/.-") or "input"
+        stem = "-".join(Path(name).parts[-2:]).replace(":", "-").strip("/.-") or "input"
+        used[stem] += 1
+        if used[stem] > 1:
+            stem += f"-{used[stem]}"
         image = row.reshape(shape) / (preparation.white * preparation.scale)
         write_atomically(folder / f"{stem}-seen.png", partial(write_picture, image))
 

@@ -32,10 +32,13 @@ def make_dataset(
     classes: int | None = None,
     class_names: Sequence[str] | None = None,
     published: bool = False,
+    columns: Sequence[str] | None = None,
+    label: str | None = None,
 ) -> Dataset:
     """The data set of one part (x, t), of which `seed` holds out a fifth, or of train and test.
 
-    `classes` is how many there are, if that is known, and `class_names` what they are called.
+    `classes` is how many there are, if that is known, and `class_names` what they are called;
+    `columns` are the names of the features of a table, `label` that of its classes.
     Labels may also be words, one-hot rows, a column, or whole numbers as floats. Bytes are pixels.
     Raises DataError, naming `where`, for what does not fit.
     """
@@ -55,9 +58,9 @@ def make_dataset(
         class_names = names or class_names
         count = classes or _count_classes([part.t for part in made], class_names)
         shape = xs[0].shape[1:] if xs[0].ndim > 2 else None
-        found = Dataset(
-            name, train, test, count, shape, tuple(class_names) if class_names else None
-        )
+        called = tuple(class_names) if class_names else None
+        features = None if columns is None else tuple(columns)
+        found = Dataset(name, train, test, count, shape, called, features, label)
     except ScratchnetError as error:
         raise DataError(f"{where!r}: {error}") from error
     if len(parts) == 2 and not published:

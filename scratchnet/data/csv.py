@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchnet.checks import is_number
+from scratchnet.checks import is_number, quoted
 from scratchnet.data.arrays import DELIMITERS, PIXEL, make_dataset, refuse_identifiers
 from scratchnet.data.look import warn_of_data
 from scratchnet.data.opening import MAX_BYTES, open_regular
@@ -40,17 +40,32 @@ NAMES = ("id", "imageid", "index", "name", "file", "")
 """Columns that name rows, or count them, in any case."""
 
 
-def read_rows(path: str, wide: int, label: str | None = None) -> Rows:
+def read_rows(
+    path: str,
+    wide: int,
+    label: str | None = None,
+    features: Sequence[str] | None = None,
+    of_classes: str | None = None,
+) -> Rows:
     """The rows of a CSV for a network of `wide` inputs, with labels or without.
 
+    `features` are the names of the columns that it was trained with, and `of_classes` that of the
+    labels. Where a file has some of these names it must have all of them; other columns are left
+    out.
+
+    Where it has none, columns count by their order.
     A first line of numbers alone is a row; else it names the columns. Of one column more than
     inputs it is that of `label`, one of NAMES, or "label", else the last. Raises DataError.
     """
     with _open_text(path) as file:
         names, delimiter, _ = _first_line(path, file)
-        if all(map(is_number, names)):
+        if all(map(is_number, names)) and not _counts(names):
             names = [f"column {k + 1}" for k in range(len(names))]
             file.seek(0)
+        if features is not None and set(features) & set(names) and len(features) == wide:
+            if label is not None:
+                of_classes = names[_label_column(path, names, label)]
+            return _read_by_name(path, file, names, delimiter, features, of_classes)
         lower = [name.lower() for name in names]
         labels = _label_column(path, names, label) if label or LABEL in lower else None
         extra = len(names) - wide - (labels is not None)
@@ -58,7 +73,7 @@ def read_rows(path: str, wide: int, label: str | None = None) -> Rows:
         called = called if extra > 0 else None
         extra -= called is not None
         if extra == 1 and labels is None:
-            labels, extra = len(names) - 1, 0
+            labels, extra = max(k for k in range(len(names)) if k != called), 0
         if extra:
             raise DataError(
                 f"{path!r} has {wide + extra} columns of values, the network takes {wide}; give "
@@ -67,6 +82,42 @@ def read_rows(path: str, wide: int, label: str | None = None) -> Rows:
         texts = [k for k in (labels, called) if k is not None]
         x, words = _read_cells(path, file, names, delimiter, texts)
     return Rows(x, *(None if k is None else words[k] for k in (labels, called)))
+
+
+def _read_by_name(
+    path: str,
+    file: io.TextIOWrapper,
+    names: Sequence[str],
+    delimiter: str,
+    features: Sequence[str],
+    label: str | None,
+) -> Rows:
+    """The columns of these names, in this order, whatever others there are."""
+    lacking = [name for name in features if name not in names]
+    if lacking:
+        raise DataError(
+            f"{path!r} must have the columns that the network was trained with, it lacks "
+            f"{', '.join(map(quoted, lacking[:5]))}{' and more' if len(lacking) > 5 else ''}"
+        )
+    twice = next((name for name in features if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path!r} must have one column {twice!r}, it has several")
+    labels = names.index(label) if label in names else None
+    called = next((k for k, name in enumerate(names) if name.lower() in NAMES), None)
+    called = (
+        None if called == labels or (called is not None and names[called] in features) else called
+    )
+    texts = [k for k, name in enumerate(names) if name not in features]
+    x, words = _read_cells(path, file, names, delimiter, texts)
+    order = [name for name in names if name in features]
+    x = x[:, [order.index(name) for name in features]]
+    return Rows(x, *(None if k is None else words[k] for k in (labels, called)))
+
+
+def _counts(names: Sequence[str]) -> bool:
+    """Whether names are 0, 1, 2, ... or 1, 2, 3, ..., as pandas calls columns without names."""
+    n = len(names)
+    return n > 2 and list(names) in ([str(k) for k in range(n)], [str(k + 1) for k in range(n)])
 
 
 def load_csv(path: str, seed: int, label: str | None = None) -> Dataset:
@@ -83,8 +134,19 @@ def load_csv(path: str, seed: int, label: str | None = None) -> Dataset:
     if names[0] == "" and x.shape[1] > 1 and (x[:, 0] == np.arange(len(x))).all():
         warn_of_data("the first column has no name and counts the rows; it was left out")
         x = x[:, 1:]
+    once = len(set(names)) == len(names)
+    others = [name for k, name in enumerate(names) if k != column][-x.shape[1] :]
     t, classes = _number_classes(path, names[column], words)
-    return make_dataset(path, path, [(as_pixels(x), t)], seed=seed, class_names=classes)
+    parts, label = [(as_pixels(x), t)], names[column]
+    return make_dataset(
+        path,
+        path,
+        parts,
+        seed=seed,
+        class_names=classes,
+        columns=others if once else None,
+        label=label,
+    )
 
 
 def as_pixels(x: Array) -> Array:

@@ -13,6 +13,8 @@ import numpy as np
 
 from scratchnet.parameters import Array
 
+SIDE = 1024
+"""Pixels of a side that are enough to find a character: larger pictures are made smaller first."""
 FAINT = 0.25
 """The share of the darkest ink above which a pixel counts as ink, when its borders are looked for.
 
@@ -35,7 +37,10 @@ class Style(NamedTuple):
     middle: float
     """Where that is, down and across, in pixels; the first one ends at 1."""
     normalized: bool
-    """Whether the slant is taken out, and ink that is too wide is squeezed, not made smaller."""
+    """Whether the slant is taken out, and height and width fill the box each by itself.
+
+    The width does from half of it on.
+    """
 
 
 STYLES: Mapping[str, Style] = MappingProxyType(
@@ -94,10 +99,11 @@ def draw_like(ink: Array, style: Style) -> Array:
     else:
         y, x = (bottom - top) / 2, (right - left) / 2
     tall, wide = style.box[0] / (bottom - top), style.box[1] / (right - left)
-    wide = min(tall, wide)
-    down = resampling(
-        style.shape[0], bottom - top, tall if style.normalized else wide, y, style.middle
-    )
+    if not style.normalized:
+        tall = wide = min(tall, wide)
+    elif wide > 2 * tall:  # a stroke, as of a 1, stays one
+        wide = tall
+    down = resampling(style.shape[0], bottom - top, tall, y, style.middle)
     across = resampling(style.shape[1], right - left, wide, x, style.middle)
     drawn = np.maximum(down @ inside @ across.T, 0.0)
     return np.asarray(drawn / drawn.max())
@@ -132,6 +138,18 @@ def centre_of_mass(ink: Array) -> tuple[float, float]:
     y = float(ink.sum(axis=1) @ (np.arange(ink.shape[0]) + 0.5)) / total
     x = float(ink.sum(axis=0) @ (np.arange(ink.shape[1]) + 0.5)) / total
     return y, x
+
+
+def shrink(picture: Array) -> Array:
+    """A picture (H, W, ...) with no side longer than SIDE, by means of whole blocks of pixels."""
+    for axis in (0, 1):
+        n = picture.shape[axis]
+        together = math.ceil(n / SIDE)
+        if together > 1:
+            kept = np.moveaxis(picture, axis, 0)[: n - n % together]
+            blocks = kept.reshape(-1, together, *kept.shape[1:]).mean(axis=1, dtype=np.float32)
+            picture = np.moveaxis(blocks, 0, axis)
+    return picture
 
 
 def resize(picture: Array, shape: tuple[int, int]) -> Array:

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchnet.data.arrays import PIXEL, channels_last
+from scratchnet.data.arrays import CHANNELS, DELIMITERS, PIXEL, channels_last
+from scratchnet.data.border import is_one_hot
 from scratchnet.data.csv import read_rows
-from scratchnet.data.drawings import STYLES, draw_like, find_ink, resize
+from scratchnet.data.drawings import STYLES, draw_like, find_ink, resize, shrink
 from scratchnet.data.idx import read_idx
 from scratchnet.data.npz import NUMBERS, read_npy, read_npz
 from scratchnet.data.opening import BLOCK, MAX_BYTES, open_regular
-from scratchnet.data.paths import CONVERSIONS, name_format
+from scratchnet.data.paths import CONVERSIONS, SUFFIXES, name_format
 from scratchnet.data.pictures import FORMATS, pictures_in, read_picture
 from scratchnet.data.preparation import Preparation
 from scratchnet.data.samples import Dataset
@@ -28,6 +29,8 @@ GREY = np.array([0.299, 0.587, 0.114])
 """The shares of red, green and blue in grey (ITU-R BT.601)."""
 PICTURES = 256
 """Pictures that are read together."""
+VALUES = 2**26
+"""Values of rows that are made together, at most."""
 STDIN = "-"
 KINDS = (
     "pictures, folders of them, .csv, .npz, .npy, IDX files, the name of a data set, or - for "
@@ -122,6 +125,8 @@ def count_pictures(paths: Sequence[str]) -> int | None:
 @contextmanager
 def _standard_input() -> Iterator[str]:
     """The path of a copy of standard input, while inside; raises DataError where it is too long."""
+    if sys.stdin is None:
+        raise DataError("standard input is closed; give the path of a file")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "input")
         total = 0
@@ -147,16 +152,20 @@ def _read(path: str, name: str, wanted: Wanted) -> Iterator[Part]:
     with open_regular(path) as file:
         start = file.read(2**16)
     kind = name_format(path, start)
-    if kind in PICTURE or os.path.splitext(path)[1].lower() in FORMATS or _is_picture(start):
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in SUFFIXES and b"\0" not in start:
+        kind = "CSV"
+    if kind in PICTURE or suffix in FORMATS or _is_picture(start):
         yield Part([name], _from_picture(Path(path), wanted)[np.newaxis], None, pictures=True)
     elif kind == "an .npz":
         yield _from_npz(path, name, wanted)
     elif kind == "a NumPy .npy file":
         yield _part(name, read_npy(path), None, wanted)
-    elif kind == "an IDX file" or (kind == "gzip" and "idx" in os.path.basename(path)):
+    elif kind in ("an IDX file", "gzip"):
         yield _part(name, read_idx(path), _labels_beside(path), wanted)
-    elif kind == "CSV" or (wanted.wide == 1 and kind.startswith("nothing known")):
-        rows = read_rows(path, wanted.wide, wanted.label)
+    elif kind == "CSV" or (kind.startswith("nothing known") and _is_row(start, wanted.wide)):
+        kept = wanted.preparation
+        rows = read_rows(path, wanted.wide, wanted.label, kept.columns, kept.label)
         part = _part(name, rows.x, rows.labels, wanted)
         yield part if rows.names is None else part._replace(names=rows.names)
     else:
@@ -166,17 +175,27 @@ def _read(path: str, name: str, wanted: Wanted) -> Iterator[Part]:
 
 def _is_picture(start: bytes) -> bool:
     """Whether it is one of the other formats of pictures, by its first bytes."""
-    return start.startswith((b"BM", b"GIF8", b"P5\n", b"P6\n", b"II*\0", b"MM\0*")) or (
-        start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+    return (
+        start.startswith((b"GIF8", b"P5\n", b"P6\n", b"II*\0", b"MM\0*"))
+        or (start.startswith(b"BM") and start[6:10] == b"\0\0\0\0")
+        or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
     )
+
+
+def _is_row(start: bytes, wide: int) -> bool:
+    """Whether it is text, of which the first line has so many cells, or a label or a name more."""
+    line = start.decode("utf-8-sig", "replace").strip().partition("\n")[0]
+    cells = 1 + max(line.count(one) for one in DELIMITERS)
+    return line.isprintable() and wide <= cells <= wide + 2 and b"\0" not in start
 
 
 def _read_folder(folder: Path, wanted: Wanted) -> Iterator[Part]:
     """The pictures in a folder; where they lie in folders of classes, these are their labels."""
     paths = pictures_in(folder)
     labelled = all(path.parent != folder for path in paths)
-    for k in range(0, len(paths), PICTURES):
-        some = paths[k : k + PICTURES]
+    together = max(1, min(PICTURES, VALUES // wanted.wide))
+    for k in range(0, len(paths), together):
+        some = paths[k : k + together]
         x = np.stack([_from_picture(path, wanted) for path in some])
         labels = [path.parent.name for path in some] if labelled else None
         yield Part([str(path) for path in some], x, labels, pictures=True)
@@ -204,16 +223,25 @@ def _from_npz(path: str, name: str, wanted: Wanted) -> Part:
         raise DataError(
             f"{name!r} must hold an array x, or x_test; it holds {', '.join(members) or 'nothing'}"
         )
-    names = [x_name.replace("x", letter, 1) for letter in ("t", "y")] + ["labels"]
-    t = next((members[one] for one in names if one in members and one != x_name), None)
-    if t is not None and t.ndim == 2:
-        t = t[:, 0] if t.shape[1] == 1 else t.argmax(axis=1)
-    return _part(name, members[x_name], None if t is None else _as_texts(t), wanted)
+    end = x_name[x_name.find("_") :] if "_" in x_name else ""
+    names = [f"{letter}{end}" for letter in "tyTY"] + [*"tyTY", "labels"]
+    t = next((members[one] for one in names if one in members), None)
+    return _part(name, members[x_name], None if t is None else _as_texts(name, t), wanted)
 
 
-def _as_texts(t: Array) -> list[str]:
-    if t.dtype.kind == "f" and (t == np.floor(t)).all():
-        t = t.astype(np.int64)
+def _as_texts(name: str, t: Array) -> list[str]:
+    """Labels of an array as texts; raises DataError for what is neither labels nor one-hot."""
+    if t.ndim == 2 and t.shape[1] == 1:
+        t = t[:, 0]
+    if t.ndim == 2 and is_one_hot(t):
+        t = t.argmax(axis=1)
+    if t.ndim != 1 or (t.dtype.kind == "f" and not np.isfinite(t).all()):
+        raise DataError(
+            f"{name!r} must hold labels (N,), or one-hot (N, K) with one 1 a row, got other values "
+            f"{t.shape}"
+        )
+    if t.dtype.kind == "b" or (t.dtype.kind == "f" and (np.abs(t) < 2**31).all()):
+        t = t.astype(np.int64) if (t == np.floor(t)).all() else t
     return [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in t]
 
 
@@ -233,6 +261,11 @@ def _part(name: str, x: Array, labels: list[str] | None, wanted: Wanted) -> Part
     if x.ndim < 2 or x.shape == wanted.image_shape:
         x = x[np.newaxis]
     x = channels_last(x)
+    if not x.size or x.ndim > 4 or (x.ndim == 4 and x.shape[3] not in CHANNELS):
+        raise DataError(
+            f"{name!r} must hold rows (N, D) or images (N, H, W) or (N, H, W, C) of 1, 3 or 4 "
+            f"channels, its shape is {x.shape}"
+        )
     if labels is not None and len(labels) != len(x):
         raise DataError(f"{name!r}: {len(x)} inputs, {len(labels)} labels: files of two sets?")
     names = [f"{name}:{k + 1}" for k in range(len(x))]
@@ -243,7 +276,11 @@ def _part(name: str, x: Array, labels: list[str] | None, wanted: Wanted) -> Part
             f"{name!r} must hold rows of {wanted.wide} values, its shape is {x.shape}; give what "
             "the network was trained on"
         )
-    x = x * PIXEL if x.dtype.kind == "f" and x.size and x.max() <= 1 else x
+    if not np.isfinite(x).all():
+        raise DataError(f"{name!r} must hold finite numbers; remove or replace the others")
+    x = x * PIXEL if x.dtype.kind == "f" and x.max() <= 1 else x
+    if len(x) * wanted.wide > VALUES * 4:
+        raise DataError(f"{name!r} holds too many images for so large a network; give a few")
     rows = np.stack([prepare_picture(one, wanted) for one in x])
     return Part(names, rows, labels, pictures=True)
 
@@ -284,7 +321,9 @@ def prepare_picture(picture: Array, wanted: Wanted) -> Array:
     picture = _with_channels(picture, channels)
     if wanted.as_is:
         light = picture / PIXEL
-    elif style is not None:
+        return np.asarray(light.ravel() * (preparation.white * preparation.scale), np.float32)
+    picture = shrink(picture)
+    if style is not None:
         light = draw_like(find_ink(picture)[0], style)
     else:
         light = resize(picture, (shape[0], shape[1])) / PIXEL
@@ -296,6 +335,8 @@ def _with_channels(picture: Array, channels: int) -> Array:
     """The picture in grey (H, W), or with so many channels."""
     if picture.ndim == 3 and channels == 1:
         return np.asarray(picture[..., 0] if picture.shape[2] == 1 else picture[..., :3] @ GREY)
-    if picture.ndim == 2 and channels > 1:
-        return np.repeat(picture[..., np.newaxis], channels, axis=2)
-    return picture
+    if picture.ndim == 2:
+        picture = picture[..., np.newaxis]
+    if channels > 1 and picture.shape[2] == 1:
+        return np.repeat(picture, channels, axis=2)
+    return picture[..., :channels] if channels > 1 else picture[..., 0]

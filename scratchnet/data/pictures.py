@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.data.arrays import make_dataset
+from scratchnet.data.drawings import SIDE, shrink
 from scratchnet.data.opening import MAX_BYTES, open_regular
 from scratchnet.data.samples import Dataset
 from scratchnet.errors import DataError, ParameterError
@@ -27,11 +29,9 @@ FORMATS = {
     ".webp": "WEBP",
 }
 """The suffixes of pictures, and the formats by which Pillow may read them."""
-GREY = {"1", "L", "LA", "I;16"}
+GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 MOST_PIXELS = 2**26
 """Pixels of a single picture, that may be of any size."""
-ENOUGH = 2**20
-"""Pixels that are kept of a larger one: whole numbers of its pixels are put together."""
 DARK = 128
 TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
 HINT = "pip install 'scratchnet[images]'"
@@ -76,19 +76,34 @@ def read_picture(path: Path) -> Array:
             )
         try:
             return _pixels(picture)
+        except DataError as error:
+            raise DataError(f"{str(path)!r} cannot be read: {error}") from error
         except Exception as error:  # of damaged bytes Pillow raises many kinds
             raise DataError(f"{str(path)!r} is a damaged picture: {error}") from error
+
+
+def _sixteen_bits(picture: Any) -> Array | None:
+    """The greys of a picture of 16 bits as bytes, which Pillow would cut off at 255; else None.
+
+    Raises DataError for one of 32 bits, of which nobody says where its range ends.
+    """
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM"):
+        return np.asarray(np.asarray(picture).astype(np.int32) >> 8, np.uint8)
+    if picture.mode in ("I", "F"):
+        raise DataError(f"it has the mode {picture.mode}, of 32 bits; save it with 8 or 16")
+    return None
 
 
 def _pixels(picture: Any) -> Array:
     from PIL import ImageOps
 
+    deep = _sixteen_bits(picture)
+    if deep is not None:
+        return shrink(deep)
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode == "I;16":  # which Pillow would cut off at 255
-        return (np.asarray(picture) >> 8).astype(np.uint8)
     grey = picture.mode in GREY
-    together = math.isqrt(picture.width * picture.height // ENOUGH)
-    if together > 1:
+    together = [math.ceil(n / SIDE) for n in picture.size]
+    if max(together) > 1:
         clear = picture.has_transparency_data
         picture = picture.convert("RGBA" if clear else "L" if grey else "RGB").reduce(together)
     if not picture.has_transparency_data:
@@ -179,10 +194,10 @@ def _read(files: Sequence[tuple[Path, int]], size: tuple[int, int], grey: bool) 
     for k, (path, _) in enumerate(files):
         with open_regular(path) as file, _opened(path, file) as picture:
             try:
-                if picture.mode == "I;16":  # which Pillow would cut off at 255
-                    pixels[k] = np.asarray(picture) >> 8
-                else:
-                    pixels[k] = np.asarray(picture.convert("L" if grey else "RGB"))
+                deep = _sixteen_bits(picture)
+                if deep is None:
+                    deep = np.asarray(picture.convert("L" if grey else "RGB"))
+                pixels[k] = deep
             except Exception as error:  # of damaged bytes Pillow raises many kinds
                 raise DataError(f"{str(path)!r} is a damaged picture: {error}") from error
     return pixels
@@ -195,7 +210,9 @@ def _opened(path: Path, file: Any) -> Any:
     except ImportError as error:
         raise ParameterError(f"pictures need Pillow: {HINT}") from error
     try:
-        return Image.open(file, formats=sorted(set(FORMATS.values())))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are looked at
+            return Image.open(file, formats=sorted(set(FORMATS.values())))
     except UnidentifiedImageError as error:
         raise DataError(f"{str(path)!r} is no picture that can be read; remove it") from error
     except Exception as error:  # of damaged bytes Pillow raises many kinds

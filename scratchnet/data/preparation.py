@@ -16,8 +16,10 @@ from scratchnet.errors import ParameterError
 from scratchnet.parameters import Array, Shape
 from scratchnet.registry import canonical
 
-CLASSES = 10**6
-"""Names of classes that a network may have."""
+MOST = 1e15
+"""Scale and white lie between this and its inverse, so that float32 holds their products."""
+MOST_NAMES = 10**6
+"""Names of classes or columns that a network may have."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Preparation:
         where they are none.
     style: how single characters lie in these images, a name of STYLES; None for other pictures.
     class_names: what the classes are called, if not by their numbers.
+    columns, label: the names of the features of a table, and of the column with its classes.
 
     Raises ParameterError for a value that is none of these.
     """
@@ -39,11 +42,14 @@ class Preparation:
     image_shape: Shape | None = None
     style: str | None = None
     class_names: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__  # as the class is frozen
-        set_(self, "scale", Range(above=0).check("scale", self.scale))
-        set_(self, "white", Range(above=0).check("white", self.white))
+        allowed = Range(at_least=1 / MOST, at_most=MOST)
+        set_(self, "scale", allowed.check("scale", self.scale))
+        set_(self, "white", allowed.check("white", self.white))
         if self.image_shape is not None:
             shape = tuple(check_integer("image_shape", n, 1) for n in self.image_shape)
             if not 2 <= len(shape) <= 3:
@@ -58,11 +64,15 @@ class Preparation:
                     f"images of the style {self.style} must have the shape "
                     f"{STYLES[self.style].shape}, got {self.image_shape}"
                 )
-        if self.class_names is not None:
-            names = tuple(self.class_names)
-            if not all(isinstance(name, str) for name in names) or len(names) > CLASSES:
-                raise ParameterError("class_names must be a text for each class")
-            set_(self, "class_names", names)
+        for option, each in (("class_names", "class"), ("columns", "column")):
+            names = getattr(self, option)
+            if names is not None:
+                names = tuple(names)
+                if not all(isinstance(name, str) for name in names) or len(names) > MOST_NAMES:
+                    raise ParameterError(f"{option} must be a text for each {each}")
+                set_(self, option, names)
+        if not (self.label is None or isinstance(self.label, str)):
+            raise ParameterError(f"label must be the name of a column, got {self.label!r}")
 
     @classmethod
     def of(cls, data: Dataset | Samples, shape: Shape = ()) -> Self:
@@ -82,7 +92,8 @@ class Preparation:
         if guess is not None and len(guess) == 2 and isinstance(samples.x, np.ndarray):
             style = find_style(samples.x, guess)
         known = guess if style is not None or len(shape) > 1 else None
-        return cls(samples.scale, _white(samples), known, style, names)
+        table = (data.columns, data.label) if isinstance(data, Dataset) else (None, None)
+        return cls(samples.scale, _white(samples), known, style, names, *table)
 
     def name_of(self, k: int) -> str:
         """What class k is called."""
@@ -92,7 +103,10 @@ class Preparation:
         """Raw values (N, ...) as rows (N, D) of inputs; in float32 where the scale is not 1."""
         values = np.asarray(x)
         values = values.reshape(len(values), -1)
-        return values if self.scale == 1 else values.astype(np.float32) * np.float32(self.scale)
+        if self.scale == 1:
+            return values
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is named
+            return values.astype(np.float32) * np.float32(self.scale)
 
     def config(self) -> dict[str, Any]:
         """The values as plain data."""
@@ -107,6 +121,8 @@ class Preparation:
         """Raise ParameterError where a network of so many inputs and outputs cannot have it."""
         if self.image_shape is not None and math.prod(self.image_shape) != n_inputs:
             raise ParameterError(f"images of {self.image_shape} are not {n_inputs} inputs")
+        if self.columns is not None and len(self.columns) != n_inputs:
+            raise ParameterError(f"{len(self.columns)} columns are not {n_inputs} inputs")
         if self.class_names is not None and len(self.class_names) != max(n_outputs, 2):
             raise ParameterError(
                 f"{len(self.class_names)} class_names are not those of {n_outputs} outputs"

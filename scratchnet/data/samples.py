@@ -284,7 +284,8 @@ class Samples:
 class Dataset:
     """A data set: `train` and `test` samples, the number of `classes`, perhaps an `image_shape`.
 
-    `class_names` are what the classes are called, if not by their numbers.
+    `class_names` are what the classes are called, if not by their numbers. Of a table `columns` are
+    the names of the features, and `label` that of the column with the classes.
 
     It unpacks: `train, test = load("digits")`. Raises ShapeError when the two parts differ in
     width, a label is not below `classes`, or `image_shape` does not have D elements.
@@ -296,6 +297,8 @@ class Dataset:
     classes: int
     image_shape: tuple[int, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         wide, other = self.train.x.shape[1], self.test.x.shape[1]

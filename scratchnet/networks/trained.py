@@ -25,8 +25,9 @@ class Trained:
         raise NotImplementedError
 
     def predict_proba(self, x: npt.ArrayLike, batch_size: int | None = None) -> Array:
-        """The probability (N, K) of each class, for inputs x (N, D).
+        """The probability (N, K) of each class, for inputs x (N, D) as in training.
 
+        Raw values, for example bytes of pixels, go through `preparation.rows` first.
         Of one output they are those of class 0 and class 1, (N, 2). Where labels do not exclude
         each other, each has its own; else the sum of a row is 1. Raises ParameterError for a
         network whose targets are values, ShapeError or DtypeError where x does not fit.

@@ -33,6 +33,7 @@ CLASSES: Mapping[str, type[Any]] = {
 """The layers and losses that a file may name."""
 OF_RUN = "weights.npz"
 """The file of a network in the folder of a run."""
+MOST_LAYERS = 10_000
 MOST_VALUES = 2**27
 """Values of one row behind a layer of a network in a file."""
 
@@ -108,6 +109,10 @@ def build_network(
         options["l2"] = options.pop("weight_decay")
     if options.get("kind") == "layers":
         options.pop("kind")
+        if len(options["layers"]) > MOST_LAYERS:
+            raise DataError(
+                f"it has {len(options['layers']):,} layers, at most {MOST_LAYERS:,} may"
+            )
         made, loss = (_build(options.pop(name), n_values, classes) for name in ("layers", "loss"))
         if not isinstance(loss, Loss):
             raise DataError(f"the loss of a network must be a Loss, the file names {loss!r}")

@@ -348,12 +348,15 @@ def _about(network: Network, image: tuple[int, int, int]) -> list[str]:
     size = f"{image[1]} x {image[0]} pixels"
     if network.preparation.style is None:
         how = f"A drawing or a picture is stretched to {size}."
+        if image[2] == 3:
+            how += " The network knows colours, and the pen is white alone: open a picture."
     else:
-        box = STYLES[network.preparation.style].box
+        style = STYLES[network.preparation.style]
+        slant = "takes its slant out, " if style.normalized else ""
         how = (
             f"The network has learnt characters of one size, at one place. So the page looks for "
-            f"the ink, scales it to fit into {box[1]} x {box[0]} pixels, and moves it to the "
-            f"middle of {size}."
+            f"the ink, {slant}scales it to fit into {style.box[1]} x {style.box[0]} pixels, and "
+            f"moves it to the middle of {size}."
         )
     return [
         f"<p>{how}</p>",

@@ -91,6 +91,14 @@ class Log:
             notes.append(f"{str(self.path)!r} is not the log that the checkpoint was saved with")
         return notes
 
+    def is_whole(self) -> bool:
+        """Whether the file has every line up to the end that this object knows, as it was."""
+        notes: list[str] = []
+        found = Log(self.path)
+        for record in self._whole(self.size, notes):
+            found.digest = _digest(found.digest, json.dumps(record, allow_nan=False).encode())
+        return not notes and found.digest == self.digest
+
     def records(self, kind: str = "") -> Iterator[Record]:
         """The records that are whole, up to where this object's log ends.
 

@@ -36,6 +36,13 @@ def prepare(
 
 def fit_data(network: Network, name: str, data: Data) -> Samples:
     """`data` as Samples; raises ShapeError unless their shape and labels fit the network."""
+    if not isinstance(data, Samples) and not (
+        isinstance(data, tuple | list) and 2 <= len(data) <= 4
+    ):
+        raise ParameterError(
+            f"{name} must be Samples or a pair (x, t), got {type(data).__name__}; give Trainer("
+            "network, (x, t)), and validation samples the same way"
+        )
     samples = data if isinstance(data, Samples) else Samples(*data)
     n_in, n_out = network.input_size, network.output_sizes[-1]
     if samples.x.shape[1] != n_in:

@@ -92,7 +92,7 @@ class Trainer:
             check_start(self.parallel, network, rows, settings_of(self))
 
     def run(self, epochs: int, planned: int | None = None) -> Iterator[Epoch]:
-        """Train for `epochs` more epochs, giving each as it ends; leave the loop to stop.
+        """Train for `epochs` more epochs in a loop, which gets each as it ends and may be left.
 
         The schedule spans all epochs from the first to the last of these, or to number `planned` if
         more will follow. An interrupted epoch is resumed, and counts as one. Raises ParameterError

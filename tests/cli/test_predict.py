@@ -293,7 +293,57 @@ def test_names_of_classes_are_said_and_known(here, capsys):
     assert "accuracy" in said.err
     write_csv("pets.csv", [[0.5, 1, "cow"]], ["a", "b", "label"])
     assert main(["predict", "pets.npz", "pets.csv", "--evaluate"]) == 3
-    assert "the label 'cow', the network knows cat, dog" in capsys.readouterr().err
+    assert "the label 'cow', the network knows 'cat', 'dog'" in capsys.readouterr().err
+
+
+FLOWERS = ["petal", "sepal"]
+
+
+@pytest.fixture
+def flowers(here, capsys):
+    """A model of a table whose columns have names, the label first."""
+    rng = np.random.default_rng(0)
+    rows = [[("rose", "iris")[k % 2], *(rng.normal(size=2) + 4 * (k % 2))] for k in range(60)]
+    write_csv("train.csv", rows, ["species", *FLOWERS])
+    flags = ["--epochs", "60", "--batch-size", "8", "--lr", "0.01", "--quiet", "--no-report"]
+    words = ["--dataset", "train.csv", "--label", "species", "--val-split", "0", "--out", "run"]
+    assert main([*words, *flags]) == 0
+    capsys.readouterr()
+    return rows
+
+
+@pytest.mark.parametrize("form", ["as it was", "turned round", "with others", "without labels"])
+def test_columns_are_found_by_their_names(form, flowers, capsys):
+    rows = [[petal, sepal] for _, petal, sepal in flowers]
+    labels = [row[0] for row in flowers]
+    if form == "as it was":
+        name = "train.csv"
+    else:
+        name = "new.csv"
+        pairs = zip(rows, labels, strict=True)
+        made = {
+            "turned round": ([[s, p, t] for (p, s), t in pairs], ["sepal", "petal", "species"]),
+            "with others": (
+                [["a word", p, 3, s, t] for (p, s), t in zip(rows, labels, strict=True)],
+                ["flower_id", "petal", "year", "sepal", "species"],
+            ),
+            "without labels": ([[7, p, s] for p, s in rows], ["number", *FLOWERS]),
+        }[form]
+        write_csv(name, *made)
+    assert main(["predict", "run", name, "--json"]) == 0
+    found = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert np.mean([a == b for a, b in zip(found, labels, strict=True)]) > 0.9
+    if form != "without labels":
+        assert main(["predict", "run", name, "--evaluate", "-q"]) == 0
+
+
+def test_a_table_that_lacks_a_column_is_refused(flowers, capsys):
+    write_csv("new.csv", [[1, 2]], ["petal", "sepals"])
+    assert main(["predict", "run", "new.csv"]) == 3
+    assert "it lacks 'sepal'" in capsys.readouterr().err
+    write_csv("new.csv", [[1, 2, 3]], ["petal", "sepal", "sepal"])
+    assert main(["predict", "run", "new.csv"]) == 3
+    assert "one column 'sepal'" in capsys.readouterr().err
 
 
 def test_a_network_for_values_says_them(here, capsys):

@@ -168,10 +168,11 @@ function makeDrawing({ shape, style, white, scale, faint, sharpness, steepest })
     const { inside, tall, wide } = cut;
     const mass = style.centre === "mass";
     const [y, x] = mass ? centreOfMass(inside, tall, wide) : [tall / 2, wide / 2];
-    const high = style.box[0] / tall, by = Math.min(high, style.box[1] / wide);
-    const ofHeight = style.normalized ? high : by;
-    const down = resampling("down", height, tall, ofHeight, y, style.middle, false);
-    const across = resampling("across", width, wide, by, x, style.middle, false);
+    let high = style.box[0] / tall, broad = style.box[1] / wide;
+    if (!style.normalized) high = broad = Math.min(high, broad);
+    else if (broad > 2 * high) broad = high; // a stroke, as of a 1, stays one
+    const down = resampling("down", height, tall, high, y, style.middle, false);
+    const across = resampling("across", width, wide, broad, x, style.middle, false);
     resample(inside, 1, 0, down, across, 0);
     let largest = 0;
     for (const value of seen) largest = Math.max(largest, value);
