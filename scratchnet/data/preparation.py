@@ -16,8 +16,8 @@ from scratchnet.errors import ParameterError
 from scratchnet.parameters import Array, Shape
 from scratchnet.registry import canonical
 
-MOST = 1e15
-"""Scale and white lie between this and its inverse, so that float32 holds their products."""
+NORMAL = Range(at_least=1e-37, at_most=1e37)
+"""The values of scale and white: what float32 holds."""
 MOST_NAMES = 10**6
 """Names of classes or columns that a network may have."""
 
@@ -47,9 +47,8 @@ class Preparation:
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__  # as the class is frozen
-        allowed = Range(at_least=1 / MOST, at_most=MOST)
-        set_(self, "scale", allowed.check("scale", self.scale))
-        set_(self, "white", allowed.check("white", self.white))
+        set_(self, "scale", NORMAL.check("scale", self.scale))
+        set_(self, "white", NORMAL.check("white", self.white))
         if self.image_shape is not None:
             shape = tuple(check_integer("image_shape", n, 1) for n in self.image_shape)
             if not 2 <= len(shape) <= 3:
@@ -88,12 +87,16 @@ class Preparation:
         wide = samples.x.shape[1]
         shape = shape[:2] if shape[2:] == (1,) else shape
         guess = shape if len(shape) > 1 else square(wide)
+        # Samples that stay in their file are not looked at: that would read all of it.
+        looked = isinstance(samples.x, np.ndarray) and samples.block_rows is None
         style = None
-        if guess is not None and len(guess) == 2 and isinstance(samples.x, np.ndarray):
+        if guess is not None and len(guess) == 2 and looked:
             style = find_style(samples.x, guess)
         known = guess if style is not None or len(shape) > 1 else None
         table = (data.columns, data.label) if isinstance(data, Dataset) else (None, None)
-        return cls(samples.scale, _white(samples), known, style, names, *table)
+        scale = samples.scale if samples.scale in NORMAL else 1.0
+        white = _white(samples) if known is not None and looked else 1 / scale
+        return cls(scale, white if white in NORMAL else 1.0, known, style, names, *table)
 
     def name_of(self, k: int) -> str:
         """What class k is called."""
@@ -131,7 +134,7 @@ class Preparation:
 
 def _white(samples: Samples) -> float:
     """The raw value of a full pixel: what the scale brings to 1, else the usual end of a range."""
-    if samples.scale != 1.0 or not isinstance(samples.x, np.ndarray):
+    if samples.scale != 1.0:
         return 1 / samples.scale
     largest = float(samples.x[:: max(1, len(samples) // LOOKED_AT)].max())
     if largest <= 1.0:

@@ -141,7 +141,15 @@ def test_a_table_with_as_many_columns_as_a_square_is_no_image():
 )
 def test_the_value_of_a_full_pixel_is_the_end_of_the_range(values, scale, white):
     values[0, 0] = white
-    assert Preparation.of(Samples(values, np.arange(9) % 2, scale)).white == white
+    samples = Samples(values, np.arange(9) % 2, scale)
+    assert Preparation.of(samples, (8, 8)).white == white
+    assert Preparation.of(samples).white == 1  # of a table
+
+
+def test_numbers_of_any_size_can_be_trained_with():
+    for values, scale in ((np.full((9, 64), 1e30), 1.0), (np.ones((9, 4)), 1e-40)):
+        found = Preparation.of(Samples(values, np.arange(9) % 2, scale))
+        assert (found.scale, found.white) == (1, 1)
 
 
 @pytest.mark.parametrize(
