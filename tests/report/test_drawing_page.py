@@ -457,7 +457,7 @@ WRONG = [
     ("mnist", "y += ink[k] * (i + 0.5)", "y += ink[k] * i"),
     ("mnist", "Math.max(right, to + 1)", "Math.max(right, to)"),
     ("digits", "const p = place + moved", "const p = place - moved"),
-    ("digits", "style.normalized ? high : by", "by"),
+    ("digits", "if (!style.normalized) high = broad", "if (true) high = broad"),
     ("no style", "ends ? weights[i * nIn + j] / sum :", ""),
     ("enlarged", "Math.min(by, 1)", "by"),
 ]
