@@ -64,10 +64,12 @@ def add_model(parser: Any) -> None:
 
 
 def check_output(out: Path, *, model: str, given: bool) -> None:
-    """Raise OutputError where a file would take the place of the model, or of what a link is of.
+    """Raise OutputError for a file that has no folder, or would replace the model or a link's end.
 
     In a run folder, which may be a stranger's, no link is followed; one that was `given` is.
     """
+    if not out.absolute().parent.is_dir():
+        raise OutputError(f"cannot write {str(out)!r}: there is no folder {str(out.parent)!r}")
     files = [model, os.path.join(model, OF_RUN)]
     if any(os.path.realpath(out) == os.path.realpath(one) for one in files):
         raise OutputError(f"{str(out)!r} is the model itself; choose another file by --out")

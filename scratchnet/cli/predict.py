@@ -21,7 +21,7 @@ from scratchnet.cli.command import add_model, check_output, parse_command, title
 from scratchnet.cli.interrupts import Interrupts
 from scratchnet.cli.options import LabelOptions, PlaceOptions, WordOptions
 from scratchnet.data import Dataset, Samples
-from scratchnet.data.inputs import KINDS, Part, Wanted, count_pictures, describe, read_inputs
+from scratchnet.data.inputs import KINDS, STDIN, Part, Wanted, count_pictures, describe, read_inputs
 from scratchnet.data.pictures import write_picture
 from scratchnet.errors import (
     DataError,
@@ -102,6 +102,8 @@ def main(words: Sequence[str]) -> None:
     if options.page is not None and not options.evaluate:
         raise ParameterError("--page shows an evaluation; add --evaluate")
     for out in (options.csv, options.page):
+        if out == STDIN:
+            raise ParameterError("--csv and --page need the name of a file; --json is for pipes")
         if out is not None:
             check_output(Path(out), model=model, given=True)
     with Interrupts().end_at_once(), warnings.catch_warnings():
@@ -127,6 +129,8 @@ class Prediction:
             raise ParameterError(
                 f"--evaluate compares classes, the network has {network.loss_layer!r}; leave it out"
             )
+        if options.kaggle and not self.classifies:
+            raise ParameterError("--kaggle holds classes, the network gives values; leave it out")
         self.notes: set[str] = set()
         self.seen: Counter[str] = Counter()  # names of the files of --show
         self.rows: list[dict[str, Any]] = []  # of the CSV
@@ -228,8 +232,6 @@ class Prediction:
         writer = csv.writer(text, lineterminator="\n")
         if self.options.kaggle:
             writer.writerow(["ImageId", "Label"])
-            if not self.classifies:
-                raise ParameterError("--kaggle holds classes, the network gives values")
             writer.writerows([k + 1, row["classes"][0][0]] for k, row in enumerate(self.rows))
             return text.getvalue()
         if self.classifies:

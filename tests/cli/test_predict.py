@@ -394,6 +394,7 @@ WRONG = {
     "top": (["x.npy", "--top", "0"], 2, "--top"),
     "page": (["x.npy", "--page", "e.html"], 2, "add --evaluate"),
     "kaggle": (["x.npy", "--kaggle"], 2, "add --csv"),
+    "stdout": (["x.npy", "--csv", "-"], 2, "name of a file"),
     "flag": (["x.npy", "--tpo", "3"], 2, "did you mean --top"),
     "no place": (["x.npy", "--csv", "none/at/all.csv"], 4, "cannot write"),
     "label column": (["words.csv", "--label", "nope"], 3, "has no column 'nope'"),
