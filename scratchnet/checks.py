@@ -1,7 +1,9 @@
 """Checks of single values at the border: what must hold, what came, in one sentence."""
 
 import math
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,10 +142,11 @@ def is_number(text: str) -> bool:
 
 def check_dtype(dtype: npt.DTypeLike) -> str:
     """The name of the dtype, float32 or float64; raises ParameterError for any other."""
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = repr(dtype)
+    name = repr(dtype)
+    # A text from a file may say anything: NumPy would take one with commas apart, as code.
+    if not isinstance(dtype, str) or re.fullmatch("[<>=|]?[A-Za-z]+[0-9]{0,3}", dtype):
+        with suppress(TypeError):
+            name = np.dtype(dtype).name
     if dtype is None or name not in DTYPES:
         raise ParameterError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     return name
