@@ -11,6 +11,7 @@ which take no more memory than the file.
 import math
 import os
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,7 @@ def read_arrays(path: str | Path) -> dict[str, Array]:
             )
         content = file.read(size)
     try:
+        _check_memo(content)
         found = _Reader(io.BytesIO(content), encoding="latin1").load()
     except DataError as error:
         raise DataError(f"{str(path)!r} is refused: {error}") from error
@@ -165,6 +167,17 @@ def read_arrays(path: str | Path) -> dict[str, Array]:
     if type(found) is not dict or not all(type(name) is str for name in found):
         raise DataError(f"{str(path)!r} must hold a dictionary of arrays by name")
     return {name: _array_of(path, name, value) for name, value in found.items()}
+
+
+def _check_memo(content: bytes) -> None:
+    """Raise DataError where a pickle remembers a value under a number beyond what it could count.
+
+    Python's reader makes room for as many values as the largest number says, before they are there:
+    five bytes would take 64 GB.
+    """
+    for opcode, number, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > len(content):
+            raise DataError(f"it has the number {number:,} for a value, and {len(content):,} bytes")
 
 
 def _array_of(path: str | Path, name: str, value: Any) -> Array:

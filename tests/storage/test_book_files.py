@@ -209,14 +209,26 @@ def test_an_array_that_says_it_is_huge_takes_no_memory(tmp_path):
         book.load(path)
 
 
+@pytest.mark.parametrize("put", [b"r\xff\xff\xff\x7f", b"r\x00\x00\x00\x10", b"p999999999\n"])
+def test_a_value_under_a_huge_number_takes_no_memory(put, tmp_path):
+    path = tmp_path / "params.pkl"
+    path.write_bytes(b"\x80\x03}" + put + b".")
+    tracemalloc.start()
+    with pytest.raises(DataError, match="has the number"):
+        book.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+
 def test_damaged_files_end_in_one_error(tmp_path):
     content = pickle.dumps(arrays_of((5, 4), (4, 3)), 3)
     path = tmp_path / "sample_weight.pkl"
+    rng = np.random.default_rng(0)  # of its own: the order of tests must not matter
     for _ in range(600):
         damaged = bytearray(content)
-        for _ in range(RNG.integers(1, 4)):
-            damaged[RNG.integers(len(damaged))] = RNG.integers(256)
-        path.write_bytes(bytes(damaged[: RNG.integers(1, len(damaged) + 1)]))
+        for _ in range(rng.integers(1, 4)):
+            damaged[rng.integers(len(damaged))] = rng.integers(256)
+        path.write_bytes(bytes(damaged[: rng.integers(1, len(damaged) + 1)]))
         with contextlib.suppress(DataError):
             book.load(path)
 
