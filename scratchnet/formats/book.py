@@ -27,6 +27,8 @@ from scratchnet.parameters import Array, Shape
 
 MOST_BYTES = 2**28
 """The largest file that is read; the book's largest has 7 MB."""
+PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+"""The opcodes that remember a value under a number."""
 DROPPED = 0.5
 """The share of units that the book's deep network drops, and scales by in evaluation."""
 
@@ -176,7 +178,7 @@ def _check_memo(content: bytes) -> None:
     five bytes would take 64 GB.
     """
     for opcode, number, _ in pickletools.genops(content):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > len(content):
+        if opcode.name in PUTS and isinstance(number, int) and number > len(content):
             raise DataError(f"it has the number {number:,} for a value, and {len(content):,} bytes")
 
 
