@@ -16,6 +16,7 @@ from scratchnet.compare.comparison import Comparison
 from scratchnet.compare.options import ACCEPTED, OF_TRIALS, CompareOptions
 from scratchnet.compare.trials import Common, Progress, Run, Trial, Workers, run_trial
 from scratchnet.data import Dataset
+from scratchnet.data.preparation import Preparation
 from scratchnet.errors import ParameterError
 from scratchnet.networks import MultiLayerNet
 from scratchnet.optimizers import OPTIMIZERS, Optimizer, make_optimizer
@@ -85,6 +86,7 @@ def compare(
         given.epochs,
         given.batch_size,
         {name: getattr(given, name) for name in OF_TRIALS},
+        Preparation.of(dataset),
     )
     total = sum(len(rates) for rates in grid.values() if len(rates) > 1)
     workers = Workers(

@@ -9,6 +9,7 @@ from typing import Any
 
 from scratchnet.checks import check_integer
 from scratchnet.data import Samples
+from scratchnet.data.preparation import Preparation
 from scratchnet.errors import DivergenceError
 from scratchnet.networks import NETWORKS
 from scratchnet.optimizers import Optimizer
@@ -97,6 +98,7 @@ class Common:
     epochs: int
     batch_size: int | None
     training: dict[str, Any]
+    preparation: Preparation
 
 
 Task = tuple[str, Optimizer, float, int]
@@ -112,6 +114,7 @@ def make_trainer(common: Common, task: Task) -> Trainer:
     _, optimizer, lr, seed = task
     options = {**common.network, "seed": seed}
     network = pick(NETWORKS, options.pop("kind"), "network")(**options)
+    network.preparation = common.preparation
     return make_trial(
         network,
         common.train,

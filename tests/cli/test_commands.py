@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scratchnet import load_network
 from scratchnet.cli import main
 from scratchnet.cli.commands import COMMANDS, OWN, as_training
 from scratchnet.cli.parser import FIRST, flag_of
@@ -103,6 +104,16 @@ def test_the_page_of_a_run_is_written_again(here, capsys):
     assert capsys.readouterr().out.endswith("see run/report.html\n")
     assert page.read_text() == before
     assert Path("run/weights.npz").read_bytes() == kept
+
+
+def test_the_runs_of_a_comparison_are_models_that_know_their_data(here, capsys):
+    rows = [f"{('rose', 'iris')[k % 2]},{k % 2 + k / 99},{k}" for k in range(60)]
+    Path("t.csv").write_text("\n".join(["kind,a,b", *rows]) + "\n")
+    words = ["--dataset", "t.csv", "--label", "kind", "--epochs", "1", "--batch-size", "9"]
+    flags = ["--quiet", "--jobs", "1", "--no-report", "--out", "c"]
+    assert main(["compare", "sgd", "adam", *words, *flags]) == 0
+    kept = load_network("c/adam").preparation
+    assert (kept.columns, kept.label, kept.class_names) == (("a", "b"), "kind", ("iris", "rose"))
 
 
 def test_the_page_of_a_comparison_is_written_again(here, capsys):
