@@ -131,7 +131,7 @@ class Prediction:
             )
         if options.kaggle and not self.classifies:
             raise ParameterError("--kaggle holds classes, the network gives values; leave it out")
-        self.notes: set[str] = set()
+        self.told = False  # what is done with pictures
         self.seen: Counter[str] = Counter()  # names of the files of --show
         self.rows: list[dict[str, Any]] = []  # of the CSV
         self.inputs: list[Array] = []  # of the evaluation
@@ -195,10 +195,9 @@ class Prediction:
         """Say once what was done with pictures, and which of them show nothing."""
         if self.options.quiet or not part.pictures:
             return
-        text = describe(self.wanted)
-        if text not in self.notes:
-            self.notes.add(text)
-            sys.stderr.write(f"note: {text}\n")
+        if not self.told:
+            self.told = True
+            sys.stderr.write(f"note: {describe(self.wanted)}\n")
         for name, row in zip(part.names, part.x, strict=True):
             if not row.any() and self.wanted.preparation.style is not None:
                 sys.stderr.write(f"note: {without_controls(name)} shows no ink\n")

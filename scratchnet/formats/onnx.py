@@ -210,7 +210,7 @@ def _affine(graph: Graph, layer: layers.Affine, x: str, shape: Shape) -> str:
 
 def _convolution(graph: Graph, layer: layers.Conv2D, x: str, shape: Shape) -> str:
     W = graph.own(layer, "W", lambda W: W.transpose(3, 2, 0, 1))  # (F, C, KH, KW)
-    (top, bottom), (left, right) = layer._pads(seen_image(layer))
+    (top, bottom), (left, right) = layer.pads(seen_image(layer))
     return graph.add(
         "Conv",
         _seen(graph, layer, x, shape),

@@ -246,7 +246,7 @@ def _affine(made: Sequence, layer: layers.Affine, shape: Shape) -> None:
 
 def _convolution(made: Sequence, layer: layers.Conv2D, shape: Shape) -> None:
     _see(made, layer, shape)
-    (top, bottom), (left, right) = layer._pads(seen_image(layer))
+    (top, bottom), (left, right) = layer.pads(seen_image(layer))
     padding = (top, left)
     if (top, left) != (bottom, right):
         made.add(f"nn.ZeroPad2d({(left, right, top, bottom)})")

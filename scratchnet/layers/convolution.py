@@ -98,7 +98,7 @@ class Conv2D(ImageLayer):
         )
 
     def _places(self, image: Image) -> Image:
-        reach, pads = self._reach, self._pads(image)
+        reach, pads = self._reach, self.pads(image)
         height, width = (
             (n + sum(zeros) - r) // s + 1
             for n, zeros, r, s in zip(image[:2], pads, reach, self.stride, strict=True)
@@ -111,7 +111,8 @@ class Conv2D(ImageLayer):
         (kh, kw), (dh, dw) = self.kernel, self.dilation
         return dh * (kh - 1) + 1, dw * (kw - 1) + 1
 
-    def _pads(self, image: Image) -> list[Pair]:
+    def pads(self, image: Image) -> list[Pair]:
+        """Zeros before and after the pixels of such an image: down, then across."""
         return pads_for(self.padding, image[:2], self._reach, self.stride)
 
     @property
@@ -119,7 +120,7 @@ class Conv2D(ImageLayer):
         """Of x for the kernel, and of dout for the kernel turned round."""
         if self._windows is None:
             image, after = remembered(self.image), self.after
-            pads = [before for before, _ in self._pads(image)]
+            pads = [before for before, _ in self.pads(image)]
             each = list(
                 zip(image, after, self.kernel, self.stride, self.dilation, pads, strict=False)
             )

@@ -1,5 +1,6 @@
 """What a network offers once it is trained: classes and their probabilities, a table, a file."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from scratchnet.networks.summary import summarize
 from scratchnet.parameters import Array, Shape
 
 
-class Trained:
+class Trained(ABC):
     """The part of a network that those need who only use it."""
 
     layers: tuple[Layer, ...]
@@ -20,9 +21,9 @@ class Trained:
     preparation = Preparation()
     """How raw values become its inputs, and what its classes are called; a Trainer sets it."""
 
+    @abstractmethod
     def predict(self, x: npt.ArrayLike, batch_size: int | None = None) -> Array:
         """The outputs (N, K) of the last layer."""
-        raise NotImplementedError
 
     def predict_proba(self, x: npt.ArrayLike, batch_size: int | None = None) -> Array:
         """The probability (N, K) of each class, for inputs x (N, D) as in training.

@@ -16,6 +16,7 @@ import numpy as np
 from scratchnet import layers
 from scratchnet.data.drawings import FAINT, SHARPNESS, STEEPEST, STYLES
 from scratchnet.errors import DivergenceError, ParameterError
+from scratchnet.formats.layouts import seen_image
 from scratchnet.layers import (
     AvgPool,
     BinaryCrossEntropy,
@@ -31,7 +32,6 @@ from scratchnet.layers import (
 )
 from scratchnet.layers.image import image_of
 from scratchnet.layers.layer import walk
-from scratchnet.layers.windows import pads_for
 from scratchnet.networks import Network
 from scratchnet.networks.classes import classifies, is_multilabel
 from scratchnet.parameters import Array, Shape, first_not_finite, is_weight
@@ -168,7 +168,7 @@ def describe_layer(layer: Layer, before: Shape) -> dict[str, Any]:
     options: dict[str, Any] = {key: getattr(layer, key) for key in OPTIONS if hasattr(layer, key)}
     if isinstance(layer, Conv2D):
         options |= {key: getattr(layer, key) for key in ("kernel", "stride", "dilation")}
-        options["pad"] = _zeros_before(layer)
+        options["pad"] = [before for before, _ in layer.pads(seen_image(layer))]
     if isinstance(layer, Conv2D | MaxPool | AvgPool):
         options |= {"image": layer.image, "after": layer.after}
     if isinstance(layer, Residual):
@@ -183,15 +183,6 @@ def describe_layer(layer: Layer, before: Shape) -> dict[str, Any]:
         **options,
         "arrays": {key: pack(array) for key, array in arrays.items()},
     }
-
-
-def _zeros_before(layer: Conv2D) -> list[int]:
-    """How many zeros stand above and to the left of the images of a convolution."""
-    assert layer.image is not None
-    each = zip(layer.kernel, layer.dilation, strict=True)
-    reach = [d * (n - 1) + 1 for n, d in each]
-    pads = pads_for(layer.padding, layer.image[:2], reach, layer.stride)
-    return [before for before, _ in pads]
 
 
 OPTIONS = ("eps", "slope", "size", "scale", "alpha")
