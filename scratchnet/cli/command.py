@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scratchnet.cli.options import WordOptions
 from scratchnet.cli.parser import Known, Parser, add_flag, add_help, program
@@ -27,18 +27,19 @@ class FileOptions(WordOptions):
     )
 
 
+T = TypeVar("T", bound=Options)
 MODEL = "a file of a network, or the folder of a run"
 
 
 def parse_command(
     name: str,
     about: str,
-    options: type[Options],
+    options: type[T],
     words: Sequence[str],
     add_words: Callable[[Any], Any],
     first: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The values that were typed, by name; `add_words` adds what has no flag.
+) -> tuple[T, dict[str, Any]]:
+    """The options, and by name the words without a flag, which `add_words` adds.
 
     -h shows the options in `first`. Exits with status 2 after one line where a value cannot be
     used.
@@ -55,7 +56,9 @@ def parse_command(
 
     parser = make(known)
     add_help(parser, lambda: make({each: known[each] for each in first or known}))
-    return parser.parse(words)
+    given = parser.parse(words)
+    bare = {each: given.pop(each) for each in list(given) if each not in known}
+    return options(**given), bare
 
 
 def add_model(parser: Any) -> None:

@@ -13,7 +13,7 @@ from scratchnet.storage.atomic import write_text
 
 def main(words: Sequence[str]) -> None:
     """Write the page; raises ScratchnetError."""
-    given = parse_command(
+    options, given = parse_command(
         "draw",
         "Write a page to draw on: it shows what the network makes of a drawing, offline.",
         FileOptions,
@@ -21,8 +21,7 @@ def main(words: Sequence[str]) -> None:
         add_model,
         first=("out",),
     )
-    model = given.pop("model")
-    options = FileOptions(**given)
+    model = given["model"]
     network = load_network(model)
     place = Path(model, "draw") if os.path.isdir(model) else Path(model)
     out = place.with_suffix(".html") if options.out is None else Path(options.out)

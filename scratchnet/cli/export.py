@@ -29,7 +29,7 @@ class ExportOptions(FileOptions):
 
 def main(words: Sequence[str]) -> None:
     """Write the file; raises ScratchnetError."""
-    given = parse_command(
+    options, given = parse_command(
         "export",
         "Write a network as other programs read it.",
         ExportOptions,
@@ -37,8 +37,7 @@ def main(words: Sequence[str]) -> None:
         add_model,
         first=("to", "out"),
     )
-    model = given.pop("model")
-    options = ExportOptions(**given)
+    model = given["model"]
     if options.to is None:
         raise ParameterError(f"export needs --to, one of {', '.join(EXPORTS)}")
     network = load_network(model)

@@ -87,7 +87,7 @@ class PredictOptions(WordOptions, PlaceOptions, LabelOptions):
 
 def main(words: Sequence[str]) -> None:
     """Predict as the words say; raises ScratchnetError."""
-    given = parse_command(
+    options, given = parse_command(
         "predict",
         "Say which classes pictures, tables and arrays belong to.",
         PredictOptions,
@@ -95,8 +95,7 @@ def main(words: Sequence[str]) -> None:
         _add_words,
         first=("top", "as_is", "evaluate", "csv", "json"),
     )
-    model, paths = given.pop("model"), given.pop("files")
-    options = PredictOptions(**given)
+    model, paths = given["model"], given["files"]
     if options.kaggle and options.csv is None:
         raise ParameterError("--kaggle says how --csv is written; add --csv FILE")
     if options.page is not None and not options.evaluate:

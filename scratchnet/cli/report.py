@@ -35,14 +35,14 @@ class ReportOptions(WordOptions, PlaceOptions):
 
 def main(words: Sequence[str]) -> None:
     """Write report.html in the folder of a run again; raises ScratchnetError."""
-    given = parse_command(
+    options, given = parse_command(
         "report",
         "Write the page of a run or a comparison again.",
         ReportOptions,
         words,
         lambda parser: parser.add_argument("run", metavar="RUN", help="the folder of a run"),
     )
-    path, options = Path(given.pop("run")).expanduser(), ReportOptions(**given)
+    path = Path(given["run"]).expanduser()
     if is_comparison(path):
         if not ComparisonFolder.reopen(path).read_results():
             raise _not_ended(path)
