@@ -57,7 +57,7 @@ def images(shape, n=3, seed=0, dtype="float64"):
 def by_definition(layer, x):
     """The sum over the kernel at every place, written out, of images x (N, H, W, C)."""
     (kh, kw), (sh, sw), (dh, dw) = layer.kernel, layer.stride, layer.dilation
-    (top, _), (left, _) = layer._pads(layer.image)
+    (top, _), (left, _) = layer.pads(layer.image)
     high, wide, filters = layer.after
     y = np.zeros((len(x), high, wide, filters))
     for r in range(high):
