@@ -1,4 +1,4 @@
-# make train | test | test-all | test-pythons | check | format | docs | bench | results | stress: each makes .venv when it is missing or out of date.
+# make train | test | test-all | test-pythons | check | format | docs | loops | bench | results | stress: each makes .venv when it is missing or out of date.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,9 +9,9 @@ DATA ?= datasets
 PEERS ?= $(BIN)/python
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 
-.PHONY: train test test-slow test-all test-pythons check format docs bench results stress clean
+.PHONY: train test test-slow test-all test-pythons check format docs loops bench results stress clean
 
-train: $(VENV)/.train
+train: $(VENV)/.train $(VENV)/.loops
 	$(BIN)/python train.py $(TRAIN_ARGS)
 
 # Bytecode is kept, or every worker and process of the tests would compile all anew.
@@ -31,7 +31,7 @@ test-all: test test-slow
 test-pythons: $(VENV)/.test
 	$(BIN)/python tests/pythons.py
 
-check: $(VENV)/.test
+check: $(VENV)/.test $(VENV)/.loops
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -65,6 +65,9 @@ bench: $(VENV)/.test
 results: $(VENV)/.train
 	$(BIN)/python bench/results.py --data-dir $(DATA)
 
+# The loops of rules and activations, written anew where a formula has changed, and compiled.
+loops: $(VENV)/.loops
+
 stress: $(VENV)/.stress
 	$(BIN)/python stress/all.py
 
@@ -73,17 +76,27 @@ clean:
 
 # editable_mode=compat: a plain path, or the checkout's parent folder would hide the package.
 # An environment is set up once: its stamp is newer than the files that say what belongs in it.
-$(VENV)/.train: setup.cfg pyproject.toml | $(VENV)/bin/python
+FORMULAS := $(wildcard scratchnet/optimizers/*.py scratchnet/layers/*.py scratchnet/loops/*.py)
+LOOPS := setup.py $(wildcard scratchnet/loops/*.[ch])
+
+$(VENV)/.train: setup.cfg pyproject.toml $(LOOPS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[report,images]'
 	@touch $@
 
-$(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
+$(VENV)/.test: setup.cfg pyproject.toml $(LOOPS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[test]'
 	@touch $@ $(VENV)/.train
 
-$(VENV)/.stress: setup.cfg pyproject.toml | $(VENV)/bin/python
+$(VENV)/.stress: setup.cfg pyproject.toml $(LOOPS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable '.[stress]'
 	@touch $@ $(VENV)/.test $(VENV)/.train
+
+$(VENV)/.loops: $(FORMULAS) | $(VENV)/.train
+	$(BIN)/python -m scratchnet.optimizers scratchnet/loops/rules.h
+	$(BIN)/python -m scratchnet.layers scratchnet/loops/activations.h
+	@test -z "$$(find scratchnet/loops -name '*.h' -newer $(VENV)/.train)" || \
+	  $(BIN)/python -m pip install --quiet --no-deps --config-settings editable_mode=compat --editable .
+	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -14,8 +14,8 @@ PAGE = Path(__file__).with_name("architecture.md")
 PACKAGE = Path(__file__).parents[1] / "scratchnet"
 BEGIN, END = "<!-- rooms -->\n", "<!-- end of rooms -->\n"
 FLOORS = (
-    ("errors", "environment", "tables"),
-    ("checks", "parameters", "registry"),
+    ("errors", "loops", "tables"),
+    ("checks", "environment", "parameters", "registry"),
     ("functions", "initializers", "options", "optimizers", "parallel", "randomness", "schedules"),
     ("data",),
     ("layers", "storage"),

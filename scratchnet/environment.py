@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet import loops
+
 
 def describe() -> dict[str, Any]:
-    """Versions of Python and NumPy, the BLAS that NumPy runs on, its kernel and threads."""
+    """Versions of Python and NumPy, its BLAS with kernel and threads, and compiled loops."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),
         "system": platform.system(),
         "processors": os.cpu_count(),
+        "loops": loops.describe(),
         "blas": [
             {key: pool.get(key) for key in ("internal_api", "version", "architecture")}
             | {"threads": pool.get("num_threads")}

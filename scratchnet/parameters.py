@@ -12,6 +12,19 @@ from scratchnet.errors import ShapeError
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
+BLOCK = 32_768
+"""Values handled at a time: their temporaries stay in the processor's cache."""
+
+
+def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Pieces of arrays of one shape, BLOCK values at a time; views, so that they can be changed."""
+    if not all(array.flags.c_contiguous for array in arrays):  # flattening would copy
+        yield arrays
+        return
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, BLOCK):
+        yield tuple(array[start : start + BLOCK] for array in flat)
+
 
 class Arrays(Mapping[str, Array]):
     """Arrays by name that are written through, never replaced.

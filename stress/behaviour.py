@@ -254,7 +254,7 @@ def reason_for(name: str, places: Sequence[str]) -> str | None:
 def start(tree: Path, out: Path, words: Sequence[str]) -> subprocess.Popen[bytes]:
     """A process that records what the package in the folder `tree` does."""
     command = [sys.executable, str(Path(__file__).resolve()), "record", "--tree", str(tree)]
-    path = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
+    path = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0", "SCRATCHNET_LOOPS": "0"}
     return subprocess.Popen([*command, "--out", str(out), *words], env=path)
 
 

@@ -340,11 +340,12 @@ def _described(schedule: Schedule) -> str:
 
 
 def _machine() -> str:
-    """NumPy, the BLAS behind it, its kernel and threads."""
+    """Python, NumPy, the BLAS behind it, its kernel and threads, and compiled loops."""
     about = environment.describe()
     pools = [
         f"{pool['internal_api']} {pool['version']} ({pool['architecture']}, "
         f"{pool['threads']} thread{'s' if pool['threads'] != 1 else ''})"
         for pool in about["blas"]
     ]
-    return ", ".join([f"Python {about['python']}", f"NumPy {about['numpy']}", *pools])
+    loops = f"loops: {about['loops']}"
+    return ", ".join([f"Python {about['python']}", f"NumPy {about['numpy']}", *pools, loops])

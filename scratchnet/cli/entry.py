@@ -4,12 +4,12 @@ import io
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
 from typing import Any
 
 import numpy as np
 
-from scratchnet import environment
+from scratchnet import environment, loops
 from scratchnet.cli.advice import advise, advise_before
 from scratchnet.cli.commands import COMMANDS, OWN, as_training
 from scratchnet.cli.commands import run as run_command
@@ -143,7 +143,8 @@ def start(given: Mapping[str, Any], parallel: MPIGradients | None = None) -> Non
         console = Console(
             options.epochs, quiet=options.quiet, verbose=options.verbose, json=options.json
         )
-    run(options, console, resumed, parallel)
+    with loops.without() if options.loops == "off" else nullcontext():
+        run(options, console, resumed, parallel)
 
 
 def run(

@@ -250,6 +250,21 @@ class RankOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoopOptions(Options):
+    """What does the work."""
+
+    title = "training"
+
+    loops: str = option(
+        "auto",
+        Words(("auto", "off")),
+        "auto: compiled loops, where they were built; off: NumPy does all the work",
+        jobs=EVERY_JOB,
+        resume=RUNS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class InsteadOptions(Options):
     """The jobs instead of training."""
 
@@ -367,6 +382,7 @@ OWNERS = (
     OptimizerOptions,
     RunOptions,
     RankOptions,
+    LoopOptions,
     ComparisonOptions,
     InsteadOptions,
     OutputOptions,
@@ -383,6 +399,7 @@ class CommandLine(
     OutputOptions,
     InsteadOptions,
     ComparisonOptions,
+    LoopOptions,
     RankOptions,
     RunOptions,
     OptimizerOptions,

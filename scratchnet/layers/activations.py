@@ -9,17 +9,20 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_integer, check_not_negative
 from scratchnet.errors import ParameterError
-from scratchnet.layers.elementary import Identity, Kinked, ReLU, Sigmoid, Tanh
+from scratchnet.layers.elementary import Identity, ReLU, Sigmoid, Tanh
+from scratchnet.layers.elementwise import Elementwise
 from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array
 
 
-class LeakyReLU(Kinked):
+class LeakyReLU(Elementwise):
     """y = x where x > 0, else slope x; dL/dx = dout, or slope dout where x <= 0.
 
     `slope`, 0 to 1, is small, so that a unit that is off still learns (Maas et al. 2013).
     Raises ParameterError for a slope outside of that.
     """
+
+    kinked = True
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
@@ -27,31 +30,25 @@ class LeakyReLU(Kinked):
         if self.slope > 1:
             raise ParameterError(f"slope must be a number from 0 to 1, got {slope!r}")
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return max(x, slope x), the shape and dtype of x."""
-        self.x = x
-        y = self.keep("y", x.shape, x.dtype)
-        np.multiply(x, self.slope, out=y)  # slope x
-        return np.maximum(x, y, out=y)  # y = max(x, slope x), since slope <= 1
+    def value(self, x: Array, y: Array) -> None:
+        y[...] = np.maximum(x, self.slope * x)  # since slope <= 1
 
-    def input_grad(self, dout: Array) -> Array:
-        """Return dout where x > 0, else slope dout."""
-        dx = self.keep("dx", dout.shape, dout.dtype)
-        np.multiply(dout, self.slope, out=dx)
-        np.copyto(dx, dout, where=self.kink_pattern())  # dx = dout [x > 0] + slope dout [x <= 0]
-        return dx
+    def derivative(self, dx: Array, dout: Array, x: Array, y: Array) -> None:
+        dx[...] = np.where(x > 0, dout, self.slope * dout)
 
     def __repr__(self) -> str:
         return f"LeakyReLU({self.slope:g})"
 
 
-class PReLU(Kinked):
+class PReLU(Layer):
     """y = x where x > 0, else a x, with a slope a that is learnt (He et al. 2015, eq. 1).
 
     `a` (n,) is one slope for each of n inputs, or, with the default n = 1, one that all share; it
     starts at 0.25 and is spared by weight decay, as in the paper. dL/dx = dout, or a dout where
     x <= 0; dL/da is the sum of dout x over the values x <= 0 that a is the slope of.
     """
+
+    x: Array | None = None
 
     def __init__(self, n: int = 1, dtype: npt.DTypeLike = "float32") -> None:
         n = check_integer("n", n, 1)
@@ -82,41 +79,33 @@ class PReLU(Kinked):
         np.copyto(dx, dout, where=self.kink_pattern())
         return dx
 
+    def kink_pattern(self) -> Array:
+        """Which units are on: x > 0, booleans (N, n)."""
+        x = remembered(self.x)
+        return np.greater(x, 0, out=self.keep("mask", x.shape, np.bool_))
+
     def __repr__(self) -> str:
         return f"PReLU({self.n_in or 1})"
 
 
-class ELU(Kinked):
+class ELU(Elementwise):
     """y = x where x > 0, else exp(x) - 1; dL/dx = dout, or dout (y + 1) where x <= 0.
 
     The exponential linear unit with alpha = 1 (Clevert et al. 2016, eq. 15), whose slope has no
     jump at 0.
     """
 
+    kinked = True
     scale = 1.0
     alpha = 1.0
-    y: Array | None = None
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return scale (max(x, 0) + alpha (exp(min(x, 0)) - 1)), the shape and dtype of x."""
-        y, e = self.keep("y", x.shape, x.dtype), self.keep("e", x.shape, x.dtype)
-        np.minimum(x, 0, out=e)
-        np.expm1(e, out=e)
-        np.multiply(e, self.scale * self.alpha, out=e)  # of the two terms one is 0
-        np.maximum(x, 0, out=y)
-        np.multiply(y, self.scale, out=y)
-        self.x = x
-        self.y = np.add(y, e, out=y)
-        return self.y
+    def value(self, x: Array, y: Array) -> None:
+        below = np.expm1(np.minimum(x, 0)) * (self.scale * self.alpha)  # of the two one is 0
+        y[...] = np.maximum(x, 0) * self.scale + below
 
-    def input_grad(self, dout: Array) -> Array:
-        """Return scale dout where y > 0, else dout (y + scale alpha)."""
-        y = remembered(self.y)
-        dx = self.keep("dx", dout.shape, dout.dtype)
-        np.minimum(y, 0, out=dx)
-        np.add(dx, self.scale * self.alpha, out=dx)  # scale alpha exp(x) where x <= 0
-        np.copyto(dx, self.scale, where=self.kink_pattern())
-        return np.multiply(dx, dout, out=dx)
+    def derivative(self, dx: Array, dout: Array, x: Array, y: Array) -> None:
+        below = np.minimum(y, 0) + self.scale * self.alpha  # scale alpha exp(x) where x <= 0
+        dx[...] = np.where(x > 0, self.scale, below) * dout
 
 
 class SELU(ELU):
@@ -130,128 +119,78 @@ class SELU(ELU):
     alpha = 1.6732632423543772
 
 
-class GELU(Layer):
+class GELU(Elementwise):
     """y = x P(x), P(x) = (1 + erf(x / sqrt 2)) / 2, the distribution function of N(0, 1).
 
     dL/dx = dout (P(x) + x exp(-x^2 / 2) / sqrt(2 pi)); exact, not the tanh approximation
     (Hendrycks and Gimpel 2016, eq. 1). erf is SciPy's, which comes with scikit-learn.
     """
 
-    x: Array | None = None
+    remembers = ("p",)
     p: Array | None = None  # P(x) (N, n)
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return x P(x), the shape and dtype of x."""
+    def value(self, x: Array, y: Array, p: Array) -> None:
         from scipy.special import erf
 
-        p, y = self.keep("p", x.shape, x.dtype), self.keep("y", x.shape, x.dtype)
-        np.multiply(x, math.sqrt(0.5), out=p)
-        erf(p, out=p)
-        np.add(p, 1.0, out=p)
-        np.multiply(p, 0.5, out=p)  # P(x)
-        self.x, self.p = x, p
-        return np.multiply(x, p, out=y)  # y = x P(x)
+        p[...] = (erf(x * math.sqrt(0.5)) + 1) * 0.5
+        y[...] = x * p
 
-    def input_grad(self, dout: Array) -> Array:
-        """Return dout (P(x) + x N(x)), N being the density of the normal distribution."""
-        x, p = remembered(self.x), remembered(self.p)
-        dx = self.keep("dx", dout.shape, dout.dtype)
-        np.clip(x, -40.0, 40.0, out=dx)  # beyond, N(x) is 0, and the square may overflow
-        np.square(dx, out=dx)
-        np.multiply(dx, -0.5, out=dx)
-        np.exp(dx, out=dx)
-        np.multiply(dx, 1.0 / math.sqrt(2.0 * math.pi), out=dx)  # N(x)
-        np.multiply(dx, x, out=dx)
-        np.add(dx, p, out=dx)  # P(x) + x N(x)
-        return np.multiply(dx, dout, out=dx)
+    def derivative(self, dx: Array, dout: Array, x: Array, y: Array, p: Array) -> None:
+        z = np.clip(x, -40.0, 40.0)  # beyond, the density is 0, and the square may overflow
+        density = np.exp(z * z * -0.5) * (1 / math.sqrt(2 * math.pi))
+        dx[...] = (density * x + p) * dout
 
 
-class SiLU(Layer):
+class SiLU(Elementwise):
     """y = x s, s = 1 / (1 + exp(-x)); dL/dx = dout s (1 + x (1 - s)).
 
     Called swish too (Elfwing et al. 2018; Ramachandran et al. 2017).
     """
 
-    x: Array | None = None
+    remembers = ("s",)
+    s: Array | None = None  # (N, n)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.sigmoid = Sigmoid()
-        self.children = (self.sigmoid,)
+    def value(self, x: Array, y: Array, s: Array) -> None:
+        s[...] = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+        y[...] = x * s
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return x s(x), the shape and dtype of x."""
-        self.x = x
-        s = self.sigmoid.forward(x)
-        return np.multiply(x, s, out=self.keep("y", x.shape, x.dtype))  # y = x s
-
-    def input_grad(self, dout: Array) -> Array:
-        """Return dout s (1 + x (1 - s))."""
-        x, s = remembered(self.x), remembered(self.sigmoid.y)
-        dx = self.keep("dx", dout.shape, dout.dtype)
-        np.subtract(1.0, s, out=dx)
-        np.multiply(dx, x, out=dx)
-        np.add(dx, 1.0, out=dx)  # 1 + x (1 - s)
-        np.multiply(dx, s, out=dx)
-        return np.multiply(dx, dout, out=dx)
+    def derivative(self, dx: Array, dout: Array, x: Array, y: Array, s: Array) -> None:
+        dx[...] = ((1 - s) * x + 1) * s * dout
 
 
-class Softplus(Layer):
+class Softplus(Elementwise):
     """y = log(1 + exp(x)), a smooth ReLU; dL/dx = dout / (1 + exp(-x)) (Dugas et al. 2001).
 
     Computed as max(x, 0) + log(1 + exp(-|x|)), in which no exp overflows.
     """
 
-    y: Array | None = None
+    def value(self, x: Array, y: Array) -> None:
+        y[...] = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return log(1 + exp(x)), the shape and dtype of x."""
-        y, e = self.keep("y", x.shape, x.dtype), self.keep("e", x.shape, x.dtype)
-        np.abs(x, out=e)
-        np.negative(e, out=e)
-        np.exp(e, out=e)
-        np.log1p(e, out=e)  # log(1 + exp(-|x|))
-        np.maximum(x, 0, out=y)
-        self.y = np.add(y, e, out=y)
-        return self.y
-
-    def input_grad(self, dout: Array) -> Array:
-        """Return dout (1 - exp(-y)), which is dout / (1 + exp(-x))."""
-        y = remembered(self.y)
-        dx = self.keep("dx", dout.shape, dout.dtype)
-        np.negative(y, out=dx)
-        np.expm1(dx, out=dx)  # exp(-y) - 1
-        np.negative(dx, out=dx)
-        return np.multiply(dx, dout, out=dx)
+    def derivative(self, dx: Array, dout: Array, x: Array, y: Array) -> None:
+        dx[...] = -np.expm1(-y) * dout  # 1 - exp(-y) is 1 / (1 + exp(-x))
 
 
-class Mish(Layer):
+class Mish(Elementwise):
     """y = x w, w = tanh(log(1 + exp(x))); dL/dx = dout (w + x s (1 - w^2)) (Misra 2020).
 
     s = 1 / (1 + exp(-x)) is the slope of the softplus within.
     """
 
-    x: Array | None = None
+    remembers = ("softplus", "w")
+    softplus: Array | None = None  # log(1 + exp(x)) (N, n)
+    w: Array | None = None  # (N, n)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.softplus, self.tanh = Softplus(), Tanh()
-        self.children = (self.softplus, self.tanh)
+    def value(self, x: Array, y: Array, softplus: Array, w: Array) -> None:
+        softplus[...] = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+        np.tanh(softplus, out=w)
+        y[...] = x * w
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return x tanh(log(1 + exp(x))), the shape and dtype of x."""
-        self.x = x
-        w = self.tanh.forward(self.softplus.forward(x))
-        return np.multiply(x, w, out=self.keep("y", x.shape, x.dtype))  # y = x w
-
-    def input_grad(self, dout: Array) -> Array:
-        """Return dout (w + x s (1 - w^2))."""
-        x, w = remembered(self.x), remembered(self.tanh.y)
-        dx = self.keep("dx", dout.shape, dout.dtype)
-        np.multiply(x, dout, out=dx)
-        inner = self.softplus.input_grad(self.tanh.input_grad(dx))  # dout x (1 - w^2) s
-        np.multiply(w, dout, out=dx)
-        return np.add(dx, inner, out=dx)
+    def derivative(
+        self, dx: Array, dout: Array, x: Array, y: Array, softplus: Array, w: Array
+    ) -> None:
+        s = -np.expm1(-softplus)
+        dx[...] = w * dout + (1 - w * w) * (x * dout) * s
 
 
 ACTIVATIONS: Mapping[str, type[Layer]] = MappingProxyType(

@@ -14,8 +14,9 @@ import numpy as np
 
 from scratchnet.checks import Range
 from scratchnet.errors import CallOrderError, ParameterError
-from scratchnet.optimizers.walk import Closure, Params, apply, as_arrays, blocks, walk, weights_in
-from scratchnet.parameters import Array
+from scratchnet.optimizers.loops import run_loop
+from scratchnet.optimizers.walk import Closure, Params, apply, as_arrays, walk, weights_in
+from scratchnet.parameters import Array, blocks
 
 
 def hyper(default: Any, *, kw_only: bool = False, **bounds: Any) -> Any:
@@ -87,12 +88,12 @@ class Optimizer(ABC):
             self.steps[name] = self.step = self.steps.get(name, 0) + 1
             slots = self._slots_of(name, w)
             self.before_rule(self.scalars.setdefault(name, {}))
-            if self.weight_decay and not self.own_weight_decay:
-                n = weights_in(params, w)
-                if n:
-                    self.decay_weights(
-                        *(array if n == w.size else array[:n] for array in (w, *slots))
-                    )
+            decays = self.weight_decay and not self.own_weight_decay
+            n = weights_in(params, w) if decays else 0
+            if run_loop(self, scale, n, w, g, *slots):
+                continue
+            if n:
+                self.decay_weights(*(array if n == w.size else array[:n] for array in (w, *slots)))
             for block in blocks(w, g, *slots) if self.elementwise else [(w, g, *slots)]:
                 self.rule(block[0], self._clipped(block[1], scale), *block[2:])
 

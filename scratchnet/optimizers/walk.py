@@ -10,9 +10,6 @@ import numpy as np
 from scratchnet.errors import DivergenceError, DtypeError, ParameterError, ShapeError
 from scratchnet.parameters import Array, Arrays, is_weight
 
-BLOCK = 32_768
-"""Values handled at a time: their temporaries stay in the processor's cache."""
-
 Closure = Callable[[], float]
 """Computes the gradients where the parameters are, and returns the loss."""
 
@@ -114,16 +111,6 @@ def _numbers(params: Params) -> dict[str, type[Any]]:
         return {}
     values: Iterable[tuple[str, Any]] = params.items()
     return {name: type(w) for name, w in values if isinstance(w, float)}
-
-
-def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Pieces of arrays of one shape, BLOCK values at a time; views, so that they can be changed."""
-    if not arrays[0].flags.c_contiguous:  # flattening it would copy
-        yield arrays
-        return
-    flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, flat[0].size, BLOCK):
-        yield tuple(array[start : start + BLOCK] for array in flat)
 
 
 def weights_in(params: Params, w: Array) -> int:

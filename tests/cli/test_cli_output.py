@@ -37,7 +37,7 @@ def test_into_a_pipe_go_a_header_a_plain_line_for_each_epoch_and_the_result(bars
         "optimizer  Adam(lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08), batch 100, seed 0"
     )
     assert re.fullmatch(
-        r"machine    Python 3\S+, NumPy \S+(, \S+ \S+ \(\S+, 1 thread\))?", lines[3]
+        r"machine    Python 3\S+, NumPy \S+(, \S+ \S+ \(\S+, 1 thread\))?, loops: .+", lines[3]
     )
     assert len(lines) == 4 + 12 + 1
     for n, line in enumerate(lines[4:-1], 1):

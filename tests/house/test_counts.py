@@ -11,7 +11,7 @@ import pytest
 from scratchnet import MultiLayerNet, Samples, Trainer, functions
 from scratchnet.layers import activations, affine, losses
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
-from scratchnet.optimizers.walk import BLOCK
+from scratchnet.parameters import BLOCK
 from scratchnet.training import Batch
 
 SIZES = (784, 100, 10)

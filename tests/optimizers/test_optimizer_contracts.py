@@ -11,7 +11,7 @@ from contracts import COPIES, DTYPES
 from scratchnet import MultiLayerNet
 from scratchnet.errors import DtypeError, ParameterError, ShapeError
 from scratchnet.optimizers import OPTIMIZERS, make_optimizer
-from scratchnet.optimizers.walk import BLOCK
+from scratchnet.parameters import BLOCK
 
 NAMES = list(OPTIMIZERS)
 SEES_ALL_TOGETHER = {"sam", "lbfgs"}  # what one parameter does depends on the others

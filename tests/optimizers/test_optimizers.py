@@ -9,7 +9,7 @@ import pytest
 from scratchnet import SGD, AdaGrad, Adam, Momentum, MultiLayerNet, Nesterov, RMSprop
 from scratchnet.errors import ParameterError
 from scratchnet.optimizers import EMA, make_optimizer
-from scratchnet.optimizers.walk import BLOCK, blocks
+from scratchnet.parameters import BLOCK, blocks
 
 # End points after 30 updates on f(x, y) = x^2 / 20 + y^2 from (-7, 2), in float64, computed with
 # independent programs; and the point after the first update.

@@ -1,0 +1,198 @@
+/* The loops of layers and data, once for each precision and instruction set.
+
+   A kernel takes its arrays by pointers p, in the order that the table in loops.c names them; n and
+   d are rows and columns unless it says something else. Each computes what the NumPy line beside
+   its name in kernels.py computes, to the same bits; only what has an exp in it differs, as that is
+   our own: to 1e-6 in float32, 1e-15 in float64. */
+
+/* e^x = 2^k e^r, with k = x / log 2 rounded, so that |r| <= log(2) / 2. Returns
+   e^r - 1 = r (1 + r/2 (1 + r/3 (1 + ...))), and 2^(k - 1): 2^k itself may be too large. */
+INLINE REAL NAME(reduce)(REAL x, REAL *half_power)
+{
+    union { REAL value; BITS bits; } shifted, power;
+    shifted.value = x * (REAL)1.4426950408889634 + ROUNDS; /* what is added to ROUNDS is rounded */
+    const REAL k = shifted.value - ROUNDS;
+    const REAL r = (x - k * LOG2_HIGH) - k * LOG2_LOW;
+    power.bits = (shifted.bits - ROUNDS_BITS - 1 + BIAS) << FRACTION;
+    *half_power = power.value;
+    REAL sum = 1;
+    UNROLLED
+    for (int i = TERMS; i > 1; i--)
+        sum = 1 + r * ((REAL)1 / i) * sum;
+    return r * sum;
+}
+INLINE REAL NAME(exp)(REAL x)
+{
+    REAL half, e = NAME(reduce)(x, &half);
+    e = (1 + e) * half * 2;
+    return x < LOWEST ? 0 : x > HIGHEST ? (REAL)INFINITY : e;
+}
+INLINE REAL NAME(expm1)(REAL x)
+{
+    REAL half, e = NAME(reduce)(x, &half);
+    e = (half * e + (half - (REAL)0.5)) * 2;
+    return x < LOWEST ? -1 : x > HIGHEST ? (REAL)INFINITY : e;
+}
+INLINE REAL NAME(tanh)(REAL x)
+{
+    const REAL e = NAME(expm1)(-2 * ABS(x)), y = -e / (e + 2);
+    return x < 0 ? -y : y;
+}
+/* log(1 + x) for x from 0 to 1, as 2 artanh(s) = 2 s (1 + s^2/3 + s^4/5 + ...), s = x / (2 + x). */
+INLINE REAL NAME(log1p)(REAL x)
+{
+    const REAL s = x / (2 + x);
+    REAL sum = 0;
+    UNROLLED
+    for (int i = 2 * TERMS + 3; i > 0; i -= 2)
+        sum = sum * (s * s) + (REAL)1 / i;
+    return 2 * s * sum;
+}
+
+/* out = x[rows] * scale: whole rows, brought to the precision of the network. */
+#define GATHER(name, type)                                                              \
+    KERNEL(name)                                                                        \
+    {                                                                                   \
+        const type *x = p[0];                                                           \
+        const int64_t *rows = p[1];                                                     \
+        const REAL scale = *(const REAL *)p[2];                                         \
+        for (ptrdiff_t r = 0; r < n; r++) {                                             \
+            const type *restrict from = x + rows[r] * d;                                \
+            REAL *restrict out = (REAL *)p[3] + r * d;                                  \
+            if (r + 2 < n)                                                              \
+                for (ptrdiff_t i = 0; i < d; i += 64 / (ptrdiff_t)sizeof(type))         \
+                    PREFETCH(x + rows[r + 2] * d + i);                                  \
+            for (ptrdiff_t i = 0; i < d; i++)                                           \
+                out[i] = (REAL)from[i] * scale;                                         \
+        }                                                                               \
+    }
+GATHER(gather_uint8, uint8_t)
+GATHER(gather_float32, float)
+GATHER(gather_float64, double)
+
+/* out = t[rows]: labels. */
+KERNEL(take)
+{
+    const int64_t *t = p[0], *rows = p[1];
+    int64_t *out = p[2];
+    (void)d;
+    for (ptrdiff_t r = 0; r < n; r++)
+        out[r] = t[rows[r]];
+}
+
+/* y += b in every row. */
+KERNEL(add_bias)
+{
+    const REAL *restrict b = p[1];
+    for (ptrdiff_t r = 0; r < n; r++) {
+        REAL *restrict y = (REAL *)p[0] + r * d;
+        for (ptrdiff_t i = 0; i < d; i++)
+            y[i] = y[i] + b[i];
+    }
+}
+
+/* out = the sum of all rows, one after the other. */
+KERNEL(column_sums)
+{
+    REAL *restrict out = p[1];
+    for (ptrdiff_t i = 0; i < d; i++)
+        out[i] = ((const REAL *)p[0])[i];
+    for (ptrdiff_t r = 1; r < n; r++) {
+        const REAL *restrict x = (const REAL *)p[0] + r * d;
+        for (ptrdiff_t i = 0; i < d; i++)
+            out[i] = out[i] + x[i];
+    }
+}
+
+/* y += factor x, n values. */
+KERNEL(add_scaled)
+{
+    REAL *restrict y = p[0];
+    const REAL *restrict x = p[1], factor = *(const REAL *)p[2];
+    (void)d;
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] = y[i] + factor * x[i];
+}
+
+/* out[0] = the sum of all n squares, in 32 sums side by side. */
+KERNEL(sum_squares)
+{
+    const REAL *restrict x = p[0];
+    REAL sums[32] = {0}, all = 0;
+    ptrdiff_t i = 0;
+    (void)d;
+    for (; i + 32 <= n; i += 32)
+        for (int k = 0; k < 32; k++)
+            sums[k] = sums[k] + x[i + k] * x[i + k];
+    for (; i < n; i++)
+        sums[0] = sums[0] + x[i] * x[i];
+    for (int k = 0; k < 32; k++)
+        all = all + sums[k];
+    *(REAL *)p[1] = all;
+}
+
+/* The loss of each row and what its derivative needs, from logits y and labels t: p = softmax(y),
+   losses = -log p_t as float64, first = the class with the largest logit. p may be y.
+   The largest term is left out of the sum, for the digits of log(1 + rest): see SoftmaxWithLoss. */
+KERNEL(softmax)
+{
+    const int64_t *t = p[1];
+    double *losses = p[3];
+    int64_t *firsts = p[4];
+    for (ptrdiff_t row = 0; row < n; row++) {
+        const REAL *y = (const REAL *)p[0] + row * d;
+        REAL *e = (REAL *)p[2] + row * d, rest = 0;
+        ptrdiff_t first = 0;
+        for (ptrdiff_t i = 1; i < d; i++)
+            if (y[i] > y[first])
+                first = i;
+        const REAL largest = y[first];
+        const double gap = (double)largest - (double)y[t[row]];
+        for (ptrdiff_t i = 0; i < d; i++)
+            e[i] = EXP(y[i] - largest);
+        e[first] = e[first] - e[first]; /* 0, or NaN */
+        for (ptrdiff_t i = 0; i < d; i++)
+            rest = rest + e[i];
+        e[first] = 1;
+        const REAL all = 1 + rest;
+        for (ptrdiff_t i = 0; i < d; i++)
+            e[i] = e[i] / all;
+        losses[row] = gap + log1p((double)rest);
+        firsts[row] = first;
+    }
+}
+
+/* p = (p - onehot(t)) * share, the derivative of the mean loss; right += rows with the right class
+   first. */
+KERNEL(softmax_grad)
+{
+    const int64_t *t = p[1], *firsts = p[3];
+    const REAL share = *(const REAL *)p[2];
+    int64_t *right = p[4];
+    for (ptrdiff_t row = 0; row < n; row++) {
+        REAL *restrict dy = (REAL *)p[0] + row * d;
+        dy[t[row]] = dy[t[row]] - 1;
+        for (ptrdiff_t i = 0; i < d; i++)
+            dy[i] = dy[i] * share;
+        *right += firsts[row] == t[row];
+    }
+}
+
+/* finite[0] = whether the sum of squares p[0][0], and the sum of n losses, are finite numbers. */
+KERNEL(check)
+{
+    const double *losses = p[1];
+    double sum = (double)*(const REAL *)p[0];
+    (void)d;
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += losses[i];
+    *(int64_t *)p[2] = isfinite(sum) != 0;
+}
+
+/* limits[0] = min(1, longest / the norm whose square is p[0][0]): see Optimizer.clip_norm. */
+KERNEL(clip_scale)
+{
+    const double norm = sqrt((double)*(const REAL *)p[0]), longest = *(const double *)p[1];
+    (void)n, (void)d;
+    *(REAL *)p[2] = norm > longest ? (REAL)(longest / norm) : 1;
+}

@@ -1,0 +1,454 @@
+/* The compiled loops, and programs of them: what one would rather not write in C is not here.
+
+   `scratchnet.loops` describes how they are used. The formulas are in rules.h, which is written from
+   the rules of the optimizers, and in kernels.h. This file chooses the instruction set, takes arrays
+   from Python, and runs programs: lists of loops and calls that make many steps of training, with
+   nothing of Python between them but the products of NumPy. */
+
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030B0000 /* one file for Python 3.11 and all that come after it */
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _MSC_VER
+#include <intrin.h>
+#include <windows.h>
+#define restrict __restrict
+#define ALWAYS_INLINE __forceinline
+#define PREFETCH(at) ((void)(at))
+#define YIELD() SwitchToThread()
+typedef volatile long counter;
+#define READ(c) _InlineInterlockedOr(c)
+#define ADD(c, n) _InterlockedExchangeAdd(c, n)
+static long _InlineInterlockedOr(counter *c) { return _InterlockedOr(c, 0); }
+#else
+#include <sched.h>
+#include <stdatomic.h>
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define PREFETCH(at) __builtin_prefetch(at)
+#define YIELD() sched_yield()
+typedef atomic_long counter;
+#define READ(c) atomic_load(c)
+#define ADD(c, n) atomic_fetch_add(c, n)
+#endif
+
+/* In front of a loop in which no turn reads what another one writes; of a short one of constants. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#define UNROLLED _Pragma("GCC unroll 32")
+#elif defined(_MSC_VER)
+#define INDEPENDENT __pragma(loop(ivdep))
+#define UNROLLED
+#else
+#define INDEPENDENT
+#define UNROLLED
+#endif
+
+/* NumPy's functions of single values, by the names that the rules have for them. */
+#define MAXIMUM(a, b) ((a) < (b) ? (b) : (b) != (b) ? (b) : (a))
+#define MINIMUM(a, b) ((a) > (b) ? (b) : (b) != (b) ? (b) : (a))
+#define CLIP(a, low, high) ((a) < (low) ? (low) : (a) > (high) ? (high) : (a)) /* of bounds that are numbers */
+#define SIGN(a) ((a) > 0 ? 1 : (a) < 0 ? -1 : (a))
+#define WHERE(condition, a, b) ((condition) ? (a) : (b))
+
+typedef void kernel(void *const *p, ptrdiff_t n, ptrdiff_t d);
+
+/* Name, and a letter for each array: r and w are REAL, i and o are int64, f is float, d and e are
+   double, b is bytes; w, o and e are written, all others only read. */
+#define KERNELS(X)             \
+    X(gather_uint8, "birw")    \
+    X(gather_float32, "firw")  \
+    X(gather_float64, "dirw")  \
+    X(take, "iio")             \
+    X(add_bias, "wr")          \
+    X(column_sums, "rw")       \
+    X(add_scaled, "wrr")       \
+    X(sum_squares, "rw")       \
+    X(softmax, "riweo")        \
+    X(softmax_grad, "wirio")   \
+    X(check, "rdo")            \
+    X(clip_scale, "rdw")
+
+#define LEVEL baseline
+#define TARGET
+#include "level.h"
+
+#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+#define LEVEL avx2
+#define TARGET __attribute__((target("avx2")))
+#include "level.h"
+#define LEVEL avx512
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
+#include "level.h"
+#endif
+
+#define NAME(name, arguments) {#name, arguments},
+#define VALUE_NAMES(name, digest) {digest, "rrrwwwww"}, {"biased " digest, "rrwwwwww"},
+#define DERIVATIVE_NAME(name, digest) {digest, "rwrrrrrr"},
+#define RULE_NAME(name, digest) {digest, "rrwrwwww"},
+static const struct { const char *name, *arguments; } TABLE[] = {
+    KERNELS(NAME) VALUES(VALUE_NAMES) DERIVATIVES(DERIVATIVE_NAME) RULES(RULE_NAME)};
+#define ONE(name, digest) +1
+enum { LOOPS = sizeof TABLE / sizeof *TABLE, FIRST_RULE = LOOPS - (0 RULES(ONE)), ARRAYS = 8 };
+
+static const char *level = "baseline";
+static kernel *const *loops = loops_of_baseline;
+
+/* Use the loops of the instruction set `wanted`, or without one the best that there is. */
+static int choose_level(const char *wanted)
+{
+    level = "baseline", loops = loops_of_baseline;
+#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+    __builtin_cpu_init();
+    const int avx2 = __builtin_cpu_supports("avx2");
+    const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    if (avx2 && (!wanted || !strcmp(wanted, "avx2")))
+        level = "avx2", loops = loops_of_avx2;
+    if (avx512 && (!wanted || !strcmp(wanted, "avx512")))
+        level = "avx512", loops = loops_of_avx512;
+#endif
+    return !wanted || !strcmp(wanted, level);
+}
+
+static PyObject *py_level(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    const char *wanted = n ? PyUnicode_AsUTF8AndSize(args[0], NULL) : NULL;
+    (void)self;
+    if (n && !wanted)
+        return NULL;
+    if (n && !choose_level(wanted))
+        return PyErr_Format(PyExc_ValueError, "this processor or build has no loops for %s", wanted);
+    return PyUnicode_FromString(level);
+}
+
+/* ---- one loop ---- */
+
+/* The memory of an array, if it is of the type that the letter says, and in one piece: else 0. */
+static int take_buffer(PyObject *array, char letter, int doubles, Py_buffer *taken)
+{
+    const int writes = strchr("woe", letter) != NULL;
+    if (PyObject_GetBuffer(array, taken, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | writes * PyBUF_WRITABLE)) {
+        PyErr_Clear();
+        return 0;
+    }
+    const char *types = strchr("rw", letter) ? (doubles ? "d" : "f")
+        : strchr("io", letter) ? (sizeof(long) == 8 ? "lq" : "q")
+        : letter == 'b' ? "B" : letter == 'f' ? "f" : "d";
+    if (taken->format && taken->format[0] && !taken->format[1] && strchr(types, taken->format[0]))
+        return 1;
+    PyBuffer_Release(taken);
+    return 0;
+}
+
+static void release(Py_buffer *taken, int count)
+{
+    while (count--)
+        PyBuffer_Release(&taken[count]);
+}
+
+/* Whether w, g and the slots of a rule lie apart from each other, as its loop takes for granted. */
+static int lie_apart(const Py_buffer *taken, int count)
+{
+    for (int i = 2; i < count; i++)
+        for (int k = 2; k < i; k++) {
+            const char *a = taken[i].buf, *b = taken[k].buf;
+            if (a < b + taken[k].len && b < a + taken[i].len)
+                return 0;
+        }
+    return 1;
+}
+
+/* The number of a loop in TABLE from its code, 2 k for float32 and 2 k + 1 for float64; or -1. */
+static long loop_number(PyObject *code, Py_ssize_t arrays)
+{
+    const long k = PyLong_AsLong(code);
+    if (k == -1 && PyErr_Occurred())
+        return -1;
+    if (k < 0 || k >= 2 * LOOPS || arrays < 1 || arrays > (long)strlen(TABLE[k / 2].arguments)
+        || arrays > ARRAYS) {
+        PyErr_SetString(PyExc_ValueError, "no such loop, or not for so many arrays");
+        return -1;
+    }
+    return k;
+}
+
+/* call(code, n, d, *arrays): one loop; False, and nothing done, if the arrays are not of the types
+   that it takes, or not in one piece. */
+static PyObject *py_call(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    Py_buffer taken[ARRAYS];
+    void *p[ARRAYS];
+    int k = 0;
+    (void)self;
+    if (count < 4)
+        return PyErr_Format(PyExc_TypeError, "call(code, n, d, *arrays)");
+    const long code = loop_number(args[0], count - 3);
+    const Py_ssize_t n = PyLong_AsSsize_t(args[1]), d = PyLong_AsSsize_t(args[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    for (; k < count - 3; k++) {
+        if (!take_buffer(args[k + 3], TABLE[code / 2].arguments[k], code % 2, &taken[k]))
+            break;
+        p[k] = taken[k].buf;
+    }
+    const int fits = k == count - 3 && (code / 2 < FIRST_RULE || lie_apart(taken, k));
+    if (fits) {
+        Py_BEGIN_ALLOW_THREADS
+        loops[code](p, n, d);
+        Py_END_ALLOW_THREADS
+    }
+    release(taken, k);
+    return PyBool_FromLong(fits);
+}
+
+/* ---- programs ---- */
+
+enum kind { LOOP, CALL, WAIT, STOP };
+
+/* What one thread does at one place of a step. An array moves on by `stride` bytes each step. */
+typedef struct {
+    enum kind kind;
+    kernel *run;
+    ptrdiff_t n, d;
+    int count;
+    Py_buffer taken[ARRAYS];
+    ptrdiff_t stride[ARRAYS];
+    PyObject *function, *arguments; /* of a CALL */
+} instruction;
+
+typedef struct {
+    int threads;
+    Py_ssize_t *length; /* how many instructions each thread has */
+    instruction **code;
+    counter waiting, meetings, failed;
+} program;
+
+/* All threads meet here; 0 if one of them has failed. A thread that waits yields, so that it takes
+   nothing from a busy machine. */
+static int meet(program *self)
+{
+    const long before = READ(&self->meetings);
+    if (ADD(&self->waiting, 1) == self->threads - 1) {
+        ADD(&self->waiting, -self->threads);
+        ADD(&self->meetings, 1);
+    } else {
+        for (int tries = 0; READ(&self->meetings) == before; tries++) {
+            if (READ(&self->failed))
+                return 0;
+            if (tries > 2000)
+                YIELD();
+        }
+    }
+    return !READ(&self->failed);
+}
+
+/* One step of one thread: 1, or 0 if a STOP was reached, -1 on an error of Python. */
+static int run_step(program *self, int thread, Py_ssize_t step, PyThreadState **state)
+{
+    for (Py_ssize_t i = 0; i < self->length[thread]; i++) {
+        instruction *at = &self->code[thread][i];
+        void *p[ARRAYS];
+        PyObject *result;
+        for (int k = 0; k < at->count; k++)
+            p[k] = (char *)at->taken[k].buf + step * at->stride[k];
+        switch (at->kind) {
+        case LOOP:
+            at->run(p, at->n, at->d);
+            break;
+        case CALL:
+            PyEval_RestoreThread(*state);
+            result = PyObject_Call(at->function, at->arguments, NULL);
+            Py_XDECREF(result);
+            *state = PyEval_SaveThread();
+            if (!result)
+                return -1;
+            break;
+        case WAIT:
+            if (!meet(self))
+                return -1;
+            break;
+        case STOP:
+            if (!*(const int64_t *)p[0])
+                return 0;
+        }
+    }
+    return 1;
+}
+
+static const char *CAPSULE = "scratchnet program";
+
+/* run(program, thread, first, end): the steps from `first` to `end`; returns the first that was not
+   made, which is below `end` where a STOP found nothing to go on with. */
+static PyObject *py_run(PyObject *self, PyObject *args)
+{
+    PyObject *capsule;
+    int thread, more = 1;
+    Py_ssize_t step, end;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Oinn", &capsule, &thread, &step, &end))
+        return NULL;
+    program *made = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (!made)
+        return NULL;
+    if (thread < 0 || thread >= made->threads)
+        return PyErr_Format(PyExc_ValueError, "the program has no thread %d", thread);
+    PyThreadState *state = PyEval_SaveThread();
+    for (; step < end; step++) {
+        more = run_step(made, thread, step, &state);
+        if (more < 1)
+            break;
+    }
+    if (more < 0)
+        ADD(&made->failed, 1); /* nobody waits for this thread */
+    PyEval_RestoreThread(state);
+    if (more < 0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_RuntimeError, "another thread of the program has failed");
+        return NULL;
+    }
+    return PyLong_FromSsize_t(step);
+}
+
+static void free_program(program *self)
+{
+    for (int t = 0; self->code && t < self->threads; t++) {
+        for (Py_ssize_t i = 0; self->code[t] && i < self->length[t]; i++) {
+            instruction *at = &self->code[t][i];
+            release(at->taken, at->count);
+            Py_XDECREF(at->function);
+            Py_XDECREF(at->arguments);
+        }
+        free(self->code[t]);
+    }
+    free(self->code);
+    free(self->length);
+    free(self);
+}
+
+static void free_capsule(PyObject *capsule)
+{
+    free_program(PyCapsule_GetPointer(capsule, CAPSULE));
+}
+
+/* ("loop", code, n, d, (array, stride), ...), ("call", function, arguments), ("wait",), or
+   ("stop", (flag, stride)): 0, or -1 on an error. */
+static int read_instruction(PyObject *given, instruction *at)
+{
+    const Py_ssize_t size = PyTuple_Check(given) ? PyTuple_Size(given) : 0;
+    const char *word = size ? PyUnicode_AsUTF8AndSize(PyTuple_GetItem(given, 0), NULL) : NULL;
+    long code = 0;
+    Py_ssize_t first;
+    if (word && !strcmp(word, "call") && size == 3) {
+        at->kind = CALL;
+        at->function = Py_NewRef(PyTuple_GetItem(given, 1));
+        at->arguments = Py_NewRef(PyTuple_GetItem(given, 2));
+        return 0;
+    }
+    if (word && !strcmp(word, "wait")) {
+        at->kind = WAIT;
+        return 0;
+    }
+    if (word && !strcmp(word, "stop") && size == 2) {
+        at->kind = STOP;
+        first = 1;
+    } else if (word && !strcmp(word, "loop") && size > 4) {
+        at->kind = LOOP;
+        first = 4;
+        code = loop_number(PyTuple_GetItem(given, 1), size - first);
+        if (code < 0)
+            return -1;
+        at->run = loops[code];
+        at->n = PyLong_AsSsize_t(PyTuple_GetItem(given, 2));
+        at->d = PyLong_AsSsize_t(PyTuple_GetItem(given, 3));
+    } else {
+        PyErr_SetString(PyExc_ValueError, "no such instruction");
+        return -1;
+    }
+    for (Py_ssize_t i = first; i < size && !PyErr_Occurred(); i++) {
+        PyObject *array;
+        const int k = (int)(i - first);
+        const char letter = at->kind == STOP ? 'i' : TABLE[code / 2].arguments[k];
+        PyObject *pair = PyTuple_GetItem(given, i);
+        if (!PyTuple_Check(pair) || !PyArg_ParseTuple(pair, "On", &array, &at->stride[k])) {
+            PyErr_SetString(PyExc_TypeError, "an instruction takes pairs (array, stride)");
+            return -1;
+        }
+        if (!take_buffer(array, letter, code % 2, &at->taken[k])) {
+            PyErr_Format(PyExc_ValueError, "array %d of a loop is of another type, or in pieces", k);
+            return -1;
+        }
+        at->count = k + 1;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* program(threads): a program, of a list of instructions for each thread. */
+static PyObject *py_program(PyObject *self, PyObject *threads)
+{
+    (void)self;
+    const Py_ssize_t n = PyList_Check(threads) ? PyList_Size(threads) : 0;
+    program *made = n ? calloc(1, sizeof *made) : NULL;
+    if (!made)
+        return PyErr_Format(PyExc_ValueError, "program([instructions of a thread, ...])");
+    made->threads = (int)n;
+    made->length = calloc((size_t)n, sizeof *made->length);
+    made->code = calloc((size_t)n, sizeof *made->code);
+    for (Py_ssize_t t = 0; made->length && made->code && t < n; t++) {
+        PyObject *given = PyList_GetItem(threads, t);
+        const Py_ssize_t length = PyList_Size(given);
+        if (length < 0)
+            break;
+        made->code[t] = calloc((size_t)length + 1, sizeof **made->code);
+        for (Py_ssize_t i = 0; made->code[t] && i < length; i++) {
+            made->length[t] = i + 1;
+            if (read_instruction(PyList_GetItem(given, i), &made->code[t][i]))
+                break;
+        }
+        if (!made->code[t])
+            PyErr_NoMemory();
+        if (PyErr_Occurred())
+            break;
+    }
+    if (!made->length || !made->code)
+        PyErr_NoMemory();
+    PyObject *capsule = PyErr_Occurred() ? NULL : PyCapsule_New(made, CAPSULE, free_capsule);
+    if (!capsule)
+        free_program(made);
+    return capsule;
+}
+
+static PyMethodDef methods[] = {
+    {"call", (PyCFunction)(void (*)(void))py_call, METH_FASTCALL, "call(code, n, d, *arrays)"},
+    {"level", (PyCFunction)(void (*)(void))py_level, METH_FASTCALL, "level([wanted])"},
+    {"program", py_program, METH_O, "program([instructions of a thread, ...])"},
+    {"run", py_run, METH_VARARGS, "run(program, thread, first, end)"},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_loops", "Compiled loops; see scratchnet.loops.", -1, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__loops(void)
+{
+    PyObject *made = PyModule_Create(&module), *names = made ? PyTuple_New(LOOPS) : NULL;
+    if (!names)
+        return NULL;
+    choose_level(NULL);
+    for (int k = 0; k < LOOPS; k++)
+        PyTuple_SetItem(names, k, PyUnicode_FromString(TABLE[k].name));
+    if (PyErr_Occurred() || PyModule_AddObject(made, "NAMES", names))
+        return NULL;
+    return made;
+}
