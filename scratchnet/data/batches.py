@@ -10,6 +10,7 @@ from scratchnet.checks import check_dtype, check_integer, is_sparse
 from scratchnet.data.mapped import advise_dontneed, mapped_batches
 from scratchnet.data.samples import Samples
 from scratchnet.errors import ParameterError
+from scratchnet.loops.kernels import gather
 from scratchnet.parameters import Array
 from scratchnet.randomness import permutation
 
@@ -30,7 +31,7 @@ class Batches:
         self.dtype = np.dtype(check_dtype(dtype))
         rows = min(self.batch_size, len(samples))
         self._t = np.empty((rows, *samples.t.shape[1:]), samples.t.dtype)
-        self._scale = self.dtype.type(samples.scale)
+        self._scale = np.array([samples.scale], self.dtype)
         self._sparse = is_sparse(samples.x)
         width = 0 if self._sparse else samples.x.shape[1]
         self._x = np.empty((rows, width), self.dtype)
@@ -61,11 +62,9 @@ class Batches:
         np.take(self.samples.t, rows, axis=0, out=t, mode="clip")
         if self._sparse:
             return self._scaled(self.samples.x[rows]), t
-        x, raw = self._x[:n], self._raw[:n]
-        # mode="clip" only because "raise" would copy through a buffer; the bounds are checked above
-        np.take(self.samples.x, rows, axis=0, out=raw, mode="clip")
-        if not self._ready:
-            np.multiply(raw, self._scale, out=x, dtype=self.dtype, casting="same_kind")
+        x = self._x[:n]
+        raw = x if self._ready else self._raw[:n]
+        gather(self.samples.x, rows, self._scale, raw, out=x)
         return x, t
 
     def _scaled(self, x: Array) -> Array:

@@ -12,6 +12,7 @@ from scratchnet.errors import ShapeError
 from scratchnet.functions import multiply
 from scratchnet.initializers import Initializer, find_initializer
 from scratchnet.layers.layer import Layer, remembered
+from scratchnet.loops import kernels
 from scratchnet.parameters import Array, Shape
 
 MAX_NORM = Range(above=0, optional=True)
@@ -82,13 +83,15 @@ class Affine(Layer):
         W = self.params["W"]
         y = self.keep("y", (x.shape[0], self.n_out), W.dtype)
         multiply(x, W, out=y)  # y = x W
-        return np.add(y, self.params["b"], out=y) if self.bias else y  # y = x W + b
+        if self.bias:
+            kernels.add_bias(y, self.params["b"])  # y = x W + b
+        return y
 
     def param_grads(self, dout: Array) -> None:
         """Write dW = x^T dout and db = sum of dout over the batch."""
         multiply(remembered(self.x).T, dout, out=self.grads["W"])  # dW = x^T dout
         if self.bias:
-            np.sum(dout, axis=0, out=self.grads["b"])  # db = sum_n dout_n
+            kernels.column_sums(dout, out=self.grads["b"])  # db = sum_n dout_n
 
     def input_grad(self, dout: Array) -> Array:
         """Return dx = dout W^T, (N, n_in)."""

@@ -13,6 +13,7 @@ from scratchnet.functions import softmax
 from scratchnet.layers.labels import check_integer_labels, is_distribution
 from scratchnet.layers.layer import remembered
 from scratchnet.layers.memory import without_remembered
+from scratchnet.loops import kernels
 from scratchnet.parameters import Array
 
 
@@ -192,25 +193,17 @@ class SoftmaxWithLoss(Loss):
                 "balanced class weights need the training labels; make a Trainer, or call "
                 "network.adapt(x, t)"
             )
-        rows = np.arange(len(y))
-        self.t, self.first = t, y.argmax(axis=1)
-        largest = y[rows, self.first]
-        with np.errstate(over="ignore"):  # float32 logits 2e38 apart: exp(-inf) = 0 is right
-            e = np.exp(y - largest[:, np.newaxis])
-        e[rows, self.first] = 0.0
-        rest = e.sum(axis=1)  # r
-        e[rows, self.first] = 1.0
-        self.p = np.divide(e, (1.0 + rest)[:, np.newaxis], out=e)
-        gap = self._gap(y, largest, rows)  # m - y_t
-        losses = gap + np.log1p(rest)
+        self.t = t
+        self.p, self.first, largest, log = kernels.softmax(y)
+        losses = self._gap(y, largest) + log  # (m - y_t) + log(1 + r)
         if self.class_weight is not None:
             self.w = (self.class_weight[t] if t.ndim == 1 else t @ self.class_weight)[:, np.newaxis]
             losses *= self.w[:, 0]
         return np.asarray(losses)
 
-    def _gap(self, y: Array, largest: Array, rows: Array) -> Array:
+    def _gap(self, y: Array, largest: Array) -> Array:
         """m - y_t, or its mean under soft or smoothed labels, in float64 (N,); never below 0."""
-        t, e = remembered(self.t), self.label_smoothing
+        t, e, rows = remembered(self.t), self.label_smoothing, np.arange(len(y))
         if t.ndim == 1 and not e:
             return np.subtract(largest, y[rows, t], dtype=np.float64)
         gaps = np.subtract(largest[:, np.newaxis], y, dtype=np.float64)

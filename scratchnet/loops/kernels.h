@@ -131,50 +131,61 @@ KERNEL(sum_squares)
     *(REAL *)p[1] = all;
 }
 
-/* The loss of each row and what its derivative needs, from logits y and labels t: p = softmax(y),
-   losses = -log p_t as float64, first = the class with the largest logit. p may be y.
-   The largest term is left out of the sum, for the digits of log(1 + rest): see SoftmaxWithLoss. */
+/* p = softmax(y) in each row, the class with the largest logit, that logit, and log(1 + rest).
+   The largest term is left out of the rest, which is small where a network is sure. */
 KERNEL(softmax)
 {
-    const int64_t *t = p[1];
-    double *losses = p[3];
-    int64_t *firsts = p[4];
+    int64_t *first = p[2];
+    REAL *largest = p[3];
+    double *log = p[4];
     for (ptrdiff_t row = 0; row < n; row++) {
-        const REAL *y = (const REAL *)p[0] + row * d;
-        REAL *e = (REAL *)p[2] + row * d, rest = 0;
-        ptrdiff_t first = 0;
+        const REAL *restrict y = (const REAL *)p[0] + row * d;
+        REAL *restrict e = (REAL *)p[1] + row * d, rest = 0;
+        ptrdiff_t k = 0;
         for (ptrdiff_t i = 1; i < d; i++)
-            if (y[i] > y[first])
-                first = i;
-        const REAL largest = y[first];
-        const double gap = (double)largest - (double)y[t[row]];
+            if (y[i] > y[k])
+                k = i;
         for (ptrdiff_t i = 0; i < d; i++)
-            e[i] = EXP(y[i] - largest);
-        e[first] = e[first] - e[first]; /* 0, or NaN */
+            e[i] = EXP(y[i] - y[k]);
+        e[k] = e[k] - 1; /* 0, or NaN */
         for (ptrdiff_t i = 0; i < d; i++)
             rest = rest + e[i];
-        e[first] = 1;
-        const REAL all = 1 + rest;
+        e[k] = 1;
         for (ptrdiff_t i = 0; i < d; i++)
-            e[i] = e[i] / all;
-        losses[row] = gap + log1p((double)rest);
-        firsts[row] = first;
+            e[i] = e[i] / (1 + rest);
+        first[row] = k;
+        largest[row] = y[k];
+        log[row] = log1p((double)rest);
     }
 }
 
-/* p = (p - onehot(t)) * share, the derivative of the mean loss; right += rows with the right class
-   first. */
+/* losses = (largest - y_t) + log, and right[0] = how many rows have the class t first. */
+KERNEL(cross_entropy)
+{
+    const REAL *y = p[0], *largest = p[2];
+    const int64_t *t = p[1], *first = p[4];
+    const double *log = p[3];
+    double *losses = p[5];
+    int64_t right = 0;
+    for (ptrdiff_t row = 0; row < n; row++) {
+        losses[row] = ((double)largest[row] - (double)y[row * d + t[row]]) + log[row];
+        right += first[row] == t[row];
+    }
+    *(int64_t *)p[6] = right;
+}
+
+/* dy = (p - onehot(t)) * share, the derivative of the mean loss; dy may be p. */
 KERNEL(softmax_grad)
 {
-    const int64_t *t = p[1], *firsts = p[3];
+    const int64_t *t = p[1];
     const REAL share = *(const REAL *)p[2];
-    int64_t *right = p[4];
     for (ptrdiff_t row = 0; row < n; row++) {
-        REAL *restrict dy = (REAL *)p[0] + row * d;
-        dy[t[row]] = dy[t[row]] - 1;
+        const REAL *from = (const REAL *)p[0] + row * d;
+        REAL *dy = (REAL *)p[3] + row * d;
+        INDEPENDENT
         for (ptrdiff_t i = 0; i < d; i++)
-            dy[i] = dy[i] * share;
-        *right += firsts[row] == t[row];
+            dy[i] = from[i] * share;
+        dy[t[row]] = (from[t[row]] - 1) * share;
     }
 }
 

@@ -73,8 +73,9 @@ typedef void kernel(void *const *p, ptrdiff_t n, ptrdiff_t d);
     X(column_sums, "rw")       \
     X(add_scaled, "wrr")       \
     X(sum_squares, "rw")       \
-    X(softmax, "riweo")        \
-    X(softmax_grad, "wirio")   \
+    X(softmax, "rwowe")        \
+    X(cross_entropy, "rirdieo") \
+    X(softmax_grad, "rirw")    \
     X(check, "rdo")            \
     X(clip_scale, "rdw")
 
