@@ -4,6 +4,7 @@ Every rank runs the same loop. Rank 0 has a folder and a console; the others hav
 silent console.
 """
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from scratchnet.runs import RunFolder
 from scratchnet.storage.checkpoint import UNFIT, unfit
 from scratchnet.training import EarlyStopping, Epoch
 from scratchnet.training.curves import LossCurve
-from scratchnet.training.epoch import History
+from scratchnet.training.epoch import History, Watch
 from scratchnet.training.resuming import (
     Checkpoints,
     Saved,
@@ -185,7 +186,7 @@ class Job:
 
     def _train(self) -> None:
         """The epochs that are left, saved as they go; what was done is kept however it ends."""
-        self.trainer.on_step = self._after_step
+        self.trainer.on_step = Watch(self._after_step, self._steps_ahead)
         try:
             total = self.options.epochs * len(self.trainer.batches)
             with self.console.bar("batch", total, self.trainer.steps):
@@ -218,9 +219,14 @@ class Job:
         self.curve.add(step, loss)
         self.console.advance(loss)
         self.stepped = True
-        if step % len(self.trainer.batches):
+        if step % len(self.trainer.batches) and not self.trainer.ahead:
             self._save_if_due(step)
             self.interrupts.check()
+
+    def _steps_ahead(self, step: int) -> int:
+        """How many steps may be made before one has to be saved."""
+        every = self.options.save_every
+        return sys.maxsize if every is None else every - step % every
 
     def _save_if_due(self, step: int) -> None:
         every = self.options.save_every

@@ -16,7 +16,7 @@ from scratchnet.optimizers import Optimizer
 from scratchnet.registry import pick
 from scratchnet.training import Epoch, Trainer
 from scratchnet.training.curves import LossCurve
-from scratchnet.training.epoch import read_epoch
+from scratchnet.training.epoch import Watch, read_epoch
 from scratchnet.training.trials import make_trial
 
 
@@ -133,7 +133,7 @@ def run_trial(common: Common, task: Task, final: bool) -> Trial:
     name, _, lr, seed = task
     trainer = make_trainer(common, task)
     curve = LossCurve(trainer)
-    trainer.on_step = curve.add
+    trainer.on_step = Watch(curve.add)
     tested: tuple[float | None, float | None] = (None, None)
     diverged = False
     try:

@@ -32,12 +32,12 @@ class Batches:
         rows = min(self.batch_size, len(samples))
         self._t = np.empty((rows, *samples.t.shape[1:]), samples.t.dtype)
         self._scale = np.array([samples.scale], self.dtype)
-        self._sparse = is_sparse(samples.x)
-        width = 0 if self._sparse else samples.x.shape[1]
+        self.is_sparse = is_sparse(samples.x)
+        width = 0 if self.is_sparse else samples.x.shape[1]
         self._x = np.empty((rows, width), self.dtype)
         # Floats that need no factor are gathered straight into the batch.
         self._ready = samples.scale == 1.0 and samples.x.dtype == self.dtype
-        self._raw = self._x if self._ready else np.empty_like(self._x, dtype=samples.x.dtype)
+        self._raw: Array | None = None  # rows as they are, where NumPy has to convert them
 
     def __len__(self) -> int:
         """ceil(N / batch_size): the batches of one epoch, a short last one included."""
@@ -60,12 +60,21 @@ class Batches:
             )
         t = self._t[:n]
         np.take(self.samples.t, rows, axis=0, out=t, mode="clip")
-        if self._sparse:
+        if self.is_sparse:
             return self._scaled(self.samples.x[rows]), t
         x = self._x[:n]
-        raw = x if self._ready else self._raw[:n]
-        gather(self.samples.x, rows, self._scale, raw, out=x)
+        gather(self.samples.x, rows, self._scale, self._raw_rows, out=x)
         return x, t
+
+    def memory(self, n: int) -> tuple[Array, Array]:
+        """Where the first n rows of batches are: x (n, D) and t (n,), which `gather` writes."""
+        return self._x[:n], self._t[:n]
+
+    def _raw_rows(self, n: int) -> Array:
+        """Memory for n rows as they are in the samples."""
+        if self._raw is None:
+            self._raw = np.empty_like(self._x, dtype=self.samples.x.dtype)
+        return self._raw[:n]
 
     def _scaled(self, x: Array) -> Array:
         """Sparse rows in the dtype of the network, times the scale."""
@@ -106,11 +115,11 @@ class Batches:
         for start in range(first * size, len(self.samples), every * size):
             part = slice(start, start + size)
             raw, t = self.samples.x[part], self.samples.t[part]
-            x = self._scaled(raw) if self._sparse else raw
-            if not (self._ready or self._sparse):
+            x = self._scaled(raw) if self.is_sparse else raw
+            if not (self._ready or self.is_sparse):
                 x = np.multiply(
                     raw, self._scale, out=self._x[: len(t)], dtype=self.dtype, casting="same_kind"
                 )
             yield x, t
-            if not self._sparse:
+            if not self.is_sparse:
                 advise_dontneed(raw)

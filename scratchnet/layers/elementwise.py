@@ -132,4 +132,4 @@ def translate(kind: type[Elementwise], name: str) -> Loop:
         "    }",
         "}",
     ]
-    return Loop("\n".join(lines) + "\n", translator.compute_numbers())
+    return Loop("\n".join(lines) + "\n", translator.compute_numbers(), len(translator.numbers))

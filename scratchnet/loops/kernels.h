@@ -159,19 +159,22 @@ KERNEL(softmax)
     }
 }
 
-/* losses = (largest - y_t) + log, and right[0] = how many rows have the class t first. */
+/* losses = (largest - y_t) + log; right[0] = how many rows have the class t first; total[0] = the
+   sum of the losses. */
 KERNEL(cross_entropy)
 {
     const REAL *y = p[0], *largest = p[2];
     const int64_t *t = p[1], *first = p[4];
     const double *log = p[3];
-    double *losses = p[5];
+    double *losses = p[5], total = 0;
     int64_t right = 0;
     for (ptrdiff_t row = 0; row < n; row++) {
         losses[row] = ((double)largest[row] - (double)y[row * d + t[row]]) + log[row];
+        total += losses[row];
         right += first[row] == t[row];
     }
     *(int64_t *)p[6] = right;
+    *(double *)p[7] = total;
 }
 
 /* dy = (p - onehot(t)) * share, the derivative of the mean loss; dy may be p. */
@@ -189,14 +192,16 @@ KERNEL(softmax_grad)
     }
 }
 
-/* finite[0] = whether the sum of squares p[0][0], and the sum of n losses, are finite numbers. */
+/* finite[0] = whether the n sums of losses, and the d sums of squares, are all finite numbers. */
 KERNEL(check)
 {
+    const REAL *squares = p[0];
     const double *losses = p[1];
-    double sum = (double)*(const REAL *)p[0];
-    (void)d;
+    double sum = 0;
     for (ptrdiff_t i = 0; i < n; i++)
         sum += losses[i];
+    for (ptrdiff_t i = 0; i < d; i++)
+        sum += (double)squares[i];
     *(int64_t *)p[2] = isfinite(sum) != 0;
 }
 

@@ -1,5 +1,6 @@
 """What a step does between its products: each loop beside the NumPy lines that do the same."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,21 @@ from scratchnet.loops import run
 Array = npt.NDArray[Any]
 
 
-def gather(x: Array, rows: Array, scale: Array, raw: Array, out: Array) -> None:
+def gather(
+    x: Array, rows: Array, scale: Array, raw_rows: Callable[[int], Array], out: Array
+) -> None:
     """out = x[rows] * scale, for rows (n,) within 0..N-1 of x (N, D).
 
-    `scale` (1,) and out (n, D) have the precision of the network, `raw` (n, D) is memory of the
-    type of x; where it is `out` itself, the scale is 1.
+    `scale` (1,) and out (n, D) have the precision of the network; `raw_rows(n)` is memory for n
+    rows of the type of x.
     """
     name = f"gather_{x.dtype.name}"
     if not run(name, *out.shape, out.dtype, x, rows, scale, out):
+        ready = x.dtype == out.dtype and scale[0] == 1
+        raw = out if ready else raw_rows(len(out))
         # mode="clip" only because "raise" would copy through a buffer
         np.take(x, rows, axis=0, out=raw, mode="clip")
-        if raw is not out:
+        if not ready:
             np.multiply(raw, scale, out=out, dtype=out.dtype, casting="same_kind")
 
 
@@ -37,10 +42,11 @@ def column_sums(x: Array, out: Array) -> None:
 
 
 def softmax(y: Array) -> tuple[Array, Array, Array, Array]:
-    """For logits y (N, K): p = softmax(y), the class of the largest logit, that logit m, log(1+r).
+    """From logits y (N, K): their softmax, the class of the largest, that logit m, and log(1 + r).
 
-    r is the sum of exp(y_k - m) over all k but the largest, so that -log p_t = m - y_t + log(1 + r)
-    keeps its digits where it is small. Loop and NumPy differ by their exp, 1e-7 in float32.
+    r is the sum of exp(y_k - m) over all k but the largest. So -log softmax(y)_t, which is
+    (m - y_t) + log(1 + r), keeps its digits where it is small. Loop and NumPy differ by their exp:
+    1e-7 in float32.
     """
     n = len(y)
     p, largest = np.empty_like(y), np.empty(n, y.dtype)

@@ -74,7 +74,7 @@ typedef void kernel(void *const *p, ptrdiff_t n, ptrdiff_t d);
     X(add_scaled, "wrr")       \
     X(sum_squares, "rw")       \
     X(softmax, "rwowe")        \
-    X(cross_entropy, "rirdieo") \
+    X(cross_entropy, "rirdieoe") \
     X(softmax_grad, "rirw")    \
     X(check, "rdo")            \
     X(clip_scale, "rdw")

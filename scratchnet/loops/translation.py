@@ -49,6 +49,7 @@ class Loop:
     text: str
     numbers: Callable[[Any], tuple[float, ...]]
     """The numbers of the loop for an optimizer or a layer, as it is now."""
+    n_numbers: int
 
     @cached_property
     def digest(self) -> str:

@@ -81,7 +81,7 @@ def translate(kind: type[Any]) -> Loop:
         "    }",
         "}",
     ]
-    return Loop("\n".join(lines) + "\n", translator.compute_numbers())
+    return Loop("\n".join(lines) + "\n", translator.compute_numbers(), len(translator.numbers))
 
 
 def name_of(kind: type[Any]) -> str:

@@ -1,6 +1,7 @@
 """The results of each epoch, in which every training sample is visited once."""
 
 import math
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +12,22 @@ MONITORS = ("val_loss", "val_accuracy")
 """The values of an epoch that early stopping can watch."""
 OnStep = Callable[[int, float], object]
 """Is called after every update with the number of the step and its loss."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """An `on_step` that may be called late: for one step after the other, once several are made.
+
+    `steps_ahead(step)` says how many steps after `step` may be made before it is called for them.
+    In it `trainer.ahead` is how many steps further the network is than the one it is called for.
+    """
+
+    call: OnStep
+    steps_ahead: Callable[[int], int] = lambda step: sys.maxsize
+
+    def __call__(self, step: int, loss: float) -> None:
+        """What is to be done for a step."""
+        self.call(step, loss)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from scratchnet.checks import check_integer
 from scratchnet.data import Batches
+from scratchnet.data.batches import Labels
 from scratchnet.environment import limit_threads
 from scratchnet.networks import Network
 from scratchnet.optimizers import make_optimizer
@@ -22,6 +24,7 @@ from scratchnet.training.epoch import Epoch, History, OnStep
 from scratchnet.training.evaluation import evaluate, remeasure
 from scratchnet.training.options import TrainingOptions
 from scratchnet.training.parts import Parts
+from scratchnet.training.program import Programs
 from scratchnet.training.sharing import Alone, Batch, check_alike, check_start, gather, sum_ranks
 from scratchnet.training.state import restore_state, settings_of, state_of
 from scratchnet.training.stopping import EarlyStopping
@@ -45,7 +48,7 @@ class Trainer:
     augment: distorts each batch of images before its step.
     remeasure: after each epoch, running statistics are computed again from that many training
         samples, without noise, at the weights meant for evaluation; 0 keeps those of training.
-    on_step: on_step(step, loss) is called after every update.
+    on_step: on_step(step, loss) is called after every update; a `Watch` may be called late.
     parallel: for example MPIGradients(comm), which shares every batch between ranks. Each makes a
         Trainer with the same arguments and runs the same epochs; it is one training, to rounding.
 
@@ -81,6 +84,8 @@ class Trainer:
         self.on_step = on_step
         self.epochs, self.steps = 0, 0  # completed
         self.history = History()
+        self.ahead = 0  # how many steps more the weights have than `steps`, within on_step
+        self._programs = Programs()
         self._loss_sum, self._right = 0.0, 0  # over the samples of this epoch so far
         self._draws = any(layer.rng is not None for layer in network.all_layers)
         self.parallel = Alone() if parallel is None or parallel.size == 1 else parallel
@@ -141,19 +146,32 @@ class Trainer:
         seed = self.seed if self.shuffle else None
         # An overflow ends in a loss that is not finite, which `step` reports.
         with np.errstate(over="ignore", invalid="ignore"), self._parts:
-            for index in self.batches.epoch(seed, self.epochs, done):
-                batch = gather(self.batches, index, self.parallel)
-                if self.augment is not None:
-                    rng = generator(self.seed, "augment", self.steps)
-                    batch = batch._replace(x=self.augment(batch.x, rng, batch.shard))
-                self.optimizer.lr = self._lr_of_step(self.steps, planned)
-                loss, right = self.step(batch)
-                self._loss_sum += loss * len(index)
-                self._right += right
-                self.steps += 1
-                if self.on_step is not None:
-                    self.on_step(self.steps, loss)
+            self._programs.prepare(self, alone=type(self).step is not PLAIN_STEP)
+            left = self.batches.epoch(seed, self.epochs, done)
+            while batches := list(islice(left, self._programs.steps_ahead(self))):
+                results = self._steps(batches, planned)
+                for index, (loss, right) in zip(batches, results, strict=True):
+                    self._loss_sum += loss * len(index)
+                    self._right += right
+                    self.steps += 1
+                    if self.on_step is not None:
+                        self.on_step(self.steps, loss)
         return time.perf_counter() - start
+
+    def _steps(self, batches: Sequence[Labels], planned: int) -> Iterator[tuple[float, int]]:
+        """Loss and correct rows of a step with each batch: in one call, as far as that can be."""
+        rates = [self._lr_of_step(self.steps + k, planned) for k in range(len(batches))]
+        made = self._programs.run(self, batches, rates)
+        for rate, result, ahead in zip(rates, made, reversed(range(len(made))), strict=False):
+            self.optimizer.lr, self.ahead = rate, ahead
+            yield result
+        for index in batches[len(made) :]:
+            batch = gather(self.batches, index, self.parallel)
+            if self.augment is not None:
+                rng = generator(self.seed, "augment", self.steps)
+                batch = batch._replace(x=self.augment(batch.x, rng, batch.shard))
+            self.optimizer.lr = self._lr_of_step(self.steps, planned)
+            yield self.step(batch)
 
     def _lr_of_step(self, step: int, planned: int) -> float:
         """The rate at the middle of the step's share of training, where no schedule gives 0."""
@@ -246,5 +264,7 @@ class Trainer:
         """The number of ranks that share each batch."""
         return self.parallel.size
 
+
+PLAIN_STEP = Trainer.step  # a subclass with a step of its own makes them one by one
 
 show_options(Trainer, TRAINER)

@@ -57,6 +57,7 @@ def stop_at(monkeypatch, step):
         after(self, number, loss)
 
     monkeypatch.setattr(job.Job, "_after_step", watched)
+    monkeypatch.setattr(job.Job, "_steps_ahead", lambda self, number: 1)  # it is seen at once
 
 
 def outcome(folder):

@@ -1,0 +1,358 @@
+"""Steps in one call are those that are made one by one: the same bits, the same exceptions."""
+
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+
+from scratchnet import Adam, MultiLayerNet, Trainer, loops
+from scratchnet.data import Samples
+from scratchnet.errors import DivergenceError
+from scratchnet.layers import ACTIVATIONS, LOSSES, Affine, Dropout, ReLU, Tanh
+from scratchnet.networks import Network
+from scratchnet.optimizers import OPTIMIZERS
+from scratchnet.training import program
+from scratchnet.training.epoch import Watch
+
+pytestmark = pytest.mark.skipif(loops.compiled() is None, reason=f"loops: {loops.describe()}")
+RNG = np.random.default_rng(8)
+PIXELS = RNG.integers(0, 256, (103, 20), dtype=np.uint8)
+CLASSES = np.arange(103) % 4
+NO_PROGRAM = {
+    *("adafactor", "rprop", "lamb", "lars", "muon", "sam", "lookahead", "ema", "lbfgs"),
+}
+
+
+@contextlib.contextmanager
+def one_by_one():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "why_none", lambda trainer: "the test wants single steps")
+        yield
+
+
+def end(network, samples, epochs=3, has_program=True, **options):
+    """All that training leads to."""
+    steps = []
+    options = {"optimizer": "adam", "batch_size": 10, "threads": 1, "seed": 4} | options
+    trainer = Trainer(network, samples, samples, **options)
+    trainer.on_step = Watch(lambda step, loss: steps.append((step, loss, trainer.optimizer.lr)))
+    found = [
+        (e.loss, e.accuracy, e.penalty, e.val_loss, e.lr, e.steps) for e in trainer.run(epochs)
+    ]
+    assert (trainer._programs.reason is None) == has_program, trainer._programs.reason
+    state = trainer.optimizer.state()
+    kept = [*state["memory"].values()]
+    arrays = [network.vector, network.gradient_vector, *(a for k in kept for a in k.values())]
+    numbers = (state["steps"], state["numbers"], trainer.optimizer.lr, trainer.steps)
+    return [array.copy() for array in arrays], (found, steps, numbers)
+
+
+def check_same(make, samples, **options):
+    ours, about = end(make(), samples, **options)
+    with one_by_one():
+        singly, about_singly = end(make(), samples, has_program=False, **options)
+    for a, b in zip(ours, singly, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert about == about_singly
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - NO_PROGRAM))
+def test_every_optimizer_with_a_loop_makes_the_same_steps(name, dtype):
+    check_same(
+        lambda: MultiLayerNet(20, [9], 4, seed=2, dtype=dtype),
+        (PIXELS / 255, CLASSES),
+        optimizer=name,
+        weight_decay=0.01,
+        schedule="cosine",
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"prelu"}))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_activation_makes_the_same_steps(name, dtype):
+    check_same(
+        lambda: MultiLayerNet(20, [9, 7], 4, activation=name, seed=2, dtype=dtype, l2=0.01),
+        Samples(PIXELS, CLASSES, scale=1 / 255),
+        clip_norm=0.3,
+    )
+
+
+def targets_of(loss):
+    if loss == "softmax":
+        return CLASSES
+    values = np.abs(RNG.standard_normal((103, 4)))
+    return np.minimum(values, 1.0)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_every_loss_makes_the_same_steps(loss):
+    t = targets_of(loss)
+    check_same(
+        lambda: MultiLayerNet(20, [9], 4, seed=2, loss=LOSSES[loss]()),
+        Samples(PIXELS, t, scale=1 / 255),
+        clip_value=0.01,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("of_network", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1.0, 1 / 255])
+def test_samples_of_every_type_make_the_same_steps(dtype, of_network, scale):
+    samples = Samples(PIXELS.astype(dtype), CLASSES, scale=scale)
+    check_same(lambda: MultiLayerNet(20, [9], 4, seed=2, dtype=of_network), samples)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 50, 102, 103, 1000])
+@pytest.mark.parametrize("hidden", [[], [1], [9]])
+def test_every_size_of_a_batch_makes_the_same_steps(batch_size, hidden):
+    check_same(
+        lambda: MultiLayerNet(20, hidden, 4, seed=2),
+        (PIXELS / 255, CLASSES),
+        batch_size=batch_size,
+    )
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [Tanh(), Affine(20, 5), ReLU(), Tanh(), Affine(5, 4)],
+        lambda: [Affine(20, 5, bias=False), ReLU(), Affine(5, 4), Tanh()],
+        lambda: [ACTIVATIONS["identity"](), Affine(20, 4)],
+        lambda: [Affine(20, 5), ACTIVATIONS["identity"](), ReLU(), Affine(5, 4, bias=False)],
+    ],
+    ids=["begins-with-tanh", "no-bias", "identity", "identity-between"],
+)
+def test_layers_in_any_order_make_the_same_steps(layers):
+    check_same(lambda: Network(layers()), (PIXELS / 255, CLASSES))
+
+
+def test_options_of_a_loss_are_no_obstacle():
+    from scratchnet.layers import SoftmaxWithLoss
+
+    for options in ({"label_smoothing": 0.1}, {"class_weight": "balanced"}):
+        check_same(
+            lambda o=options: MultiLayerNet(20, [9], 4, seed=2, loss=SoftmaxWithLoss(**o)),
+            (PIXELS / 255, CLASSES),
+        )
+
+
+def reason(network=None, samples=None, **options):
+    network = network or MultiLayerNet(20, [9], 4, seed=2)
+    options = {"batch_size": 10} | options
+    trainer = Trainer(network, samples or (PIXELS / 255, CLASSES), **options)
+    next(iter(trainer.run(1)))
+    return trainer._programs.reason
+
+
+class Own(ReLU):
+    def value(self, x, y):
+        np.maximum(x, 0.25, out=y)
+
+
+class OwnAffine(Affine):
+    def forward(self, x, *, train=False):
+        return super().forward(x, train=train) * 2
+
+
+class OwnAdam(Adam):
+    def update(self, params, grads, closure=None):
+        super().update(params, grads, closure)
+
+
+class OwnNetwork(MultiLayerNet):
+    def forward(self, x, t, w=None, *, train=False):
+        return super().forward(x, t, w, train=train)
+
+
+class OwnTrainer(Trainer):
+    def step(self, batch):
+        return super().step(batch)
+
+
+@pytest.mark.parametrize(
+    ("about", "text"),
+    [
+        (lambda: reason(Network([Affine(20, 9), Dropout(0.1), Affine(9, 4)])), "Dropout"),
+        (lambda: reason(Network([Affine(20, 4), Own()])), "Own"),
+        (lambda: reason(Network([OwnAffine(20, 4)])), "methods of its own"),
+        (lambda: reason(OwnNetwork(20, [], 4)), "methods of its own"),
+        (lambda: reason(Network([Affine(20, 4, max_norm=1.0)])), "Affine"),
+        (lambda: reason(optimizer=OwnAdam()), "methods of its own"),
+        (lambda: reason(optimizer="ema"), "methods of its own"),
+        (lambda: reason(optimizer="rprop", batch_size=None), "has no loop"),
+        (lambda: reason(samples=Samples(PIXELS, CLASSES, weights=np.ones(103))), "weights"),
+        (lambda: reason(augment=lambda x, rng, shard: x), "distorted"),
+    ],
+    ids=range(10),
+)
+def test_whatever_is_done_otherwise_is_done_step_by_step(about, text):
+    assert text in about()
+
+
+def test_a_trainer_with_a_step_of_its_own_makes_each_of_them():
+    trainer = OwnTrainer(MultiLayerNet(20, [9], 4), (PIXELS / 255, CLASSES), batch_size=10)
+    list(trainer.run(1))
+    assert "step of its own" in trainer._programs.reason
+
+
+def test_without_loops_the_trainer_makes_single_steps():
+    with loops.without():
+        assert "no loops" in reason()
+
+
+def test_a_layer_that_was_exchanged_is_noticed_between_epochs():
+    network = MultiLayerNet(20, [9], 4, seed=2)
+    trainer = Trainer(network, (PIXELS / 255, CLASSES), batch_size=10)
+    run = trainer.run(3)
+    next(run)
+    assert trainer._programs.reason is None
+    network.layers[1].forward = type(network.layers[1]).forward.__get__(network.layers[1])
+    next(run)
+    assert "has no loop" in trainer._programs.reason
+    del network.layers[1].forward
+    next(run)
+    assert trainer._programs.reason is None
+
+
+@pytest.mark.parametrize("change", ["l2", "slope", "clip", "optimizer", "decay"])
+def test_what_changes_between_epochs_has_its_effect(change):
+    def train():
+        network = MultiLayerNet(20, [9], 4, seed=2, activation="leaky-relu")
+        trainer = Trainer(network, (PIXELS / 255, CLASSES), batch_size=10)
+        run = trainer.run(2)
+        next(run)
+        if change == "l2":
+            network.l2 = 0.1
+        elif change == "slope":
+            network.layers[1].slope = 0.5
+        elif change == "clip":
+            trainer.optimizer.clip_value = 1e-4
+        elif change == "decay":
+            trainer.optimizer.weight_decay = 0.5
+        else:
+            trainer.optimizer = Adam(0.1)
+        next(run)
+        return network.vector
+
+    ours = train()
+    with one_by_one():
+        np.testing.assert_array_equal(ours, train())
+
+
+def test_a_function_on_step_sees_the_network_after_every_step():
+    def train(on_step_of):
+        network = MultiLayerNet(20, [9], 4, seed=2)
+        trainer = Trainer(network, (PIXELS / 255, CLASSES), batch_size=10)
+        seen = []
+        trainer.on_step = on_step_of(trainer, seen)
+        list(trainer.run(2))
+        return seen
+
+    def look(trainer, seen):
+        return lambda step, loss: seen.append((step, loss, trainer.network.vector.sum()))
+
+    ours = train(look)
+    with one_by_one():
+        assert ours == train(look)
+    late = train(lambda trainer, seen: Watch(look(trainer, seen)))
+    assert [s[:2] for s in late] == [s[:2] for s in ours]
+    assert [s[2] for s in late] != [s[2] for s in ours]  # it was called late
+
+
+def test_a_watch_is_called_in_time_where_it_says_so():
+    network = MultiLayerNet(20, [9], 4, seed=2)
+    trainer = Trainer(network, (PIXELS / 255, CLASSES), batch_size=10)
+    at_rest = []
+    trainer.on_step = Watch(
+        lambda step, loss: at_rest.append(step) if not trainer.ahead else None,
+        lambda step: 4 - step % 4,
+    )
+    list(trainer.run(2))
+    assert at_rest == [4, 8, 11, 12, 16, 20, 22]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("lr", [1e30, 1e300])
+def test_training_that_diverges_ends_at_the_same_step_with_the_same_words(lr, dtype):
+    def train():
+        network = MultiLayerNet(20, [9, 9], 4, seed=2, dtype=dtype)
+        trainer = Trainer(network, (PIXELS / 255, CLASSES), optimizer="sgd", lr=lr, batch_size=10)
+        with pytest.raises(DivergenceError) as raised:
+            list(trainer.run(5))
+        return str(raised.value), trainer.steps, network.vector.copy(), trainer.optimizer.state()
+
+    ours, step, weights, state = train()
+    with one_by_one():
+        theirs, step_singly, weights_singly, state_singly = train()
+    assert (ours, step, state) == (theirs, step_singly, state_singly)
+    np.testing.assert_array_equal(weights, weights_singly)
+
+
+@pytest.mark.parametrize("name", ["schedule-free-sgd", "nadam"])
+def test_numbers_that_are_no_floats_end_as_in_single_steps(name):
+    def train():
+        network = MultiLayerNet(20, [9], 4, seed=2)
+        options = {"lr": 1e300} if name != "nadam" else {"psi": 1e308}
+        trainer = Trainer(
+            network, (PIXELS / 255, CLASSES), optimizer=name, batch_size=10, **options
+        )
+        try:
+            list(trainer.run(1))
+        except DivergenceError as error:
+            return str(error), trainer.steps, network.vector.tobytes()
+        return None, trainer.steps, network.vector.tobytes()
+
+    ours = train()
+    with one_by_one():
+        assert ours == train()
+
+
+def test_training_is_resumed_from_loops_to_numpy_and_back(tmp_path):
+    def trainer(step=None):
+        network = MultiLayerNet(20, [9], 4, seed=2)
+        return Trainer(network, (PIXELS / 255, CLASSES), batch_size=10, on_step=step, seed=1)
+
+    whole = trainer()
+    list(whole.run(3))
+    for first, second in itertools.product((True, False), repeat=2):
+        with contextlib.nullcontext() if first else loops.without():
+            begun = trainer()
+            next(iter(begun.run(1, planned=3)))
+            begun.save(tmp_path / "c.npz")
+        with contextlib.nullcontext() if second else loops.without():
+            other = trainer()
+            notes = other.resume(tmp_path / "c.npz")
+            list(other.run(2))
+        if first != second:
+            assert any("loops" in note for note in notes), notes
+        else:
+            assert notes == []
+        np.testing.assert_allclose(other.network.vector, whole.network.vector, atol=1e-5)
+        if first and second:
+            np.testing.assert_array_equal(other.network.vector, whole.network.vector)
+
+
+def test_an_epoch_that_was_broken_off_is_gone_on_with_at_every_step():
+    samples = Samples(PIXELS, CLASSES, scale=1 / 255)
+
+    def trainer():
+        return Trainer(MultiLayerNet(20, [9], 4, seed=2), samples, batch_size=10, seed=1)
+
+    whole = trainer()
+    list(whole.run(2))
+    for stop in range(1, 22):
+        begun = trainer()
+
+        def end_at(step, loss, stop=stop):
+            if step == stop:
+                raise KeyboardInterrupt
+
+        begun.on_step = end_at
+        with pytest.raises(KeyboardInterrupt):
+            list(begun.run(2))
+        assert begun.steps == stop
+        begun.on_step = None
+        list(begun.run(2 - begun.epochs, planned=2))
+        np.testing.assert_array_equal(begun.network.vector, whole.network.vector)
