@@ -183,7 +183,7 @@ EXCEPTIONS = {
     *("layers", "layers.memory", "layers.labels", "optimizers", "optimizers.walk", "networks"),
     *("layers.image", "networks.border", "networks.naming", "networks.saving", "networks.shapes"),
     *("networks.trained", "networks.views", "optimizers.loops", "training.parts"),
-    *("layers.elementwise", "loops.kernels", "training.program"),
+    *("layers.elementwise", "loops", "training.program"),
     *("parallel.ranks", "training.border", "training.divergence", "training.epoch"),
     *("training.evaluation", "training.options", "training.resuming", "training.sharing"),
     *("training.state", "training.stopping", "training.threads"),
