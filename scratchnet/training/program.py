@@ -7,10 +7,11 @@ others are trained step by step. What the instructions are is in loops.c.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -151,6 +152,11 @@ class Programs:
         self._of: tuple[Any, ...] = ()
         self.reason: str | None = "no epoch has begun"
         """Why there is none; None where there is."""
+        self.threads = 1
+        """How many threads share every batch."""
+        self.failed: BaseException | None = None
+        """What ended the last call, behind the steps that it had made."""
+        self._pool: ThreadPoolExecutor | None = None
 
     def prepare(self, trainer: Any, *, alone: bool = False) -> None:
         """Forget programs that were made for what has been exchanged since: once an epoch.
@@ -158,14 +164,26 @@ class Programs:
         `alone`: the Trainer makes each step by a method of its own.
         """
         self.reason = "the Trainer has a step of its own" if alone else why_none(trainer)
+        self.threads = 1 if self.reason or trainer.threads is None else trainer.threads
         network, optimizer = trainer.network, trainer.optimizer
         slots = () if self.reason else optimizer._slots_of("vector", network.vector)
         parts = (network, *network.layers, network.loss_layer, network.vector, trainer.batches)
-        options = (network.l2, optimizer.clip_norm, optimizer.weight_decay, self.reason)
-        of = (*map(id, (*parts, optimizer, *slots, loops.compiled())), loops.describe(), *options)
+        options = (network.l2, optimizer.clip_norm, optimizer.weight_decay, self.threads)
+        of = (*map(id, (*parts, optimizer, *slots)), loops.describe(), self.reason, *options)
         if of != self._of:
             self._made.clear()
             self._of = of
+
+    def __enter__(self) -> Self:
+        """Inside of its `with` the other threads are there, and BLAS has one in each."""
+        if self.threads > 1:
+            self._pool = ThreadPoolExecutor(self.threads - 1)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._pool = None
 
     def steps_ahead(self, trainer: Any) -> int:
         """How many steps the next call may make."""
@@ -186,14 +204,17 @@ class Programs:
         None are where there is no program; one whose loss or gradient is not finite is not made.
         """
         made: list[Result] = []
+        self.failed = None
         while self.reason is None and len(made) < len(batches):
             at, rows = len(made), len(batches[len(made)])
             n = next((k for k, b in enumerate(batches[at:]) if len(b) != rows), len(batches) - at)
             if rows not in self._made:
                 largest = max(self._made.values(), key=lambda made: made.rows, default=None)
-                self._made[rows] = Program(trainer, rows, within=largest)
-            n = min(n, self._made[rows].most)
-            made += self._made[rows].run(batches[at : at + n], rates[at : at + n])
+                self._made[rows] = Program(trainer, rows, self.threads, largest)
+            program = self._made[rows]
+            n = min(n, program.most)
+            results, self.failed = program.run(batches[at : at + n], rates[at : at + n], self._pool)
+            made += results
             if len(made) < at + n:
                 break
         return made
@@ -207,9 +228,7 @@ class Program:
     memory of another one, and makes one step in a call.
     """
 
-    def __init__(
-        self, trainer: Any, rows: int, threads: int = 1, within: "Program | None" = None
-    ) -> None:
+    def __init__(self, trainer: Any, rows: int, threads: int, within: "Program | None") -> None:
         network, optimizer = trainer.network, trainer.optimizer
         self.network, self.optimizer, self.samples = network, optimizer, trainer.train
         self.dtype = network.vector.dtype
@@ -249,10 +268,16 @@ class Program:
         ]
         self._code = loops.compiled().program(code)
 
-    def run(self, batches: Sequence[npt.NDArray[np.intp]], rates: Sequence[float]) -> list[Result]:
+    def run(
+        self,
+        batches: Sequence[npt.NDArray[np.intp]],
+        rates: Sequence[float],
+        pool: ThreadPoolExecutor | None,
+    ) -> tuple[list[Result], BaseException | None]:
         """Steps with these batches at these rates; loss and correct rows of each that was made.
 
-        One whose loss or gradient is not finite is not made, and no further one.
+        One whose loss or gradient is not finite is not made, and no further one. With them comes
+        the exception that ended the call, if one did, as Ctrl-C while a loss was computed.
         """
         n, optimizer = len(batches), self.optimizer
         at = 0
@@ -266,14 +291,31 @@ class Program:
             numbers[...] = loop.numbers(layer)
         for limits in self._limits:
             limits[...] = limits_of(optimizer, 1.0)
-        done = loops.compiled().run(self._code, 0, 0, n)
+        for finite in self._finite:
+            finite[...] = 0
+        failed = self._run_threads(n, pool)
+        made = self._finite[0][:n, 0] == 1  # of each step behind which there was an update
+        done = n if made.all() else int(made.argmin())
         if done < len(batches):  # go back to where the optimizer was then
             optimizer.steps, optimizer.scalars = before
             self._set_numbers(rates[:done])
         losses = np.concatenate([part.losses[:done] for part in self._parts], axis=1)
         right = sum(part.right[:done, 0] for part in self._parts)
         means = losses.sum(axis=1) / losses.shape[1]
-        return list(zip(means.tolist(), np.asarray(right).tolist(), strict=True))
+        return list(zip(means.tolist(), np.asarray(right).tolist(), strict=True)), failed
+
+    def _run_threads(self, n: int, pool: ThreadPoolExecutor | None) -> BaseException | None:
+        """Let every thread do its part of n steps; what failed first, if anything did."""
+        run, failed = loops.compiled().run, list[BaseException | None]()
+        others = [pool.submit(run, self._code, k, 0, n) for k in range(1, len(self._parts)) if pool]
+        try:
+            run(self._code, 0, 0, n)
+        except BaseException as error:  # the Trainer raises it behind the steps that were made
+            failed.append(error)
+        failed += [other.exception() for other in others]
+        found = [error for error in failed if error is not None]
+        # Where one thread fails the others do, too: they say so by a RuntimeError.
+        return min(found, key=lambda error: isinstance(error, RuntimeError), default=None)
 
     def _set_numbers(self, rates: Sequence[float]) -> int:
         """Advance the optimizer step by step, as long as its numbers are floats; note them."""

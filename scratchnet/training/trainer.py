@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -145,8 +146,9 @@ class Trainer:
             self._loss_sum, self._right = 0.0, 0
         seed = self.seed if self.shuffle else None
         # An overflow ends in a loss that is not finite, which `step` reports.
-        with np.errstate(over="ignore", invalid="ignore"), self._parts:
-            self._programs.prepare(self, alone=type(self).step is not PLAIN_STEP)
+        self._programs.prepare(self, alone=type(self).step is not PLAIN_STEP)
+        own_threads = limit_threads(1) if self._programs.threads > 1 else nullcontext()
+        with np.errstate(over="ignore", invalid="ignore"), own_threads, self._parts, self._programs:
             left = self.batches.epoch(seed, self.epochs, done)
             while batches := list(islice(left, self._programs.steps_ahead(self))):
                 results = self._steps(batches, planned)
@@ -165,6 +167,8 @@ class Trainer:
         for rate, result, ahead in zip(rates, made, reversed(range(len(made))), strict=False):
             self.optimizer.lr, self.ahead = rate, ahead
             yield result
+        if self._programs.failed is not None:
+            raise self._programs.failed
         for index in batches[len(made) :]:
             batch = gather(self.batches, index, self.parallel)
             if self.augment is not None:
