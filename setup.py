@@ -7,6 +7,7 @@ yet, the package is pure Python, and NumPy does what the loops would do.
 import os
 import sys
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -24,6 +25,9 @@ loops = Extension(
     py_limited_api=True,
     optional=True,
 )
+if "editable_wheel" in sys.argv:  # an old module must not outlive a build that fails
+    for old in Path(__file__).parent.glob("scratchnet/loops/_loops*"):
+        old.unlink()
 setup(
     ext_modules=[loops] if wanted else [],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if wanted else {},

@@ -135,28 +135,36 @@ KERNEL(sum_squares)
    The largest term is left out of the rest, which is small where a network is sure. */
 KERNEL(softmax)
 {
+    REAL *e = p[1], *largest = p[3];
     int64_t *first = p[2];
-    REAL *largest = p[3];
     double *log = p[4];
     for (ptrdiff_t row = 0; row < n; row++) {
-        const REAL *restrict y = (const REAL *)p[0] + row * d;
-        REAL *restrict e = (REAL *)p[1] + row * d, rest = 0;
+        const REAL *y = (const REAL *)p[0] + row * d;
         ptrdiff_t k = 0;
         for (ptrdiff_t i = 1; i < d; i++)
             if (y[i] > y[k])
                 k = i;
         for (ptrdiff_t i = 0; i < d; i++)
-            e[i] = EXP(y[i] - y[k]);
-        e[k] = e[k] - 1; /* 0, or NaN */
-        for (ptrdiff_t i = 0; i < d; i++)
-            rest = rest + e[i];
-        e[k] = 1;
-        for (ptrdiff_t i = 0; i < d; i++)
-            e[i] = e[i] / (1 + rest);
+            e[row * d + i] = y[i] - y[k];
         first[row] = k;
         largest[row] = y[k];
-        log[row] = log1p((double)rest);
     }
+    INDEPENDENT
+    for (ptrdiff_t i = 0; i < n * d; i++) /* rows are short: the exp of all in one go */
+        e[i] = EXP(e[i]);
+    for (ptrdiff_t row = 0; row < n; row++) {
+        REAL *of_row = e + row * d, rest = 0;
+        of_row[first[row]] = of_row[first[row]] - 1; /* 0, or NaN */
+        for (ptrdiff_t i = 0; i < d; i++)
+            rest = rest + of_row[i];
+        of_row[first[row]] = 1;
+        const REAL all = 1 + rest;
+        for (ptrdiff_t i = 0; i < d; i++)
+            of_row[i] = of_row[i] / all;
+        log[row] = rest;
+    }
+    for (ptrdiff_t row = 0; row < n; row++)
+        log[row] = log1p(log[row]);
 }
 
 /* losses = (largest - y_t) + log; right[0] = how many rows have the class t first; total[0] = the

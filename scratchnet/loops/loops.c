@@ -17,26 +17,46 @@
 #include <string.h>
 
 #ifdef _MSC_VER
-#include <intrin.h>
 #include <windows.h>
 #define restrict __restrict
 #define ALWAYS_INLINE __forceinline
 #define PREFETCH(at) ((void)(at))
 #define YIELD() SwitchToThread()
-typedef volatile long counter;
-#define READ(c) _InlineInterlockedOr(c)
-#define ADD(c, n) _InterlockedExchangeAdd(c, n)
-static long _InlineInterlockedOr(counter *c) { return _InterlockedOr(c, 0); }
+#define REST() Sleep(1)
+typedef volatile long long counter;
+#define READ(c) InterlockedOr64(c, 0)
+#define WRITE(c, n) InterlockedExchange64(c, n)
+#define ADD(c, n) InterlockedExchangeAdd64(c, n)
+#define SWAP(c, old, new) (InterlockedCompareExchange64(c, new, old) == (old))
 #else
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define PREFETCH(at) __builtin_prefetch(at)
 #define YIELD() sched_yield()
-typedef atomic_long counter;
+#define REST() nanosleep(&(struct timespec){0, 200000}, NULL)
+typedef _Atomic long long counter;
 #define READ(c) atomic_load(c)
+#define WRITE(c, n) atomic_store(c, n)
 #define ADD(c, n) atomic_fetch_add(c, n)
+#define SWAP(c, old, new) atomic_compare_exchange_strong(c, &(long long){old}, new)
 #endif
+
+/* Seconds on a clock that only goes forward. */
+static double now(void)
+{
+#ifdef _WIN32
+    LARGE_INTEGER count, a_second;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&a_second);
+    return (double)count.QuadPart / (double)a_second.QuadPart;
+#else
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+#endif
+}
 
 /* In front of a loop in which no turn reads what another one writes; of a short one of constants. */
 #if defined(__clang__)
@@ -214,9 +234,9 @@ static PyObject *py_call(PyObject *self, PyObject *const *args, Py_ssize_t count
 
 /* ---- programs ---- */
 
-enum kind { LOOP, CALL, WAIT, STOP };
+enum kind { LOOP, CALL, STOP };
 
-/* What one thread does at one place of a step. An array moves on by `stride` bytes each step. */
+/* What is done at one place of a step. An array moves on by `stride` bytes each step. */
 typedef struct {
     enum kind kind;
     kernel *run;
@@ -227,37 +247,24 @@ typedef struct {
     PyObject *function, *arguments; /* of a CALL */
 } instruction;
 
+/* A step has phases, one after the other; a phase has parts, which any thread may do, at the same
+   time. Who does a part changes no bit of it. The first thread leads: it opens a phase, takes parts
+   like all others, and waits for those that others have taken. */
 typedef struct {
-    int threads;
-    Py_ssize_t *length; /* how many instructions each thread has */
+    int phases, parts;
+    Py_ssize_t *length; /* of each part of each phase */
     instruction **code;
-    counter waiting, meetings, failed;
+    counter call; /* how often the first thread has begun */
+    counter open; /* 256 times the number of the phase, plus the next part of it; -1 at the end */
+    counter done; /* parts of this phase */
+    counter failed, stopped;
 } program;
 
-/* All threads meet here; 0 if one of them has failed. A thread that waits yields, so that it takes
-   nothing from a busy machine. */
-static int meet(program *self)
+/* One part: 1, 0 if it came to a STOP that found nothing to go on with, -1 on an error of Python. */
+static int run_part(program *self, Py_ssize_t step, Py_ssize_t part, PyThreadState **state)
 {
-    const long before = READ(&self->meetings);
-    if (ADD(&self->waiting, 1) == self->threads - 1) {
-        ADD(&self->waiting, -self->threads);
-        ADD(&self->meetings, 1);
-    } else {
-        for (int tries = 0; READ(&self->meetings) == before; tries++) {
-            if (READ(&self->failed))
-                return 0;
-            if (tries > 2000)
-                YIELD();
-        }
-    }
-    return !READ(&self->failed);
-}
-
-/* One step of one thread: 1, or 0 if a STOP was reached, -1 on an error of Python. */
-static int run_step(program *self, int thread, Py_ssize_t step, PyThreadState **state)
-{
-    for (Py_ssize_t i = 0; i < self->length[thread]; i++) {
-        instruction *at = &self->code[thread][i];
+    for (Py_ssize_t i = 0; i < self->length[part]; i++) {
+        instruction *at = &self->code[part][i];
         void *p[ARRAYS];
         PyObject *result;
         for (int k = 0; k < at->count; k++)
@@ -274,10 +281,6 @@ static int run_step(program *self, int thread, Py_ssize_t step, PyThreadState **
             if (!result)
                 return -1;
             break;
-        case WAIT:
-            if (!meet(self))
-                return -1;
-            break;
         case STOP:
             if (!*(const int64_t *)p[0])
                 return 0;
@@ -286,50 +289,116 @@ static int run_step(program *self, int thread, Py_ssize_t step, PyThreadState **
     return 1;
 }
 
+/* Take a part of the open phase, if one is left, and do it: 1 if so, 0 if not, -1 on an error. */
+static int take_part(program *self, PyThreadState **state)
+{
+    long long open;
+    do { /* again if another thread was quicker */
+        open = READ(&self->open);
+        if (open < 0 || open % 256 >= self->parts)
+            return 0;
+    } while (!SWAP(&self->open, open, open + 1));
+    const Py_ssize_t step = (Py_ssize_t)(open / 256) / self->phases;
+    const Py_ssize_t phase = (Py_ssize_t)(open / 256) % self->phases;
+    const int more = run_part(self, step, phase * self->parts + open % 256, state);
+    if (more < 0)
+        WRITE(&self->failed, 1);
+    if (more == 0)
+        WRITE(&self->stopped, 1);
+    ADD(&self->done, 1);
+    return more < 0 ? -1 : 1;
+}
+
+/* Help the thread that leads, in its call of this number, until it is at the end. Who has nothing to
+   do yields, and rests after a while: so a busy machine loses nothing by it. */
+static int help(program *self, long long call, PyThreadState **state)
+{
+    for (int idle = 0; READ(&self->call) < call || READ(&self->open) >= 0; idle++) {
+        const int taken = take_part(self, state);
+        if (taken < 0)
+            return -1;
+        if (taken)
+            idle = 0;
+        else if (idle > 20000)
+            REST();
+        else if (idle > 2000)
+            YIELD();
+    }
+    return 0;
+}
+
+/* Do all parts of one phase: 1, 0 if it came to a STOP, -1 on an error.
+   Another thread may lose its processor in the middle of a part, and this one its time. It then does
+   everything alone for fifty times as long: so a busy machine costs it a fiftieth at most. */
+static int lead(program *self, long long phase, double *alone_until, PyThreadState **state)
+{
+    int taken = 1;
+    WRITE(&self->done, 0);
+    if (*alone_until > 0 && now() < *alone_until) {
+        const Py_ssize_t step = (Py_ssize_t)(phase / self->phases);
+        const Py_ssize_t first = (Py_ssize_t)(phase % self->phases) * self->parts;
+        for (int part = 0; taken == 1 && part < self->parts; part++)
+            taken = run_part(self, step, first + part, state);
+        return taken;
+    }
+    const double begun = now();
+    WRITE(&self->open, 256 * phase);
+    while (taken == 1)
+        taken = take_part(self, state);
+    const double worked = now() - begun;
+    for (int turns = 0; taken == 0 && READ(&self->done) < self->parts; turns++)
+        if (turns > 2000)
+            YIELD();
+    const double lost = now() - begun - worked;
+    if (lost > worked + 2e-4)
+        *alone_until = now() + 50 * lost;
+    return taken < 0 || READ(&self->failed) ? -1 : !READ(&self->stopped);
+}
+
 static const char *CAPSULE = "scratchnet program";
 
-/* run(program, thread, first, end): the steps from `first` to `end`; returns the first that was not
-   made, which is below `end` where a STOP found nothing to go on with. */
+/* run(program, thread, steps, call): thread 0 leads through so many steps, all others help it; all
+   of them say which of its calls this is. Errors leave what has been done as it is. */
 static PyObject *py_run(PyObject *self, PyObject *args)
 {
     PyObject *capsule;
     int thread, more = 1;
-    Py_ssize_t step, end;
+    long long steps, call;
+    double alone_until = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Oinn", &capsule, &thread, &step, &end))
+    if (!PyArg_ParseTuple(args, "OiLL", &capsule, &thread, &steps, &call))
         return NULL;
     program *made = PyCapsule_GetPointer(capsule, CAPSULE);
     if (!made)
         return NULL;
-    if (thread < 0 || thread >= made->threads)
-        return PyErr_Format(PyExc_ValueError, "the program has no thread %d", thread);
     PyThreadState *state = PyEval_SaveThread();
-    for (; step < end; step++) {
-        more = run_step(made, thread, step, &state);
-        if (more < 1)
-            break;
+    if (thread) {
+        more = help(made, call, &state);
+    } else {
+        WRITE(&made->stopped, 0);
+        WRITE(&made->failed, 0);
+        WRITE(&made->open, 255); /* nothing to take yet */
+        WRITE(&made->call, call);
+        for (long long phase = 0; more == 1 && phase < steps * made->phases; phase++)
+            more = lead(made, phase, &alone_until, &state);
+        WRITE(&made->open, -1);
     }
-    if (more < 0)
-        ADD(&made->failed, 1); /* nobody waits for this thread */
     PyEval_RestoreThread(state);
-    if (more < 0) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_RuntimeError, "another thread of the program has failed");
-        return NULL;
-    }
-    return PyLong_FromSsize_t(step);
+    if (more < 0 && !PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "another thread of the program has failed");
+    return more < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static void free_program(program *self)
 {
-    for (int t = 0; self->code && t < self->threads; t++) {
-        for (Py_ssize_t i = 0; self->code[t] && i < self->length[t]; i++) {
-            instruction *at = &self->code[t][i];
+    for (int k = 0; self->code && self->length && k < self->phases * self->parts; k++) {
+        for (Py_ssize_t i = 0; i < self->length[k]; i++) {
+            instruction *at = &self->code[k][i];
             release(at->taken, at->count);
             Py_XDECREF(at->function);
             Py_XDECREF(at->arguments);
         }
-        free(self->code[t]);
+        free(self->code[k]);
     }
     free(self->code);
     free(self->length);
@@ -341,7 +410,7 @@ static void free_capsule(PyObject *capsule)
     free_program(PyCapsule_GetPointer(capsule, CAPSULE));
 }
 
-/* ("loop", code, n, d, (array, stride), ...), ("call", function, arguments), ("wait",), or
+/* ("loop", code, n, d, (array, stride), ...), ("call", function, arguments), or
    ("stop", (flag, stride)): 0, or -1 on an error. */
 static int read_instruction(PyObject *given, instruction *at)
 {
@@ -353,10 +422,6 @@ static int read_instruction(PyObject *given, instruction *at)
         at->kind = CALL;
         at->function = Py_NewRef(PyTuple_GetItem(given, 1));
         at->arguments = Py_NewRef(PyTuple_GetItem(given, 2));
-        return 0;
-    }
-    if (word && !strcmp(word, "wait")) {
-        at->kind = WAIT;
         return 0;
     }
     if (word && !strcmp(word, "stop") && size == 2) {
@@ -393,35 +458,46 @@ static int read_instruction(PyObject *given, instruction *at)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* program(threads): a program, of a list of instructions for each thread. */
-static PyObject *py_program(PyObject *self, PyObject *threads)
+/* program(phases): a program, from a list of phases, each a list of as many parts, each a list of
+   instructions. */
+static PyObject *py_program(PyObject *self, PyObject *given)
 {
     (void)self;
-    const Py_ssize_t n = PyList_Check(threads) ? PyList_Size(threads) : 0;
-    program *made = n ? calloc(1, sizeof *made) : NULL;
+    const Py_ssize_t phases = PyList_Check(given) ? PyList_Size(given) : 0;
+    PyObject *first = phases ? PyList_GetItem(given, 0) : NULL;
+    const Py_ssize_t parts = first && PyList_Check(first) ? PyList_Size(first) : 0;
+    if (parts < 1 || parts > 254)
+        return PyErr_Format(PyExc_ValueError, "program([[[instruction, ...], ...], ...])");
+    program *made = calloc(1, sizeof *made);
     if (!made)
-        return PyErr_Format(PyExc_ValueError, "program([instructions of a thread, ...])");
-    made->threads = (int)n;
-    made->length = calloc((size_t)n, sizeof *made->length);
-    made->code = calloc((size_t)n, sizeof *made->code);
-    for (Py_ssize_t t = 0; made->length && made->code && t < n; t++) {
-        PyObject *given = PyList_GetItem(threads, t);
-        const Py_ssize_t length = PyList_Size(given);
-        if (length < 0)
-            break;
-        made->code[t] = calloc((size_t)length + 1, sizeof **made->code);
-        for (Py_ssize_t i = 0; made->code[t] && i < length; i++) {
-            made->length[t] = i + 1;
-            if (read_instruction(PyList_GetItem(given, i), &made->code[t][i]))
-                break;
-        }
-        if (!made->code[t])
-            PyErr_NoMemory();
-        if (PyErr_Occurred())
-            break;
-    }
+        return PyErr_NoMemory();
+    made->phases = (int)phases;
+    made->parts = (int)parts;
+    made->open = -1;
+    made->length = calloc((size_t)(phases * parts), sizeof *made->length);
+    made->code = calloc((size_t)(phases * parts), sizeof *made->code);
     if (!made->length || !made->code)
         PyErr_NoMemory();
+    for (Py_ssize_t k = 0; !PyErr_Occurred() && k < phases * parts; k++) {
+        PyObject *phase = PyList_GetItem(given, k / parts);
+        if (!PyList_Check(phase) || PyList_Size(phase) != parts) {
+            PyErr_SetString(PyExc_ValueError, "all phases of a program have as many parts");
+            break;
+        }
+        PyObject *part = PyList_GetItem(phase, k % parts);
+        if (!PyList_Check(part)) {
+            PyErr_SetString(PyExc_TypeError, "a part of a program is a list of instructions");
+            break;
+        }
+        const Py_ssize_t length = PyList_Size(part);
+        made->code[k] = calloc((size_t)length + 1, sizeof **made->code);
+        if (!made->code[k])
+            PyErr_NoMemory();
+        for (Py_ssize_t i = 0; !PyErr_Occurred() && i < length; i++) {
+            made->length[k] = i + 1;
+            read_instruction(PyList_GetItem(part, i), &made->code[k][i]);
+        }
+    }
     PyObject *capsule = PyErr_Occurred() ? NULL : PyCapsule_New(made, CAPSULE, free_capsule);
     if (!capsule)
         free_program(made);
@@ -431,8 +507,8 @@ static PyObject *py_program(PyObject *self, PyObject *threads)
 static PyMethodDef methods[] = {
     {"call", (PyCFunction)(void (*)(void))py_call, METH_FASTCALL, "call(code, n, d, *arrays)"},
     {"level", (PyCFunction)(void (*)(void))py_level, METH_FASTCALL, "level([wanted])"},
-    {"program", py_program, METH_O, "program([instructions of a thread, ...])"},
-    {"run", py_run, METH_VARARGS, "run(program, thread, first, end)"},
+    {"program", py_program, METH_O, "program([[[instruction, ...], ...], ...])"},
+    {"run", py_run, METH_VARARGS, "run(program, thread, steps, call)"},
     {NULL, NULL, 0, NULL},
 };
 

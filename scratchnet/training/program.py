@@ -28,6 +28,7 @@ from scratchnet.optimizers.optimizer import Optimizer
 from scratchnet.optimizers.walk import weights_in
 from scratchnet.parameters import Array
 from scratchnet.training.epoch import Watch
+from scratchnet.training.threads import share_program
 
 WORK = 1 << 30
 """Multiplications in one call: some hundredths of a second, in which no signal is answered."""
@@ -164,7 +165,8 @@ class Programs:
         `alone`: the Trainer makes each step by a method of its own.
         """
         self.reason = "the Trainer has a step of its own" if alone else why_none(trainer)
-        self.threads = 1 if self.reason or trainer.threads is None else trainer.threads
+        rows = trainer.batches.batch_size
+        self.threads = 1 if self.reason else share_program(trainer.threads, trainer.network, rows)
         network, optimizer = trainer.network, trainer.optimizer
         slots = () if self.reason else optimizer._slots_of("vector", network.vector)
         parts = (network, *network.layers, network.loss_layer, network.vector, trainer.batches)
@@ -254,19 +256,17 @@ class Program:
         # Sums over the batch, in pieces: the losses of each part, the squares of the gradient.
         self._sums = np.zeros(threads)
         self._squares = np.zeros((threads, 2 * len(self._places)), self.dtype)
-        wait = [("wait",)] if threads > 1 else []
-        code = [
-            [
-                *self._pass_rows(part, slice(*cuts[k]), self._sums[k : k + 1]),
-                *wait,
-                *self._gradients(k, threads),
-                *wait,
-                *self._update(k, threads),
-                *wait,
-            ]
+        rows_passed = [
+            self._pass_rows(part, slice(*cuts[k]), self._sums[k : k + 1])
             for k, part in enumerate(self._parts)
         ]
-        self._code = loops.compiled().program(code)
+        gradients = [self._gradients(k, threads) for k in range(threads)]
+        updates = [self._update(k, threads) for k in range(threads)]
+        phases = [rows_passed, gradients, updates]
+        if threads == 1:  # one after the other, as they stand
+            phases = [[[one for (part,) in phases for one in part]]]
+        self._code = loops.compiled().program(phases)
+        self._calls = 0
 
     def run(
         self,
@@ -307,9 +307,11 @@ class Program:
     def _run_threads(self, n: int, pool: ThreadPoolExecutor | None) -> BaseException | None:
         """Let every thread do its part of n steps; what failed first, if anything did."""
         run, failed = loops.compiled().run, list[BaseException | None]()
-        others = [pool.submit(run, self._code, k, 0, n) for k in range(1, len(self._parts)) if pool]
+        self._calls += 1
+        threads = range(1, len(self._parts)) if pool is not None else ()
+        others = [pool.submit(run, self._code, k, n, self._calls) for k in threads if pool]
         try:
-            run(self._code, 0, 0, n)
+            run(self._code, 0, n, self._calls)
         except BaseException as error:  # the Trainer raises it behind the steps that were made
             failed.append(error)
         failed += [other.exception() for other in others]

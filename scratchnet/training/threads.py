@@ -13,6 +13,9 @@ PRODUCTS_A_THREAD = 1 << 25
 PART = 1 << 24
 """Multiplications of a pass through a network that a thread must have to share its batches."""
 
+STEP = 1 << 23
+"""Multiplications of a step that a thread of a program must have, as each waits for the others."""
+
 
 def choose_threads(
     threads: int | str | None, network: Network, batch_size: int, ranks: int
@@ -51,3 +54,9 @@ def count_parts(threads: int | None, network: Network, ranks: int) -> int:
     if threads is None or ranks > 1 or not network.takes_images:
         return 1
     return min(threads, os.cpu_count() or 1)  # as `limit_threads` has it
+
+
+def share_program(threads: int | None, network: Network, batch_size: int) -> int:
+    """How many of so many threads share the steps that are made many in one call."""
+    step = 3 * batch_size * sum(layer.multiplications() for layer in network.all_layers)
+    return 1 if threads is None else max(1, min(threads, step // STEP, os.cpu_count() or 1))

@@ -322,6 +322,13 @@ def test_a_call_of_no_loop_is_an_error_and_no_crash(arguments):
 
 
 @compiled
+@pytest.mark.parametrize("phases", [[], [[]], [[[]], []], [[1]], [1], 1, [[[]] * 255]], ids=repr)
+def test_a_program_of_other_lists_is_refused(phases):
+    with pytest.raises((TypeError, ValueError)):
+        loops.compiled().program(phases)
+
+
+@compiled
 @pytest.mark.parametrize(
     "instruction",
     [
@@ -334,4 +341,4 @@ def test_a_call_of_no_loop_is_an_error_and_no_crash(arguments):
 )
 def test_a_program_of_no_instructions_is_refused(instruction):
     with pytest.raises((TypeError, ValueError)):
-        loops.compiled().program([[instruction]])
+        loops.compiled().program([[[instruction]]])

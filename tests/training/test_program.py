@@ -356,3 +356,66 @@ def test_an_epoch_that_was_broken_off_is_gone_on_with_at_every_step():
         begun.on_step = None
         list(begun.run(2 - begun.epochs, planned=2))
         np.testing.assert_array_equal(begun.network.vector, whole.network.vector)
+
+
+def large(threads, epochs=2, loss=None, **options):
+    """Training in which threads share each batch, if there are several."""
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((700, 300)).astype("float32"), np.arange(700) % 4
+    t = np.eye(4)[t] if loss is not None else t
+    network = MultiLayerNet(300, [130, 70], 4, seed=2, l2=0.001, loss=loss or "softmax")
+    options = {"batch_size": 300, "optimizer": "adam", "weight_decay": 0.01} | options
+    trainer = Trainer(network, Samples(x, t), threads=threads, **options)
+    results = [(e.loss, e.accuracy) for e in trainer.run(epochs)]
+    assert trainer._programs.reason is None
+    return network.vector, results, trainer._programs.threads
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"clip_norm": 0.01}, {"loss": LOSSES["mean-squared-error"]()}], ids=str
+)
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_a_batch_with_the_same_result(threads, options, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    alone, results, n = large(1, **options)
+    assert n == 1
+    shared, with_threads, n = large(threads, **options)
+    assert n == threads
+    np.testing.assert_allclose(shared, alone, atol=2e-5)
+    np.testing.assert_allclose(with_threads, results, rtol=1e-4)
+    again, same, _ = large(threads, **options)
+    np.testing.assert_array_equal(shared, again)
+    assert with_threads == same
+
+
+def test_a_small_step_is_left_to_one_thread():
+    trainer = Trainer(MultiLayerNet(20, [9], 4), (PIXELS / 255, CLASSES), threads=2, batch_size=10)
+    next(trainer.run(1))
+    assert trainer._programs.threads == 1
+
+
+class Failing(LOSSES["mean-squared-error"]):
+    calls = 0
+
+    def per_sample_loss(self, y, t):
+        type(self).calls += 1
+        if type(self).calls == 11:
+            raise ValueError("the loss of this test fails once")
+        return super().per_sample_loss(y, t)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_fails_in_a_thread_is_raised_behind_the_steps_that_were_made(threads, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(Failing, "calls", 0)
+    rng = np.random.default_rng(0)
+    samples = Samples(rng.standard_normal((900, 300)), rng.standard_normal((900, 4)))
+    network = MultiLayerNet(300, [130, 70], 4, seed=2, loss=Failing())
+    trainer = Trainer(network, samples, threads=threads, batch_size=300)
+    with pytest.raises(ValueError, match="fails once"):
+        list(trainer.run(20))
+    assert trainer._programs.threads == threads
+    assert trainer.steps == (10 if threads == 1 else 5)
+    assert trainer.optimizer.steps == {"vector": trainer.steps}
+    list(trainer.run(1))
+    assert np.isfinite(network.vector).all()
