@@ -258,6 +258,7 @@ typedef struct {
     counter open; /* 256 times the number of the phase, plus the next part of it; -1 at the end */
     counter done; /* parts of this phase */
     counter failed, stopped;
+    double alone_until; /* on the clock of `now` */
 } program;
 
 /* One part: 1, 0 if it came to a STOP that found nothing to go on with, -1 on an error of Python. */
@@ -319,7 +320,7 @@ static int help(program *self, long long call, PyThreadState **state)
             return -1;
         if (taken)
             idle = 0;
-        else if (idle > 20000)
+        else if (idle > 3000)
             REST();
         else if (idle > 2000)
             YIELD();
@@ -330,11 +331,11 @@ static int help(program *self, long long call, PyThreadState **state)
 /* Do all parts of one phase: 1, 0 if it came to a STOP, -1 on an error.
    Another thread may lose its processor in the middle of a part, and this one its time. It then does
    everything alone for fifty times as long: so a busy machine costs it a fiftieth at most. */
-static int lead(program *self, long long phase, double *alone_until, PyThreadState **state)
+static int lead(program *self, long long phase, PyThreadState **state)
 {
     int taken = 1;
     WRITE(&self->done, 0);
-    if (*alone_until > 0 && now() < *alone_until) {
+    if (self->alone_until > 0 && now() < self->alone_until) {
         const Py_ssize_t step = (Py_ssize_t)(phase / self->phases);
         const Py_ssize_t first = (Py_ssize_t)(phase % self->phases) * self->parts;
         for (int part = 0; taken == 1 && part < self->parts; part++)
@@ -351,7 +352,7 @@ static int lead(program *self, long long phase, double *alone_until, PyThreadSta
             YIELD();
     const double lost = now() - begun - worked;
     if (lost > worked + 2e-4)
-        *alone_until = now() + 50 * lost;
+        self->alone_until = now() + 50 * lost;
     return taken < 0 || READ(&self->failed) ? -1 : !READ(&self->stopped);
 }
 
@@ -364,7 +365,6 @@ static PyObject *py_run(PyObject *self, PyObject *args)
     PyObject *capsule;
     int thread, more = 1;
     long long steps, call;
-    double alone_until = 0;
     (void)self;
     if (!PyArg_ParseTuple(args, "OiLL", &capsule, &thread, &steps, &call))
         return NULL;
@@ -380,7 +380,7 @@ static PyObject *py_run(PyObject *self, PyObject *args)
         WRITE(&made->open, 255); /* nothing to take yet */
         WRITE(&made->call, call);
         for (long long phase = 0; more == 1 && phase < steps * made->phases; phase++)
-            more = lead(made, phase, &alone_until, &state);
+            more = lead(made, phase, &state);
         WRITE(&made->open, -1);
     }
     PyEval_RestoreThread(state);

@@ -147,7 +147,8 @@ class Trainer:
         seed = self.seed if self.shuffle else None
         # An overflow ends in a loss that is not finite, which `step` reports.
         self._programs.prepare(self, alone=type(self).step is not PLAIN_STEP)
-        own_threads = limit_threads(1) if self._programs.threads > 1 else nullcontext()
+        alone = self._programs.reason is None and self.threads is not None
+        own_threads = limit_threads(1) if alone else nullcontext()  # threads are the program's
         with np.errstate(over="ignore", invalid="ignore"), own_threads, self._parts, self._programs:
             left = self.batches.epoch(seed, self.epochs, done)
             while batches := list(islice(left, self._programs.steps_ahead(self))):
