@@ -5,6 +5,7 @@ enters a save, three as soon as it has left one. After every kill a reader of it
 checkpoint.
 """
 
+import math
 import random
 import shutil
 import signal
@@ -132,7 +133,8 @@ def measure(count: int, seed: int) -> list[Figure]:
         f"{found['inside of a save']:,} inside of a save, "
         f"{found['half-written files']:,} with a half-written file"
     )
-    short = 0 if found["inside of a save"] >= 0.3 * kills else 1
+    hits = found["inside of a save"]
+    short = 0 if hits + 2 * math.sqrt(hits) >= 0.3 * kills else 1  # a count of few is uncertain
     return [
         Figure("kill -9: every checkpoint can be read", found["unreadable"], kills, inside),
         Figure("kill -9: three in ten are inside of a save", short, kills),

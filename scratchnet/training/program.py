@@ -69,18 +69,23 @@ class Part:
         self.right = program._table(1, np.intp)
         self.tables = (self.index, self.losses, self.right)
         self.step = 0  # counted by what is called
+        self.means: list[float] | None = None  # of losses that are called, shares of the batch's
 
     def take(self, of_all: Array, t: Array) -> None:
         """Targets that are no labels."""
         np.take(of_all, self.index[self.step], axis=0, out=t, mode="clip")
 
     def find_loss(
-        self, layer: Loss, y: Array, t: Array, dy: Array, share: float, total: Array
+        self, layer: Loss, y: Array, t: Array, w: Array | None, dy: Array, share: float, sums: Array
     ) -> None:
-        """The loss of these rows and its derivative, `share` being their share of the batch."""
-        layer.shares = None
-        losses = layer.per_sample_loss(y, t)
-        self.losses[self.step], total[0] = losses, losses.sum()
+        """The loss of these rows and its derivative, `share` being their share of the batch.
+
+        `w` are the weights of all samples, where they have any.
+        """
+        mean = layer.compute(y, t, None if w is None else w[self.index[self.step]])
+        sums[0] = share * mean
+        assert self.means is not None
+        self.means.append(share * mean)
         self.right[self.step] = layer.count_correct()
         dy[...] = layer.backward(share)
         self.step += 1
@@ -99,8 +104,10 @@ def why_none(trainer: Any) -> str | None:
         return "ranks or threads share its batches"
     if trainer.augment is not None:
         return "its images are distorted"
-    if samples.block_rows is not None or trainer.batches.is_sparse or samples.weights is not None:
-        return "its samples stay in their file, are sparse, or have weights"
+    if samples.block_rows is not None or trainer.batches.is_sparse:
+        return "its samples stay in their file, or are sparse"
+    if not (samples.x.flags.c_contiguous and samples.t.flags.c_contiguous):
+        return "its samples lie in memory column by column"
     if samples.x.dtype.name not in ("uint8", "float32", "float64"):
         return f"its samples are {samples.x.dtype}"
     for layer in network.layers:
@@ -145,6 +152,18 @@ def _has_loops(layer: Layer) -> bool:
     return all(one is not None and loops.code_of(one.digest, dtype) is not None for one in found)
 
 
+def _identity(trainer: Any) -> tuple[Any, ...]:
+    """What a program was made for: another one is needed where any of it has been exchanged."""
+    network, optimizer = trainer.network, trainer.optimizer
+    slots = optimizer.slot_values.get("vector", {}).values()
+    parts = (network, *network.layers, network.loss_layer, optimizer)
+    memory = (network.vector, network.gradient_vector, trainer.batches, *slots)
+    options = (network.l2, optimizer.clip_norm, optimizer.weight_decay, trainer.threads)
+    others = (trainer.augment, loops.compiled())
+    methods = (len(vars(part)) for part in parts)  # more, where one was exchanged
+    return (*map(id, (*parts, *memory, *others)), *options, *methods)
+
+
 class Programs:
     """The programs of a Trainer, one for each length of its batches, made when they are needed."""
 
@@ -164,17 +183,16 @@ class Programs:
 
         `alone`: the Trainer makes each step by a method of its own.
         """
+        of = _identity(trainer), alone
+        if of == self._of:
+            return
+        self._made.clear()
         self.reason = "the Trainer has a step of its own" if alone else why_none(trainer)
-        rows = trainer.batches.batch_size
-        self.threads = 1 if self.reason else share_program(trainer.threads, trainer.network, rows)
-        network, optimizer = trainer.network, trainer.optimizer
-        slots = () if self.reason else optimizer._slots_of("vector", network.vector)
-        parts = (network, *network.layers, network.loss_layer, network.vector, trainer.batches)
-        options = (network.l2, optimizer.clip_norm, optimizer.weight_decay, self.threads)
-        of = (*map(id, (*parts, optimizer, *slots)), loops.describe(), self.reason, *options)
-        if of != self._of:
-            self._made.clear()
-            self._of = of
+        network, rows = trainer.network, trainer.batches.batch_size
+        self.threads = 1 if self.reason else share_program(trainer.threads, network, rows)
+        if self.reason is None:
+            trainer.optimizer._slots_of("vector", network.vector)
+        self._of = _identity(trainer), alone
 
     def __enter__(self) -> Self:
         """Inside of its `with` the other threads are there, and BLAS has one in each."""
@@ -285,6 +303,7 @@ class Program:
             for k, batch in enumerate(batches):
                 part.index[k] = batch[at : at + part.rows]
             at, part.step = at + part.rows, 0
+            part.means = None if part.means is None else []
         before = dict(optimizer.steps), {k: dict(v) for k, v in optimizer.scalars.items()}
         n = self._set_numbers(rates)
         for layer, loop, numbers in self._of_layers:
@@ -299,10 +318,14 @@ class Program:
         if done < len(batches):  # go back to where the optimizer was then
             optimizer.steps, optimizer.scalars = before
             self._set_numbers(rates[:done])
-        losses = np.concatenate([part.losses[:done] for part in self._parts], axis=1)
         right = sum(part.right[:done, 0] for part in self._parts)
-        means = losses.sum(axis=1) / losses.shape[1]
-        return list(zip(means.tolist(), np.asarray(right).tolist(), strict=True)), failed
+        called = [part.means for part in self._parts if part.means is not None]
+        if called:
+            means = [sum(of_parts) for of_parts in zip(*called, strict=False)][:done]
+        else:
+            losses = np.concatenate([part.losses[:done] for part in self._parts], axis=1)
+            means = (losses.sum(axis=1) / losses.shape[1]).tolist()
+        return list(zip(means, np.asarray(right).tolist(), strict=True)), failed
 
     def _run_threads(self, n: int, pool: ThreadPoolExecutor | None) -> BaseException | None:
         """Let every thread do its part of n steps; what failed first, if anything did."""
@@ -431,8 +454,10 @@ class Program:
         """The loss of these rows, and its derivative."""
         layer, n, k = self.network.loss_layer, *y.shape
         share = part.rows / len(self._targets)
-        if not is_plain(layer, t):
-            return [("call", part.find_loss, (copy(layer), y, t, dy, share, total))]
+        weights = self.samples.weights
+        if weights is not None or not is_plain(layer, t):
+            part.means = []
+            return [("call", part.find_loss, (copy(layer), y, t, weights, dy, share, total))]
         p, largest = np.empty_like(y), np.empty(n, self.dtype)
         first, log = np.empty(n, np.intp), np.empty(n)
         of_row = self._number(share / n)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(loops.compiled() is None, reason=f"loops: {loops
 RNG = np.random.default_rng(8)
 PIXELS = RNG.integers(0, 256, (103, 20), dtype=np.uint8)
 CLASSES = np.arange(103) % 4
+COLUMNS = Samples.checked(np.asfortranarray(PIXELS.astype("float32")), CLASSES)
 NO_PROGRAM = {
     *("adafactor", "rprop", "lamb", "lars", "muon", "sam", "lookahead", "ema", "lbfgs"),
 }
@@ -128,6 +129,13 @@ def test_layers_in_any_order_make_the_same_steps(layers):
     check_same(lambda: Network(layers()), (PIXELS / 255, CLASSES))
 
 
+@pytest.mark.parametrize("loss", ["softmax", "mean-squared-error"])
+def test_samples_with_weights_make_the_same_steps(loss):
+    weights = np.random.default_rng(1).uniform(0, 2, 103)
+    samples = Samples(PIXELS, targets_of(loss), scale=1 / 255, weights=weights)
+    check_same(lambda: MultiLayerNet(20, [9], 4, seed=2, loss=LOSSES[loss]()), samples)
+
+
 def test_options_of_a_loss_are_no_obstacle():
     from scratchnet.layers import SoftmaxWithLoss
 
@@ -182,7 +190,7 @@ class OwnTrainer(Trainer):
         (lambda: reason(optimizer=OwnAdam()), "methods of its own"),
         (lambda: reason(optimizer="ema"), "methods of its own"),
         (lambda: reason(optimizer="rprop", batch_size=None), "has no loop"),
-        (lambda: reason(samples=Samples(PIXELS, CLASSES, weights=np.ones(103))), "weights"),
+        (lambda: reason(samples=COLUMNS), "column by column"),
         (lambda: reason(augment=lambda x, rng, shard: x), "distorted"),
     ],
     ids=range(10),
