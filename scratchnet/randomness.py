@@ -34,7 +34,25 @@ def permutation(n: int, seed: int, purpose: str, *index: int) -> npt.NDArray[np.
     Raw words, because NumPy promises to keep those of PCG64 the same in every version, and does
     not promise it of the methods of Generator. Raises ParameterError as `generator` does.
     """
-    return np.argsort(_bits(seed, purpose, *index).random_raw(n))
+    return _rank(_bits(seed, purpose, *index).random_raw(n))
+
+
+MANY = 4096
+"""From so many words on, four passes by 16 bits are quicker than one sort."""
+
+
+def _rank(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """The order that sorts `words`: by their last 16 bits, then stably by the 16 before, and so on.
+
+    NumPy sorts 16 bits by counting, in a time that grows with n alone. It is the order of argsort.
+    """
+    if len(words) < MANY:
+        return np.argsort(words)
+    order = np.argsort(words.astype(np.uint16), kind="stable")
+    for shift in (16, 32, 48):
+        digits = (words >> np.uint64(shift)).astype(np.uint16)
+        order = order[np.argsort(digits[order], kind="stable")]
+    return order
 
 
 def _bits(seed: int, purpose: str, *index: int) -> np.random.PCG64:

@@ -200,6 +200,37 @@ KERNEL(softmax_grad)
     }
 }
 
+/* The same for rows that have shares of their own in the mean, in double precision. */
+KERNEL(weighted_grad)
+{
+    const int64_t *t = p[1];
+    const double *shares = p[2];
+    for (ptrdiff_t row = 0; row < n; row++) {
+        const REAL *from = (const REAL *)p[0] + row * d;
+        REAL *dy = (REAL *)p[3] + row * d;
+        for (ptrdiff_t i = 0; i < d; i++)
+            dy[i] = (REAL)((double)(i == t[row] ? from[i] - 1 : from[i]) * shares[row]);
+    }
+}
+
+/* shares = weights[rows] / all[0]. */
+KERNEL(weigh)
+{
+    const double *weights = p[0], *all = p[2];
+    const int64_t *rows = p[1];
+    double *shares = p[3];
+    (void)d;
+    for (ptrdiff_t r = 0; r < n; r++)
+        shares[r] = weights[rows[r]] / *all;
+}
+
+/* out[0] = value[0]: out may be a place in a table. */
+KERNEL(keep)
+{
+    (void)n, (void)d;
+    *(double *)p[1] = *(const double *)p[0];
+}
+
 /* finite[0] = whether the n sums of losses, and the d sums of squares, are all finite numbers. */
 KERNEL(check)
 {

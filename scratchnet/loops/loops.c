@@ -96,6 +96,9 @@ typedef void kernel(void *const *p, ptrdiff_t n, ptrdiff_t d);
     X(softmax, "rwowe")        \
     X(cross_entropy, "rirdieoe") \
     X(softmax_grad, "rirw")    \
+    X(weighted_grad, "ridw")   \
+    X(weigh, "dide")           \
+    X(keep, "de")              \
     X(check, "rdo")            \
     X(clip_scale, "rdw")
 

@@ -67,9 +67,9 @@ class Part:
         self.index = program._table(rows, np.intp)
         self.losses = program._table(rows, np.float64)
         self.right = program._table(1, np.intp)
-        self.tables = (self.index, self.losses, self.right)
+        self.means = program._table(1, np.float64)  # what is added to the mean loss of the batch
+        self.tables = (self.index, self.losses, self.right, self.means)
         self.step = 0  # counted by what is called
-        self.means: list[float] | None = None  # of losses that are called, shares of the batch's
 
     def take(self, of_all: Array, t: Array) -> None:
         """Targets that are no labels."""
@@ -83,9 +83,7 @@ class Part:
         `w` are the weights of all samples, where they have any.
         """
         mean = layer.compute(y, t, None if w is None else w[self.index[self.step]])
-        sums[0] = share * mean
-        assert self.means is not None
-        self.means.append(share * mean)
+        sums[0] = self.means[self.step] = share * mean
         self.right[self.step] = layer.count_correct()
         dy[...] = layer.backward(share)
         self.step += 1
@@ -271,6 +269,7 @@ class Program:
             self._places, self._targets = self._allocate(*trainer.batches.memory(rows))
         cuts = cut(rows, threads)
         self._parts = [Part(self, stop - start) for start, stop in cuts]
+        self._has_means = False  # whether parts know their mean losses, else those of all rows
         # Sums over the batch, in pieces: the losses of each part, the squares of the gradient.
         self._sums = np.zeros(threads)
         self._squares = np.zeros((threads, 2 * len(self._places)), self.dtype)
@@ -303,7 +302,6 @@ class Program:
             for k, batch in enumerate(batches):
                 part.index[k] = batch[at : at + part.rows]
             at, part.step = at + part.rows, 0
-            part.means = None if part.means is None else []
         before = dict(optimizer.steps), {k: dict(v) for k, v in optimizer.scalars.items()}
         n = self._set_numbers(rates)
         for layer, loop, numbers in self._of_layers:
@@ -319,13 +317,12 @@ class Program:
             optimizer.steps, optimizer.scalars = before
             self._set_numbers(rates[:done])
         right = sum(part.right[:done, 0] for part in self._parts)
-        called = [part.means for part in self._parts if part.means is not None]
-        if called:
-            means = [sum(of_parts) for of_parts in zip(*called, strict=False)][:done]
+        if self._has_means:
+            means = np.asarray(sum(part.means[:done, 0] for part in self._parts))
         else:
             losses = np.concatenate([part.losses[:done] for part in self._parts], axis=1)
-            means = (losses.sum(axis=1) / losses.shape[1]).tolist()
-        return list(zip(means, np.asarray(right).tolist(), strict=True)), failed
+            means = losses.sum(axis=1) / losses.shape[1]
+        return list(zip(means.tolist(), np.asarray(right).tolist(), strict=True)), failed
 
     def _run_threads(self, n: int, pool: ThreadPoolExecutor | None) -> BaseException | None:
         """Let every thread do its part of n steps; what failed first, if anything did."""
@@ -455,17 +452,29 @@ class Program:
         layer, n, k = self.network.loss_layer, *y.shape
         share = part.rows / len(self._targets)
         weights = self.samples.weights
-        if weights is not None or not is_plain(layer, t):
-            part.means = []
+        plain = is_plain(layer, t)
+        self._has_means = weights is not None or not plain
+        if not plain:
             return [("call", part.find_loss, (copy(layer), y, t, weights, dy, share, total))]
         p, largest = np.empty_like(y), np.empty(n, self.dtype)
-        first, log = np.empty(n, np.intp), np.empty(n)
-        of_row = self._number(share / n)
-        rest = (part.losses, part.right, total)
+        first, log, losses = np.empty(n, np.intp), np.empty(n), part.losses
+        if weights is None:
+            before: list[Instruction] = []
+            after = [self._loop("softmax_grad", n, k, p, t, self._number(share / n), dy)]
+        else:
+            shares, losses, mean = np.empty(n), np.empty(n), np.empty(1)
+            of_all = np.array([float(len(self._targets))])
+            before = [self._loop("weigh", n, 1, weights, part.index, of_all, shares)]
+            after = [
+                ("call", np.dot, (losses, shares, mean.reshape(()))),
+                self._loop("keep", 1, 1, mean, part.means),
+                self._loop("weighted_grad", n, k, p, t, shares, dy),
+            ]
         return [
+            *before,
             self._loop("softmax", n, k, y, p, first, largest, log),
-            self._loop("cross_entropy", n, k, y, t, largest, log, first, *rest),
-            self._loop("softmax_grad", n, k, p, t, of_row, dy),
+            self._loop("cross_entropy", n, k, y, t, largest, log, first, losses, part.right, total),
+            *after,
         ]
 
     def _gradients(self, part: int, parts: int) -> list[Instruction]:
