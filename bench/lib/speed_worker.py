@@ -42,8 +42,10 @@ class Scratchnet(System):
 
     def __init__(self, job: nets.Job, data: nets.Data, start: nets.Weights) -> None:
         import scratchnet
+        from scratchnet.environment import describe
 
-        self.about = f"scratchnet {scratchnet.__version__}, NumPy {np.__version__}"
+        loops = describe()["loops"]
+        self.about = f"scratchnet {scratchnet.__version__}, loops: {loops}, NumPy {np.__version__}"
         first, *hidden, last = nets.sizes(job.net)
         self.network = scratchnet.MultiLayerNet(first, hidden, last)
         for k, (W, b) in enumerate(start, 1):
@@ -68,6 +70,17 @@ class Scratchnet(System):
         params = self.network.params
         layers = range(1, len(params) // 2 + 1)
         return [(params[f"W{k}"].copy(), params[f"b{k}"].copy()) for k in layers]
+
+
+class ScratchnetNumPy(Scratchnet):
+    """The same without compiled loops: NumPy does all the work."""
+
+    def __init__(self, job: nets.Job, data: nets.Data, start: nets.Weights) -> None:
+        from scratchnet import loops
+
+        self._without = loops.without()
+        self._without.__enter__()  # to the end of this process
+        super().__init__(job, data, start)
 
 
 class Products(System):
@@ -330,6 +343,7 @@ class Keras(System):
 SYSTEMS: Mapping[str, type[System]] = MappingProxyType(
     {
         "scratchnet": Scratchnet,
+        "scratchnet-numpy": ScratchnetNumPy,
         "products": Products,
         "scikit-learn": ScikitLearn,
         "torch": Torch,
