@@ -104,8 +104,10 @@ def why_none(trainer: Any) -> str | None:
         return "its images are distorted"
     if samples.block_rows is not None or trainer.batches.is_sparse:
         return "its samples stay in their file, or are sparse"
-    if not (samples.x.flags.c_contiguous and samples.t.flags.c_contiguous):
-        return "its samples lie in memory column by column"
+    weights = np.empty(0) if samples.weights is None else samples.weights
+    flags = [array.flags for array in (samples.x, samples.t, weights)]
+    if not all(one.c_contiguous and one.aligned for one in flags):
+        return "its samples lie in memory column by column, or at odd places"
     if samples.x.dtype.name not in ("uint8", "float32", "float64"):
         return f"its samples are {samples.x.dtype}"
     for layer in network.layers:

@@ -39,7 +39,7 @@ MUTATIONS = [
     ),
     Mutation(
         "b08 a small number inside the logarithm",
-        "layers/softmax.py",
+        "loops/kernels.py",
         "np.log1p(rest)",
         "np.log(1 + rest + 1e-7)",
         "test_losses.py",
@@ -68,23 +68,22 @@ MUTATIONS = [
     Mutation(
         "b17 relu passes gradient at 0",
         "layers/elementary.py",
-        'mask = self.kink_pattern()\n        dx = self.keep("dx", dout.shape, dout.dtype)\n'
-        "        return np.multiply(dout, mask, out=dx)",
-        "return np.multiply(dout, remembered(self.y) >= 0)",
+        "dout * (x > 0)",
+        "dout * (x >= 0)",
         "test_layers.py -k b17",
     ),
     Mutation(
         "b17 relu writes into the caller's gradient",
         "layers/elementary.py",
-        "return np.multiply(dout, mask, out=dx)",
-        "return np.multiply(dout, mask, out=dout)",
+        "dx[...] = dout * (x > 0)",
+        "dx[...] = np.multiply(dout, x > 0, out=dout)",
         "test_layer_contracts.py -k never_writes",
     ),
     Mutation(
         "the bias gradient is a mean",
-        "layers/affine.py",
-        "np.sum(dout, axis=0,",
-        "np.mean(dout, axis=0,",
+        "loops/kernels.py",
+        "np.sum(x, axis=0,",
+        "np.mean(x, axis=0,",
         "test_layers.py",
     ),
     Mutation(
@@ -399,8 +398,8 @@ MUTATIONS = [
     Mutation(
         "gelu's slope without x N(x)",
         "layers/activations.py",
-        "np.add(dx, p, out=dx)",
-        "np.copyto(dx, p)",
+        "dx[...] = (density * x + p) * dout",
+        "dx[...] = p * dout",
         "test_layer_references.py -k gelu",
     ),
     Mutation(
@@ -489,6 +488,7 @@ def test_a_planted_fault_is_caught(mutation, tmp_path):
         cwd=tmp_path,
         env={
             **os.environ,
+            "SCRATCHNET_LOOPS": "0",  # what is changed are the lines for NumPy
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "OPENBLAS_NUM_THREADS": "1",

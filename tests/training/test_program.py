@@ -427,3 +427,10 @@ def test_what_fails_in_a_thread_is_raised_behind_the_steps_that_were_made(thread
     assert trainer.optimizer.steps == {"vector": trainer.steps}
     list(trainer.run(1))
     assert np.isfinite(network.vector).all()
+
+
+def test_samples_at_odd_places_in_memory_are_left_to_single_steps():
+    memory = np.zeros(103 * 20 * 4 + 1, np.uint8)
+    x = memory[1:].view("float32").reshape(103, 20)
+    x[...] = PIXELS / 255
+    assert "odd places" in reason(samples=Samples.checked(x, CLASSES))
