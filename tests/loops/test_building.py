@@ -15,7 +15,7 @@ import scratchnet
 from scratchnet.environment import describe
 network = scratchnet.TwoLayerNet(64, 20, 10)
 train, test = scratchnet.load("digits")
-last = list(scratchnet.Trainer(network, train, test).run(epochs=3))[-1]
+last = list(scratchnet.Trainer(network, train, test).run(epochs=20))[-1]
 assert "target" in scratchnet.__file__, scratchnet.__file__
 print(describe()["loops"], last.val_accuracy > 0.5)
 """
