@@ -10,6 +10,7 @@ import behaviour
 import beside_sklearn
 import disk
 import diverge
+import forks
 import fuzz
 import fuzz_doors
 import kills
@@ -18,6 +19,7 @@ import mutants
 import power
 import ranks
 import resume
+import sanitizers
 import signals
 import soak
 import threads
@@ -38,6 +40,8 @@ SCRIPTS: dict[str, tuple[Measure, int]] = {
     "beside": (beside_sklearn.measure, 5000),
     "soak": (soak.measure, 100_000),
     "threads": (threads.measure, 100_000),
+    "forks": (forks.measure, 1000),
+    "sanitizers": (sanitizers.measure, 1),
     "mutants": (mutants.measure, 100_000),
 }
 
