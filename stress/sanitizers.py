@@ -1,4 +1,4 @@
-"""The compiled loops under the sanitizers of the compiler: every fault of memory or of threads is told.
+"""The compiled loops under the sanitizers of the compiler, which tell faults of memory and threads.
 
     python stress/sanitizers.py
 
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from figures import Figure, run
+from figures import Figure, run, say
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["-O1", "-g", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared"]
@@ -55,11 +55,11 @@ def watch(kind: str, library: str, tests: list[str], options: dict[str, str]) ->
     said = done.stdout + done.stderr
     reports = [match.group(0) for match in REPORT.finditer(said)]
     last = [line for line in done.stdout.splitlines() if line.strip()][-1:]
-    print(f"{kind}: {len(reports)} reports; {' '.join(last)}", flush=True)
+    say(f"{kind}: {len(reports)} reports; {' '.join(last)}")
     for report in reports[:20]:
-        print(f"  {report}")
+        say(f"  {report}")
     if done.returncode and not reports:
-        print(said[-3000:])
+        say(said[-3000:])
     return len(reports) or int(done.returncode != 0)
 
 
