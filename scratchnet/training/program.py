@@ -82,10 +82,11 @@ class Part:
 
         `w` are the weights of all samples, where they have any.
         """
-        mean = layer.compute(y, t, None if w is None else w[self.index[self.step]])
+        with np.errstate(over="ignore", invalid="ignore"):  # as the Trainer's, in each thread
+            mean = layer.compute(y, t, None if w is None else w[self.index[self.step]])
+            dy[...] = layer.backward(share)
         sums[0] = self.means[self.step] = share * mean
         self.right[self.step] = layer.count_correct()
-        dy[...] = layer.backward(share)
         self.step += 1
 
 
@@ -193,6 +194,10 @@ class Programs:
         if self.reason is None:
             trainer.optimizer._slots_of("vector", network.vector)
         self._of = _identity(trainer), alone
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        """A copy has none yet: programs are memory of their own."""
+        return type(self), ()
 
     def __enter__(self) -> Self:
         """Inside of its `with` the other threads are there, and BLAS has one in each."""
@@ -454,7 +459,7 @@ class Program:
         layer, n, k = self.network.loss_layer, *y.shape
         share = part.rows / len(self._targets)
         weights = self.samples.weights
-        plain = is_plain(layer, t)
+        plain = is_plain(layer, t) and (weights is None or weights.dtype == np.float64)
         self._has_means = weights is not None or not plain
         if not plain:
             return [("call", part.find_loss, (copy(layer), y, t, weights, dy, share, total))]

@@ -1,6 +1,7 @@
 """Steps in one call are those that are made one by one: the same bits, the same exceptions."""
 
 import contextlib
+import copy
 import itertools
 
 import numpy as np
@@ -434,3 +435,21 @@ def test_samples_at_odd_places_in_memory_are_left_to_single_steps():
     x = memory[1:].view("float32").reshape(103, 20)
     x[...] = PIXELS / 255
     assert "odd places" in reason(samples=Samples.checked(x, CLASSES))
+
+
+def test_a_copy_of_a_trainer_makes_programs_of_its_own():
+    trainer = Trainer(MultiLayerNet(20, [9], 4, seed=2), (PIXELS / 255, CLASSES), batch_size=10)
+    list(trainer.run(1))
+    other = copy.deepcopy(trainer)
+    list(other.run(1))
+    before = trainer.network.vector.copy()
+    assert (trainer.steps, other.steps) == (11, 22)
+    list(trainer.run(1))
+    np.testing.assert_array_equal(trainer.network.vector, other.network.vector)
+    assert not np.array_equal(before, other.network.vector)
+
+
+def test_weights_of_samples_in_any_precision_make_the_same_steps():
+    weights = np.random.default_rng(1).uniform(0, 2, 103).astype("float32")
+    samples = Samples.checked(PIXELS, CLASSES, 1 / 255, weights)
+    check_same(lambda: MultiLayerNet(20, [9], 4, seed=2), samples)
