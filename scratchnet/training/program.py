@@ -128,6 +128,12 @@ AS_WRITTEN: dict[Any, dict[str, Any]] = {
     Affine: {n: vars(Affine)[n] for n in ("forward", "param_grads", "input_grad")},
 }
 """The methods whose work a program does: it is none for those of a subclass, or exchanged ones."""
+METHODS = {
+    "rule",
+    "value",
+    "derivative",
+    *(name for names in AS_WRITTEN.values() for name in names),
+}
 
 
 def _is_as_written(one: Any, kind: type[Any]) -> bool:
@@ -146,7 +152,7 @@ def _has_loops(layer: Layer) -> bool:
         return layer.max_norm is None
     if not isinstance(layer, Elementwise):
         return type(layer) is Identity
-    if {"forward", "input_grad", "value", "derivative"} & vars(layer).keys():
+    if METHODS & vars(layer).keys():
         return False
     found = [find_loop(layer, name) for name in ("value", "derivative")]
     dtype = np.dtype(np.float32)
@@ -161,8 +167,8 @@ def _identity(trainer: Any) -> tuple[Any, ...]:
     memory = (network.vector, network.gradient_vector, trainer.batches, *slots)
     options = (network.l2, optimizer.clip_norm, optimizer.weight_decay, trainer.threads)
     others = (trainer.augment, loops.compiled())
-    methods = (len(vars(part)) for part in parts)  # more, where one was exchanged
-    return (*map(id, (*parts, *memory, *others)), *options, *methods)
+    exchanged = (len(vars(part).keys() & METHODS) for part in parts)
+    return (*map(id, (*parts, *memory, *others)), *options, *exchanged)
 
 
 class Programs:
