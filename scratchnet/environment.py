@@ -54,9 +54,10 @@ class _OneThread(AbstractContextManager["_OneThread"]):
 
     def __enter__(self) -> "_OneThread":
         with self._lock:
+            limit = _controller().limit(limits=1, user_api="blas")  # anew: another may be within
+            limit.__enter__()
             if not self._inside:
-                self._limit = _controller().limit(limits=1, user_api="blas")
-                self._limit.__enter__()
+                self._limit = limit
             self._inside += 1
         return self
 

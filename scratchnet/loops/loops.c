@@ -354,7 +354,7 @@ static int lead(program *self, long long phase, PyThreadState **state)
         if (turns > 2000)
             YIELD();
     const double lost = now() - begun - worked;
-    if (lost > worked + 2e-4)
+    if (lost > worked + 1e-3)
         self->alone_until = now() + 50 * lost;
     return taken < 0 || READ(&self->failed) ? -1 : !READ(&self->stopped);
 }
