@@ -1,8 +1,8 @@
 """Compiled loops: what NumPy does in several passes over memory, done in one.
 
 They are optional. Everything runs on NumPy alone, whose lines are what one reads, and what the
-tests hold the loops to: the same bits, but for softmax, whose exp is to 1e-7. There are loops where
-the package was built with a C compiler; SCRATCHNET_LOOPS=0 in the environment leaves them unused.
+tests hold the loops to: the same bits, but for what has an exp in it. There are loops where the
+package was built with a C compiler; SCRATCHNET_LOOPS=0 in the environment leaves them unused.
 
 - `kernels`: a function for each loop, its NumPy lines beside it
 - rules.h: the loops of the optimizers, which `make loops` writes from their rules
@@ -85,5 +85,5 @@ def run(name: str, n: int, d: int, dtype: np.dtype[Any], *arrays: Any) -> bool:
 
     n and d are rows and columns; every array is as large as they say.
     """
-    code = _LOOPS.codes.get((name, dtype.char))
+    code = code_of(name, dtype)
     return code is not None and bool(_LOOPS.module.call(code, n, d, *arrays))

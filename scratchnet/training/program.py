@@ -473,7 +473,7 @@ class Program:
         first, log, losses = np.empty(n, np.intp), np.empty(n), part.losses
         if weights is None:
             before: list[Instruction] = []
-            after = [self._loop("softmax_grad", n, k, p, t, self._number(share / n), dy)]
+            after = [self._loop("softmax_grad", n, k, p, t, self._number(1 / len(self._targets)), dy)]
         else:
             shares, losses, mean = np.empty(n), np.empty(n), np.empty(1)
             of_all = np.array([float(len(self._targets))])

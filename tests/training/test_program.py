@@ -397,6 +397,24 @@ def test_threads_share_a_batch_with_the_same_result(threads, options, monkeypatc
     assert with_threads == same
 
 
+@pytest.mark.parametrize("n", [601, 605, 308])
+@pytest.mark.parametrize("loss", ["softmax", "mean-squared-error"])
+def test_a_last_batch_may_be_too_short_for_all_threads(n, loss, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    rng = np.random.default_rng(0)
+    t = np.arange(n) % 4 if loss == "softmax" else np.eye(4)[np.arange(n) % 4]
+    samples = Samples(rng.standard_normal((n, 300)).astype("float32"), t)
+    found = []
+    for threads in (1, 2):
+        network = MultiLayerNet(300, [130, 70], 4, seed=1, loss=loss)
+        trainer = Trainer(network, samples, batch_size=300, threads=threads)
+        found.append((network.vector, [epoch.loss for epoch in trainer.run(2)]))
+        assert trainer._programs.threads == threads
+    (alone, losses), (shared, same) = found
+    np.testing.assert_allclose(shared, alone, atol=2e-5)
+    np.testing.assert_allclose(same, losses, rtol=1e-4)
+
+
 def test_a_small_step_is_left_to_one_thread():
     trainer = Trainer(MultiLayerNet(20, [9], 4), (PIXELS / 255, CLASSES), threads=2, batch_size=10)
     next(trainer.run(1))
