@@ -473,7 +473,8 @@ class Program:
         first, log, losses = np.empty(n, np.intp), np.empty(n), part.losses
         if weights is None:
             before: list[Instruction] = []
-            after = [self._loop("softmax_grad", n, k, p, t, self._number(1 / len(self._targets)), dy)]
+            of_row = self._number(1 / len(self._targets))
+            after = [self._loop("softmax_grad", n, k, p, t, of_row, dy)]
         else:
             shares, losses, mean = np.empty(n), np.empty(n), np.empty(1)
             of_all = np.array([float(len(self._targets))])
