@@ -25,7 +25,7 @@ from scratchnet.layers import ACTIVATIONS, Affine
 from scratchnet.layers.elementwise import Elementwise
 from scratchnet.networks import Network
 from scratchnet.optimizers import OPTIMIZERS
-from scratchnet.optimizers.loops import find_loop
+from scratchnet.optimizers.loops import find_rule
 
 PAGE = DOCS / "loops.md"
 PARAMETERS = 79_510
@@ -71,7 +71,7 @@ def rules() -> str:
     """A step of every rule that has a loop."""
     rows = []
     for name, kind in OPTIMIZERS.items():
-        if find_loop(kind()) is None:
+        if find_rule(kind()) is None:
             continue
         cells: list[str] = []
         for dtype in ("float32", "float64"):

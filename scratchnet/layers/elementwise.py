@@ -2,14 +2,19 @@
 
 import re
 from abc import abstractmethod
-from functools import lru_cache
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from scratchnet import loops
 from scratchnet.layers.layer import Layer, remembered
-from scratchnet.loops.translation import Loop, Translator, UntranslatableError, source_of
+from scratchnet.loops.translation import (
+    Loop,
+    Translator,
+    UntranslatableError,
+    source_of,
+    translated,
+)
 from scratchnet.parameters import Array, blocks
 
 
@@ -64,7 +69,7 @@ class Elementwise(Layer):
 
     def _run(self, name: str, x: Array, *arrays: Array) -> bool:
         """Do a formula by its loop, and say whether there is one."""
-        loop = find_loop(self, name)
+        loop = find_formula(self, name)
         if loop is None:
             return False
         numbers = numbers_of(loop, self, x.dtype)
@@ -83,19 +88,11 @@ def numbers_of(loop: Loop, layer: Elementwise, dtype: np.dtype[Any]) -> Array:
     return np.array(loop.numbers(layer), dtype)
 
 
-def find_loop(layer: Elementwise, name: str) -> Loop | None:
+def find_formula(layer: Elementwise, name: str) -> Loop | None:
     """The loop of the layer's very `value` or `derivative`; None for a formula that is no loop."""
     if loops.compiled() is None:
         return None
-    return _loop_of(type(layer), name, getattr(type(layer), name))
-
-
-@lru_cache(maxsize=256)
-def _loop_of(kind: type[Elementwise], name: str, formula: Any) -> Loop | None:
-    try:
-        return translate(kind, name)
-    except UntranslatableError:
-        return None
+    return translated(translate, (type(layer), name), (getattr(type(layer), name),))
 
 
 def translate(kind: type[Elementwise], name: str) -> Loop:

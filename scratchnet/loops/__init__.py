@@ -28,6 +28,7 @@ class _Loops:
 
     module: Any = None
     reason = ""
+    has_products = False
 
     def load(self) -> None:
         """Take the compiled module into use, or note why not."""
@@ -42,6 +43,7 @@ class _Loops:
             self.reason = "free-threaded Python has none" if free else "not built"
             return
         self.reason = ""
+        self.has_products = isinstance(np.matmul, np.ufunc) and self.module.use_matmul(np.matmul)
         for k, name in enumerate(self.module.NAMES):
             self.codes[name, "f"], self.codes[name, "d"] = 2 * k, 2 * k + 1
 
@@ -73,6 +75,11 @@ def describe() -> str:
 def compiled() -> Any:
     """The compiled module, for programs of many steps; None where it is not in use."""
     return _LOOPS.module
+
+
+def has_products() -> bool:
+    """Whether programs have products of their own: else they call `numpy.matmul`."""
+    return _LOOPS.has_products
 
 
 def code_of(name: str, dtype: np.dtype[Any]) -> int | None:

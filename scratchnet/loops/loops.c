@@ -237,7 +237,52 @@ static PyObject *py_call(PyObject *self, PyObject *const *args, Py_ssize_t count
 
 /* ---- programs ---- */
 
-enum kind { LOOP, CALL, STOP };
+/* Products are NumPy's own: the loop of `numpy.matmul` for one type, which takes pointers, sizes and
+   strides, and needs nothing of Python. What we read of a ufunc is in NumPy's documentation of its C
+   interface, under PyUFuncObject; `py_use_matmul` compares it with what Python says. */
+typedef void matmul_loop(char **p, const ptrdiff_t *sizes, const ptrdiff_t *strides, void *data);
+typedef struct {
+    PyObject_HEAD
+    int nin, nout, nargs, identity;
+    matmul_loop **functions;
+    void *const *data;
+    int ntypes, reserved;
+    const char *name, *types;
+} ufunc;
+static struct { matmul_loop *run; void *data; } matmul[2]; /* of float32 and of float64 */
+
+/* Whether the int of a ufunc is what its attribute says. */
+static int agrees(PyObject *given, const char *name, int is)
+{
+    PyObject *attribute = PyObject_GetAttrString(given, name);
+    const long says = attribute ? PyLong_AsLong(attribute) : -1;
+    Py_XDECREF(attribute);
+    PyErr_Clear();
+    return says == is;
+}
+
+/* use_matmul(ufunc): take the loops of numpy.matmul into use; False if they are not what we know. */
+static PyObject *py_use_matmul(PyObject *self, PyObject *given)
+{
+    const ufunc *made = (const ufunc *)given;
+    enum { FLOAT = 11, DOUBLE = 12 }; /* NumPy's numbers of the types */
+    (void)self;
+    if (!agrees(given, "nin", made->nin) || !agrees(given, "nout", made->nout)
+        || !agrees(given, "nargs", made->nargs) || !agrees(given, "ntypes", made->ntypes)
+        || made->nargs != 3)
+        Py_RETURN_FALSE;
+    for (int k = 0; k < made->ntypes; k++) {
+        const char *types = made->types + 3 * k;
+        const int precision = types[0] == FLOAT ? 0 : types[0] == DOUBLE ? 1 : -1;
+        if (precision < 0 || types[1] != types[0] || types[2] != types[0])
+            continue;
+        matmul[precision].run = made->functions[k];
+        matmul[precision].data = made->data ? made->data[k] : NULL;
+    }
+    return PyBool_FromLong(matmul[0].run && matmul[1].run);
+}
+
+enum kind { LOOP, PRODUCT, CALL, STOP };
 
 /* What is done at one place of a step. An array moves on by `stride` bytes each step. */
 typedef struct {
@@ -247,6 +292,7 @@ typedef struct {
     int count;
     Py_buffer taken[ARRAYS];
     ptrdiff_t stride[ARRAYS];
+    ptrdiff_t sizes[4], strides[9]; /* of a PRODUCT, as numpy.matmul has them */
     PyObject *function, *arguments; /* of a CALL */
 } instruction;
 
@@ -276,6 +322,9 @@ static int run_part(program *self, Py_ssize_t step, Py_ssize_t part, PyThreadSta
         switch (at->kind) {
         case LOOP:
             at->run(p, at->n, at->d);
+            break;
+        case PRODUCT:
+            matmul[at->d].run((char **)p, at->sizes, at->strides, matmul[at->d].data);
             break;
         case CALL:
             PyEval_RestoreThread(*state);
@@ -413,14 +462,45 @@ static void free_capsule(PyObject *capsule)
     free_program(PyCapsule_GetPointer(capsule, CAPSULE));
 }
 
-/* ("loop", code, n, d, (array, stride), ...), ("call", function, arguments), or
-   ("stop", (flag, stride)): 0, or -1 on an error. */
+/* ("product", x, w, y): matrices of one precision, in any strides. */
+static int read_product(PyObject *given, instruction *at)
+{
+    at->kind = PRODUCT;
+    at->sizes[0] = 1;
+    for (int k = 0; k < 3; k++) {
+        Py_buffer *taken = &at->taken[k];
+        const int wanted = PyBUF_STRIDES | PyBUF_FORMAT | (k == 2) * PyBUF_WRITABLE;
+        if (PyObject_GetBuffer(PyTuple_GetItem(given, k + 1), taken, wanted))
+            return -1;
+        at->count = k + 1;
+        at->d = taken->format && taken->format[0] == 'd';
+        if (taken->ndim != 2 || !taken->format || strcmp(taken->format, at->d ? "d" : "f")
+            || strcmp(taken->format, at->taken[0].format)) {
+            PyErr_SetString(PyExc_ValueError, "a product takes matrices of one precision");
+            return -1;
+        }
+        at->strides[2 * k + 3] = taken->strides[0];
+        at->strides[2 * k + 4] = taken->strides[1];
+    }
+    const Py_ssize_t *x = at->taken[0].shape, *w = at->taken[1].shape, *y = at->taken[2].shape;
+    if (x[1] != w[0] || y[0] != x[0] || y[1] != w[1] || !matmul[at->d].run) {
+        PyErr_SetString(PyExc_ValueError, "a product of other shapes, or without numpy.matmul");
+        return -1;
+    }
+    at->sizes[1] = x[0], at->sizes[2] = x[1], at->sizes[3] = w[1];
+    return 0;
+}
+
+/* ("loop", code, n, d, (array, stride), ...), ("product", x, w, y), ("call", function, arguments),
+   or ("stop", (flag, stride)): 0, or -1 on an error. */
 static int read_instruction(PyObject *given, instruction *at)
 {
     const Py_ssize_t size = PyTuple_Check(given) ? PyTuple_Size(given) : 0;
     const char *word = size ? PyUnicode_AsUTF8AndSize(PyTuple_GetItem(given, 0), NULL) : NULL;
     long code = 0;
     Py_ssize_t first;
+    if (word && !strcmp(word, "product") && size == 4)
+        return read_product(given, at);
     if (word && !strcmp(word, "call") && size == 3) {
         at->kind = CALL;
         at->function = Py_NewRef(PyTuple_GetItem(given, 1));
@@ -510,6 +590,7 @@ static PyObject *py_program(PyObject *self, PyObject *given)
 static PyMethodDef methods[] = {
     {"call", (PyCFunction)(void (*)(void))py_call, METH_FASTCALL, "call(code, n, d, *arrays)"},
     {"level", (PyCFunction)(void (*)(void))py_level, METH_FASTCALL, "level([wanted])"},
+    {"use_matmul", py_use_matmul, METH_O, "use_matmul(numpy.matmul)"},
     {"program", py_program, METH_O, "program([[[instruction, ...], ...], ...])"},
     {"run", py_run, METH_VARARGS, "run(program, thread, steps, call)"},
     {NULL, NULL, 0, NULL},

@@ -15,7 +15,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from types import FunctionType
@@ -66,6 +66,17 @@ def source_of(function: Any) -> ast.FunctionDef:
     if not isinstance(function, FunctionType) or not isinstance(tree, ast.FunctionDef):
         raise UntranslatableError("is no plain function")
     return tree
+
+
+@lru_cache(maxsize=512)
+def translated(
+    translate: Callable[..., Loop], arguments: tuple[Any, ...], methods: tuple[Any, ...]
+) -> Loop | None:
+    """`translate(*arguments)`, or None where that cannot be; anew if `methods` are others now."""
+    try:
+        return translate(*arguments)
+    except UntranslatableError:
+        return None
 
 
 class Translator:

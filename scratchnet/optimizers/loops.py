@@ -1,12 +1,17 @@
 """The loop of a rule where there is one: its formula, compiled, in one pass over memory."""
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from scratchnet import loops
-from scratchnet.loops.translation import Loop, Translator, UntranslatableError, source_of
+from scratchnet.loops.translation import (
+    Loop,
+    Translator,
+    UntranslatableError,
+    source_of,
+    translated,
+)
 from scratchnet.parameters import Array
 
 
@@ -16,7 +21,7 @@ def run_loop(optimizer: Any, scale: float, n_decayed: int, *arrays: Array) -> bo
     g is multiplied by `scale` and clipped to +- `clip_value`; the first `n_decayed` values of w
     decay. It does the same as the rule, to the same bits.
     """
-    loop, dtype = find_loop(optimizer), arrays[0].dtype
+    loop, dtype = find_rule(optimizer), arrays[0].dtype
     if loop is None or loops.code_of(loop.digest, dtype) is None:
         return False
     limits = np.array(limits_of(optimizer, scale), dtype)
@@ -29,7 +34,7 @@ def limits_of(optimizer: Any, scale: float) -> tuple[float, float]:
     return scale, np.inf if optimizer.clip_value is None else optimizer.clip_value
 
 
-def find_loop(optimizer: Any) -> Loop | None:
+def find_rule(optimizer: Any) -> Loop | None:
     """The loop of the optimizer's very rule; None for a rule that is no loop.
 
     Rules are translated anew, and by its digest the loop found that was compiled from this text: so
@@ -38,15 +43,7 @@ def find_loop(optimizer: Any) -> Loop | None:
     kind: Any = type(optimizer)
     if loops.compiled() is None or "rule" in vars(optimizer):
         return None
-    return _loop_of(kind, kind.rule, kind.decay_weights)
-
-
-@lru_cache(maxsize=256)
-def _loop_of(kind: Any, rule: Any, decay_weights: Any) -> Loop | None:
-    try:
-        return translate(kind)
-    except UntranslatableError:
-        return None
+    return translated(translate, (kind,), (kind.rule, kind.decay_weights))
 
 
 def translate(kind: type[Any]) -> Loop:

@@ -16,7 +16,7 @@ from scratchnet.checks import Range
 from scratchnet.errors import CallOrderError, ParameterError
 from scratchnet.optimizers.loops import run_loop
 from scratchnet.optimizers.walk import Closure, Params, apply, as_arrays, walk, weights_in
-from scratchnet.parameters import Array, blocks
+from scratchnet.parameters import Array, blocks, zeros
 
 
 def hyper(default: Any, *, kw_only: bool = False, **bounds: Any) -> Any:
@@ -191,7 +191,7 @@ class Optimizer(ABC):
     def _slots_of(self, name: str, w: Array) -> list[Array]:
         if name not in self.slot_values:
             shapes = self.slot_shapes(w)
-            self.slot_values[name] = {what: np.zeros(shapes[what], w.dtype) for what in shapes}
+            self.slot_values[name] = {what: zeros(shapes[what], w.dtype) for what in shapes}
             self.begin(w, *self.slot_values[name].values())
         return list(self.slot_values[name].values())
 

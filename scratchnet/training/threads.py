@@ -13,7 +13,7 @@ PRODUCTS_A_THREAD = 1 << 25
 PART = 1 << 24
 """Multiplications of a pass through a network that a thread must have to share its batches."""
 
-STEP = 1 << 23
+STEP = 1 << 21
 """Multiplications of a step that a thread of a program must have, as each waits for the others."""
 
 

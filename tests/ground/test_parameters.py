@@ -8,7 +8,7 @@ import pytest
 
 from scratchnet import Affine, MultiLayerNet, Network, ReLU
 from scratchnet.errors import ShapeError
-from scratchnet.parameters import Arrays, allocate
+from scratchnet.parameters import HUGE_PAGE, Arrays, allocate, zeros
 
 SHAPES = {"W": (3, 2), "b": (2,)}
 
@@ -97,3 +97,16 @@ def test_a_copied_network_is_whole_and_apart(copied):
     assert other.params.vector is other.vector
     network.vector[:] = 0  # and the original is as whole as it was
     assert not network.predict(x).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [0, 7, 262_143, 262_144, 600_001])
+def test_parameters_are_zeros_and_large_ones_begin_at_a_huge_page(n, dtype):
+    np.full(n, 7, dtype)  # memory that may be used again
+    array = zeros((n, 1), dtype)
+    assert array.shape == (n, 1)
+    assert array.dtype == dtype
+    assert array.flags.c_contiguous
+    assert not array.any()
+    if array.nbytes >= HUGE_PAGE // 2:
+        assert array.ctypes.data % HUGE_PAGE == 0

@@ -14,7 +14,7 @@ from scratchnet import loops
 from scratchnet.environment import describe
 from scratchnet.layers import ACTIVATIONS, Affine
 from scratchnet.layers import __main__ as activations
-from scratchnet.layers.elementwise import Elementwise, find_loop
+from scratchnet.layers.elementwise import Elementwise, find_formula
 from scratchnet.loops.translation import UntranslatableError
 from scratchnet.networks import Network
 from scratchnet.optimizers import OPTIMIZERS, Adam, Momentum
@@ -56,7 +56,7 @@ def test_the_loops_in_c_are_those_that_the_formulas_give(made, file):
 @compiled
 @pytest.mark.parametrize("name", FUSED)
 def test_every_rule_that_can_be_a_loop_has_been_compiled(name):
-    loop = of_optimizers.find_loop(OPTIMIZERS[name]())
+    loop = of_optimizers.find_rule(OPTIMIZERS[name]())
     assert loop is not None
     for dtype in DTYPES:
         assert loops.code_of(loop.digest, np.dtype(dtype)) is not None
@@ -68,7 +68,7 @@ def test_a_rule_that_is_no_loop_is_named_with_the_reason(name):
     with pytest.raises(UntranslatableError, match=WITHOUT[name]):
         of_optimizers.translate(kind)
     assert f"{kind.__name__}: {WITHOUT[name]}" in rules.text()
-    assert of_optimizers.find_loop(kind()) is None
+    assert of_optimizers.find_rule(kind()) is None
 
 
 def path_of(kind, dtype, n, **options):
@@ -159,7 +159,7 @@ def test_an_activation_is_the_same_within_the_last_digits(name, dtype, tolerance
 
     def both():
         layer = ACTIVATIONS[name]()
-        assert (find_loop(layer, "value") is None) == (loops.compiled() is None)
+        assert (find_formula(layer, "value") is None) == (loops.compiled() is None)
         with np.errstate(all="ignore"):
             return layer.forward(x), layer.backward(dout)
 
@@ -201,7 +201,7 @@ class Cube(Elementwise):
 
 
 def has_loop(optimizer: Optimizer) -> bool:
-    loop = of_optimizers.find_loop(optimizer)
+    loop = of_optimizers.find_rule(optimizer)
     return loop is not None and loops.code_of(loop.digest, np.dtype("float32")) is not None
 
 
@@ -337,8 +337,39 @@ def test_a_program_of_other_lists_is_refused(phases):
         ("loop", 0, 1, 1, (np.ones(1), 0)),
         ("loop", 0, 1, 1, np.ones(1)),
         ("stop", (np.ones(1), 8)),
+        ("product", np.ones((2, 3)), np.ones((4, 5)), np.ones((2, 5))),
+        ("product", np.ones((2, 3)), np.ones((3, 5)), np.ones((5, 2))),
+        ("product", np.ones((2, 3)), np.ones((3, 5), "float32"), np.ones((2, 5))),
+        ("product", np.ones((2, 3)), np.ones(3), np.ones((2, 5))),
+        ("product", np.ones((2, 3), int), np.ones((3, 5), int), np.ones((2, 5), int)),
+        ("product", np.ones((2, 3)), np.ones((3, 5)), np.broadcast_to(0.0, (2, 5))),
+        ("product", 1, 2, 3),
     ],
+    ids=range(18),
 )
 def test_a_program_of_no_instructions_is_refused(instruction):
     with pytest.raises((TypeError, ValueError)):
         loops.compiled().program([[[instruction]]])
+
+
+@compiled
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 0, 3), (0, 2, 3), (7, 1, 30), (33, 100, 17)])
+def test_products_of_a_program_are_those_of_numpy(sizes, dtype):
+    assert loops.has_products()
+    n, k, d = sizes
+    rng = np.random.default_rng(n)
+    x, w = rng.standard_normal((n, k)).astype(dtype), rng.standard_normal((k, d)).astype(dtype)
+    for left in (x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2]):
+        for right in (w, w.T.copy().T, np.repeat(w, 2, axis=1)[:, ::2]):
+            out = np.full((n, 2 * d), 7, dtype)
+            code = loops.compiled().program([[[("product", left, right, out[:, :d])]]])
+            loops.compiled().run(code, 0, 1, 1)
+            np.testing.assert_array_equal(out[:, :d], np.matmul(left, right))
+            np.testing.assert_array_equal(out[:, d:], 7)
+
+
+@compiled
+def test_a_ufunc_of_other_numbers_is_not_taken_for_matmul():
+    assert not loops.compiled().use_matmul(np.negative)
+    assert loops.compiled().use_matmul(np.matmul)

@@ -397,6 +397,39 @@ def test_threads_share_a_batch_with_the_same_result(threads, options, monkeypatc
     assert with_threads == same
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("batch_size", [40, 41])
+def test_threads_share_the_columns_of_wide_layers(threads, batch_size, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(program, "share_program", lambda threads, *about: threads)
+    rng = np.random.default_rng(0)
+    samples = Samples(rng.standard_normal((205, 300)).astype("float32"), np.arange(205) % 4)
+
+    def train(threads):
+        network = MultiLayerNet(300, [260, 300, 20], 4, seed=2, activation="tanh", l2=1e-3)
+        trainer = Trainer(network, samples, batch_size=batch_size, threads=threads)
+        results = [(e.loss, e.accuracy) for e in trainer.run(2)]
+        made = max(trainer._programs._made.values(), key=lambda one: one.rows)
+        return network.vector, results, len(made.step.phases())
+
+    alone, results, phases = train(1)
+    assert phases == 1
+    shared, with_threads, phases = train(threads)
+    # gather; y1; tanh; y2; tanh, y3, loss and back to dx2; dx1; tanh back; gradients; update
+    assert phases == 9
+    np.testing.assert_allclose(shared, alone, atol=2e-5)
+    np.testing.assert_allclose(with_threads, results, rtol=1e-4)
+    np.testing.assert_array_equal(shared, train(threads)[0])
+
+
+def test_without_products_of_their_own_programs_call_those_of_numpy(monkeypatch):
+    found = []
+    for has in (True, False):
+        monkeypatch.setattr(loops, "has_products", lambda has=has: has)
+        found.append(large(1)[0])
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize("n", [601, 605, 308])
 @pytest.mark.parametrize("loss", ["softmax", "mean-squared-error"])
 def test_a_last_batch_may_be_too_short_for_all_threads(n, loss, monkeypatch):
