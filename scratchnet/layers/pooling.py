@@ -15,6 +15,7 @@ from scratchnet.layers.image import (
     show_pair,
 )
 from scratchnet.layers.layer import remembered
+from scratchnet.loops import run
 from scratchnet.parameters import Array, Shape
 
 
@@ -64,21 +65,34 @@ class MaxPool(Pool):
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the largest values, (N, OH OW C)."""
-        self.images = self._seen(x)
-        (height, width, channels), n = self.after, len(x)
-        across = self.keep("across", (n, height * self.size[0], width, channels), x.dtype)
-        y = self.keep("y", (n, height, width, channels), x.dtype)
-        self.across = largest(every(self._covered(self.images), 2, self.size[1]), across)
-        self.y = largest(every(across, 1, self.size[0]), y)
-        return y.reshape(n, -1)
+        self.images, self.across = self._seen(x), None
+        self.y = y = self.keep("y", (len(x), *self.after), x.dtype)
+        sizes = np.array([*self.images.shape[1:3], *self.size])
+        if not run("max_pool", len(x), self.after[2], x.dtype, self.images, sizes, y):
+            largest(every(self._largest_across(), 1, self.size[0]), y)
+        return y.reshape(len(x), -1)
+
+    def _largest_across(self) -> Array:
+        """The largest value in each row of a part."""
+        if self.across is None:
+            images = self._covered(remembered(self.images))
+            (height, width, channels), n = self.after, len(images)
+            across = self.keep("across", (n, height * self.size[0], width, channels), images.dtype)
+            self.across = largest(every(images, 2, self.size[1]), across)
+        return self.across
 
     def input_grad(self, dout: Array) -> Array:
         """Return dx (N, H W C)."""
-        images, across, y = remembered(self.images), remembered(self.across), remembered(self.y)
+        images, y = remembered(self.images), remembered(self.y)
         (kh, kw) = self.size
-        dacross = self.keep("dacross", across.shape, dout.dtype)
         dx = self.keep("dx", images.shape, dout.dtype)
         self._clear_edges(dx)
+        sizes, left = np.array([*images.shape[1:3], kh, kw]), np.empty(y.shape[-1], dout.dtype)
+        arrays = (dout, images, y, sizes, left, dx)
+        if images.dtype == dx.dtype and run("max_pool_back", len(dx), len(left), dx.dtype, *arrays):
+            return dx.reshape(len(dout), -1)
+        across = self._largest_across()
+        dacross = self.keep("dacross", across.shape, dout.dtype)
         to_largest(dout.reshape(y.shape), every(across, 1, kh), y, every(dacross, 1, kh))
         covered = every(self._covered(images), 2, kw)
         to_largest(dacross, covered, across, every(self._covered(dx), 2, kw))

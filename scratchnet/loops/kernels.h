@@ -251,3 +251,57 @@ KERNEL(clip_scale)
     (void)n, (void)d;
     *(REAL *)p[2] = norm > longest ? (REAL)(longest / norm) : 1;
 }
+
+/* y = the largest value of each part of n images x of d channels (`MaxPool` in layers.pooling).
+   sizes: height and width of an image, and of a part; what is left over at its edges is not seen. */
+KERNEL(max_pool)
+{
+    const int64_t *sizes = p[1], height = sizes[0], width = sizes[1], kh = sizes[2], kw = sizes[3];
+    REAL *y = p[2];
+    for (ptrdiff_t k = 0; k < n; k++)
+        for (ptrdiff_t row = 0; row + kh <= height; row += kh)
+            for (ptrdiff_t column = 0; column + kw <= width; column += kw, y += d)
+                for (ptrdiff_t i = 0; i < kh; i++)
+                    for (ptrdiff_t j = 0; j < kw; j++) {
+                        const ptrdiff_t at = (k * height + row + i) * width + column + j;
+                        const REAL *x = (const REAL *)p[0] + at * d, *so_far = i + j ? y : x;
+                        INDEPENDENT
+                        for (ptrdiff_t c = 0; c < d; c++) {
+                            const REAL a = x[c], b = so_far[c];
+                            y[c] = MAXIMUM(a, b);
+                        }
+                    }
+}
+
+/* dx = dout at the first value of each part that is y, 0 at all others; `left` is room for d. */
+KERNEL(max_pool_back)
+{
+    const int64_t *sizes = p[3], height = sizes[0], width = sizes[1], kh = sizes[2], kw = sizes[3];
+    const REAL *dout = p[0], *y = p[2];
+    REAL *left = p[4];
+    for (ptrdiff_t k = 0; k < n; k++)
+        for (ptrdiff_t row = 0; row + kh <= height; row += kh)
+            for (ptrdiff_t column = 0; column + kw <= width; column += kw, y += d, dout += d)
+                for (ptrdiff_t i = 0; i < kh; i++)
+                    for (ptrdiff_t j = 0; j < kw; j += 2) {
+                        const ptrdiff_t at = ((k * height + row + i) * width + column + j) * d;
+                        const REAL *x = (const REAL *)p[1] + at, *x1 = x + d;
+                        const REAL *dy = i + j ? left : dout;
+                        REAL *dx = (REAL *)p[5] + at, *dx1 = dx + d;
+                        if (j + 1 < kw) {
+                            INDEPENDENT
+                            for (ptrdiff_t c = 0; c < d; c++) {
+                                const REAL a = x[c], a1 = x1[c], b = y[c], all = dy[c];
+                                const REAL one = a == b ? all : 0, rest = all - one;
+                                const REAL two = a1 == b ? rest : 0;
+                                dx[c] = one, dx1[c] = two, left[c] = rest - two;
+                            }
+                        } else {
+                            INDEPENDENT
+                            for (ptrdiff_t c = 0; c < d; c++) {
+                                const REAL a = x[c], b = y[c], all = dy[c], one = a == b ? all : 0;
+                                dx[c] = one, left[c] = all - one;
+                            }
+                        }
+                    }
+}

@@ -100,6 +100,8 @@ typedef void kernel(void *const *p, ptrdiff_t n, ptrdiff_t d);
     X(weigh, "dide")           \
     X(keep, "de")              \
     X(check, "rdo")            \
+    X(max_pool, "riw")         \
+    X(max_pool_back, "rrriww") \
     X(clip_scale, "rdw")
 
 #define LEVEL baseline

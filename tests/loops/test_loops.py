@@ -1,5 +1,6 @@
 """Compiled loops do what NumPy does: the same bits, but for what has an exp in it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -373,3 +374,27 @@ def test_products_of_a_program_are_those_of_numpy(sizes, dtype):
 def test_a_ufunc_of_other_numbers_is_not_taken_for_matmul():
     assert not loops.compiled().use_matmul(np.negative)
     assert loops.compiled().use_matmul(np.matmul)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, (1, 3), (3, 2), (5, 7)], ids=str)
+@pytest.mark.parametrize("channels", [1, 3, 37])
+def test_pooling_by_a_loop_is_that_of_numpy(size, channels, dtype):
+    from scratchnet.layers import MaxPool
+
+    rng = np.random.default_rng(1)
+    x = rng.integers(-2, 3, (4, 7 * 8 * channels)).astype(dtype)  # many are as large as others
+    found = []
+    for context in (contextlib.nullcontext, loops.without):
+        with context():
+            layer = MaxPool(size, image=(7, 8, channels))
+            y = layer.forward(x).copy()
+            dout = np.random.default_rng(2).standard_normal(y.shape).astype(dtype)
+            found.append((y, layer.input_grad(dout).copy(), layer.kink_pattern().copy()))
+    for ours, numpys in zip(*found, strict=True):
+        assert ours.dtype == numpys.dtype
+        np.testing.assert_array_equal(ours, numpys)
+    with loops.without():  # a loop forward, none back
+        layer.across = None
+        np.testing.assert_array_equal(layer.input_grad(dout), found[0][1])
