@@ -1,4 +1,4 @@
-# make train | test | test-all | test-pythons | check | format | docs | loops | bench | results | stress: each makes .venv when it is missing or out of date.
+# make train | test | test-all | test-pythons | check | format | docs | loops | bench | results | wheels | stress: each makes .venv when it is missing or out of date.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ DATA ?= datasets
 PEERS ?= $(BIN)/python
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 
-.PHONY: train test test-slow test-all test-pythons check format docs loops bench results stress clean
+.PHONY: train test test-slow test-all test-pythons check format docs loops bench results wheels stress clean
 
 train: $(VENV)/.train $(VENV)/.loops
 	$(BIN)/python train.py $(TRAIN_ARGS)
@@ -67,6 +67,11 @@ results: $(VENV)/.train
 
 # The loops of rules and activations, written anew where a formula has changed, and compiled.
 loops: $(VENV)/.loops
+
+# Two wheels in dist/: one with loops for this platform, for every Python from 3.11 on, and a pure one.
+wheels: $(VENV)/.test
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+	SCRATCHNET_LOOPS=0 $(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
 stress: $(VENV)/.stress
 	$(BIN)/python stress/all.py

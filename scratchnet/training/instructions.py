@@ -58,7 +58,6 @@ class Part:
         self.losses = step.table(rows, np.float64)
         self.right = step.table(1, np.intp)
         self.means = step.table(1, np.float64)  # what is added to the mean loss of the batch
-        self.tables = (self.index, self.losses, self.right, self.means)
         self.step = 0  # counted by what is called
 
     def take(self, of_all: Array, t: Array) -> None:
@@ -93,6 +92,8 @@ class Step:
         network, optimizer = trainer.network, trainer.optimizer
         self.network, self.optimizer, self.samples = network, optimizer, trainer.train
         self.dtype, self.rows, self.most = network.vector.dtype, rows, most
+        self._tables = list[Array]()
+        self._strides = dict[int, int]()  # of each table, by its id
         rule = find_rule(optimizer)
         assert rule is not None
         self.rule, self._slots = rule, optimizer._slots_of("vector", network.vector)
@@ -161,7 +162,10 @@ class Step:
 
     def table(self, width: int, dtype: npt.DTypeLike) -> Array:
         """Memory with a row for each step."""
-        return np.empty((self.most, width), dtype)
+        made = np.empty((self.most, width), dtype)
+        self._tables.append(made)
+        self._strides[id(made)] = made.strides[0]
+        return made
 
     def _allocate(self, x: Array, t: Array) -> tuple[list[Place], Array]:
         """Memory for what every layer takes and gives; x and t are there already."""
@@ -183,10 +187,8 @@ class Step:
 
     def _loop(self, name: str, n: int, d: int, *arrays: Array) -> Instruction:
         """A loop; an array that is a table moves on by a row each step."""
+        strides = [self._strides.get(id(array), 0) for array in arrays]
         code = loops.code_of(name, self.dtype)
-        tables = [self.numbers, *self.finite]
-        tables += [table for part in self.parts for table in part.tables]
-        strides = [a.strides[0] if any(a is table for table in tables) else 0 for a in arrays]
         return ("loop", code, n, d, *zip(arrays, strides, strict=True))
 
     def _number(self, value: float) -> Array:
