@@ -310,6 +310,7 @@ typedef struct {
     counter done; /* parts of this phase */
     counter failed, stopped;
     double alone_until; /* on the clock of `now` */
+    int patience; /* how many times as long as was lost the first thread then works alone */
 } program;
 
 /* One part: 1, 0 if it came to a STOP that found nothing to go on with, -1 on an error of Python. */
@@ -384,7 +385,8 @@ static int help(program *self, long long call, PyThreadState **state)
 
 /* Do all parts of one phase: 1, 0 if it came to a STOP, -1 on an error.
    Another thread may lose its processor in the middle of a part, and this one its time. It then does
-   everything alone for fifty times as long: so a busy machine costs it a fiftieth at most. */
+   everything alone for four times as long, and twice that each time it happens again soon, up to 64
+   times: so a busy machine costs little, and a single disturbance not much more than itself. */
 static int lead(program *self, long long phase, PyThreadState **state)
 {
     int taken = 1;
@@ -405,8 +407,11 @@ static int lead(program *self, long long phase, PyThreadState **state)
         if (turns > 2000)
             YIELD();
     const double lost = now() - begun - worked;
-    if (lost > worked + 1e-3)
-        self->alone_until = now() + 50 * lost;
+    if (lost > worked + 1e-3) {
+        const int soon = begun - self->alone_until < 20 * lost;
+        self->patience = !soon ? 4 : self->patience < 64 ? 2 * self->patience : 64;
+        self->alone_until = now() + self->patience * lost;
+    }
     return taken < 0 || READ(&self->failed) ? -1 : !READ(&self->stopped);
 }
 

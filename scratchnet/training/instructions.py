@@ -113,10 +113,9 @@ class Step:
         # Sums over the batch, in pieces: the losses of each part, the squares of the gradient.
         self._sums = np.zeros(threads)
         self._squares = np.zeros((threads, 2 * len(self.places)), self.dtype)
-        weights, dtype = self.samples.weights, np.float64
-        self._plain = is_plain(network.loss_layer, self.targets) and (
-            weights is None or weights.dtype == dtype
-        )
+        weights = self.samples.weights
+        simple = weights is None or weights.dtype == np.float64
+        self._plain = simple and is_plain(network.loss_layer, self.targets)
         self.has_means = weights is not None or not self._plain
         """Whether parts know their mean losses, else those of all rows."""
 
