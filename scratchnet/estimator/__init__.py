@@ -1,7 +1,8 @@
-"""`MLPClassifier` and `MLPRegressor` with scikit-learn's arguments, and networks of any layers."""
+"""Networks as scikit-learn's estimators: its own MLPs and more, of any layers, and for tables."""
 
 from scratchnet.estimator.classifier import ConvClassifier, MLPClassifier, NetworkClassifier
 from scratchnet.estimator.regressor import MLPRegressor, NetworkRegressor
+from scratchnet.estimator.tabular import TableClassifier, TableRegressor
 
 __all__ = [
     "ConvClassifier",
@@ -9,4 +10,6 @@ __all__ = [
     "MLPRegressor",
     "NetworkClassifier",
     "NetworkRegressor",
+    "TableClassifier",
+    "TableRegressor",
 ]

@@ -188,8 +188,27 @@ OF_LAYERS = {
     **{name: one for name, one in ARGUMENTS.items() if name not in NOT_OF_LAYERS},
 }
 """Every argument of an estimator of given layers."""
+TABLE_DEFAULTS: Mapping[str, Any] = {
+    **{"hidden_layer_sizes": (128, 128), "activation": "mish", "initializer": "he"},
+    **{"dropout": 0.15, "optimizer": "adamw", "learning_rate_init": 0.003, "schedule": "cosine"},
+    **{"max_iter": 60, "early_stopping": True, "validation_fraction": 0.15},
+    "n_iter_no_change": np.inf,
+}
+"""The defaults of estimators of tables that others do not have."""
+OF_TABLES = {
+    **{
+        name: one._replace(default=TABLE_DEFAULTS.get(name, one.default))
+        for name, one in ARGUMENTS.items()
+    },
+    "batch_size": ARGUMENTS["batch_size"]._replace(
+        help="samples of an update, >= 1; 'auto' is N / 32, but 16 to 128"
+    ),
+    "bins": Argument(24, "bins of each column of numbers, >= 1", [COUNT]),
+    "embedding": Argument(8, "numbers in the vector of a category of many, >= 1", [COUNT]),
+}
+"""Every argument of an estimator of tables."""
 MAKES = (
-    *("image_shape", "conv", "augment"),
+    *("image_shape", "conv", "augment", "bins", "embedding"),
     *("layers", "hidden_layer_sizes", "solver", "learning_rate_init", "momentum"),
     *("nesterovs_momentum", "beta_1", "beta_2", "epsilon", "optimizer", "ema", "loss"),
     *(*CLIPS, *OF_NETWORK),
@@ -212,6 +231,7 @@ def _base(name: str, table: Mapping[str, Argument], positional: Iterable[str]) -
 
 Arguments = _base("Arguments", ARGUMENTS, POSITIONAL)
 ImageArguments = _base("ImageArguments", OF_IMAGES, ("image_shape", "conv", "hidden_layer_sizes"))
+TableArguments = _base("TableArguments", OF_TABLES, POSITIONAL)
 LayerArguments = _base("LayerArguments", OF_LAYERS, ("layers",))
 
 

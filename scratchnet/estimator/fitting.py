@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,8 @@ class NetworkEstimator(Intake):
     warm_start: bool
     batch_size: int | str
     progress_bar: bool
+    _ends_with_schedule: ClassVar[bool] = False
+    """Whether the last of `max_iter` epochs is as good an end as any: nothing is said then."""
     _trained_on: int | None
     """The digest of the samples that the epochs without an improvement are counted on."""
     _frozen: bool
@@ -50,6 +52,10 @@ class NetworkEstimator(Intake):
     @abstractmethod
     def _new_loss(self) -> Loss:
         """The loss of the network; raises ParameterError for an option that it does not have."""
+
+    def _n_network_inputs(self) -> int:
+        """How many inputs the network has."""
+        return self.n_features_in_
 
     def _n_network_outputs(self) -> int:
         """How many outputs the network has."""
@@ -169,7 +175,7 @@ class NetworkEstimator(Intake):
         """A Trainer on these samples, where training has got to."""
         n = len(samples)
         if isinstance(self.batch_size, str):
-            batch_size = min(200, n)
+            batch_size = self._usual_batch_size(n)
         else:
             batch_size = min(int(self.batch_size), n)
             if self.batch_size > self._came:
@@ -214,6 +220,10 @@ class NetworkEstimator(Intake):
         if not self._network.takes_images or self.n_threads is None:
             return None
         return min(self.n_threads, suggest_threads(self._network, batch_size))
+
+    def _usual_batch_size(self, n: int) -> int:
+        """The samples of an update under batch_size="auto", of n."""
+        return min(200, n)
 
     def _augmentation(self) -> dict[str, Any]:
         """The Trainer's option `augment`, for rows that are images."""
@@ -268,7 +278,7 @@ class NetworkEstimator(Intake):
         except DivergenceError as error:
             self._diverge(error, trainer)
         else:
-            if epochs is None and not self.stopped_:
+            if epochs is None and not self.stopped_ and not self._ends_with_schedule:
                 warn_caller(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                     "optimization hasn't converged yet; raise max_iter",

@@ -113,9 +113,12 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     def _decode(self, t: Array) -> Array:
         return t[:, 0] if self._flat else t
 
+    def _values(self, outputs: Array) -> Array:
+        """What outputs (N, K) say, in the units of y."""
+        return self._network.loss_layer.predictions(outputs)
+
     def _decide(self, outputs: Array) -> Array:
-        loss = self._network.loss_layer
-        values = loss.predictions(outputs)
+        loss, values = self._network.loss_layer, self._values(outputs)
         if isinstance(loss, QuantileLoss):
             values = values[:, loss.middle : loss.middle + 1]
         return np.asarray(values[:, 0] if self._flat else values)
@@ -127,8 +130,8 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         self._conformity = []
         loss = self._network.loss_layer
         if isinstance(loss, QuantileLoss) and validation is not None:
-            q = loss.predictions(self._outputs(validation.x))
-            y = validation.t[:, 0]
+            q = self._values(self._outputs(validation.x))
+            y = np.ravel(self._decode(validation.t))
             for k in range(len(loss.quantiles) // 2):
                 scores = np.sort(np.maximum(q[:, k] - y, y - q[:, -1 - k]))
                 if len(scores) > KEPT:
@@ -148,7 +151,7 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
             raise CallOrderError(
                 f"quantiles are predicted after fit with loss='quantile', the loss was {loss!r}"
             )
-        return loss.predictions(self._checked_outputs(X))
+        return self._values(self._checked_outputs(X))
 
     def predict_interval(self, X: npt.ArrayLike, coverage: float = 0.9) -> Array:
         """Bounds (N, 2) between which y lies with the probability `coverage`.

@@ -21,6 +21,7 @@ from scratchnet.storage.checkpoint import ESTIMATOR, UNFIT, mark, read_file
 FITTED = frozenset(
     {
         *("_best", "_came", "_conformity", "_count", "_epochs", "_flat", "_frozen", "_multilabel"),
+        *("_columns", "_target_moments"),
         *("_no_improvement_count", "_offset", "_rate", "_seed", "_sparse_labels"),
         *("_validated_with", "_waited", "best_loss_", "best_validation_score_"),
         *("feature_names_in_", "loss_", "loss_curve_", "n_features_in_", "n_iter_", "n_layers_"),
@@ -171,10 +172,10 @@ def _check_fits(made: Any, network: Network) -> None:
         value = getattr(made, name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(f"{name} must be of {kind}, got {value!r}")
-    sizes = made.n_features_in_, made._n_network_outputs()
+    sizes = made._n_network_inputs(), made._n_network_outputs()
     if sizes != (network.input_size, network.output_sizes[-1]):
         raise ValueError(f"{sizes} features and outputs are not those of its network")
-    if made._offset is not None and made._offset.shape != (made.n_features_in_,):
+    if made._offset is not None and made._offset.shape != (network.input_size,):
         raise ValueError(f"_offset has the shape {made._offset.shape}")
     made._decide(np.zeros((1, network.output_sizes[-1]), network.dtype))
     if hasattr(made, "_multilabel"):

@@ -65,6 +65,12 @@ class Watched(Fitted):
     def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
         """Accuracy or R2 of predictions."""
 
+    def _for_prepared_rows(self) -> Any:
+        """A copy that predicts for rows as the network takes them, which have no column names."""
+        plain: Any = copy.copy(self)
+        plain.__dict__.pop("feature_names_in_", None)
+        return plain
+
     def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
         """Note the results of an epoch, and whether it was the last."""
         self._epochs = epoch.number
@@ -151,9 +157,7 @@ class Watched(Fitted):
                 self._decide(outputs), self._decode(validation.t), validation.weights
             )
         else:
-            plain = copy.copy(self)  # these arrays have no column names to be missed
-            if hasattr(plain, "feature_names_in_"):
-                del plain.feature_names_in_
+            plain = self._for_prepared_rows()
             scorer = check_scoring(plain, self.scoring)
             score = scorer(plain, validation.x, self._decode(validation.t))
         if not math.isfinite(score):

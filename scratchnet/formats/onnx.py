@@ -24,6 +24,7 @@ from scratchnet.formats.layouts import (
 from scratchnet.formats.packages import need
 from scratchnet.layers import BinaryCrossEntropy, Layer, Loss, PoissonLoss, QuantileLoss
 from scratchnet.layers.image import Image, ImageLayer, image_of
+from scratchnet.layers.numbers import FAR, SOFT_BOUND
 from scratchnet.layers.pooling import Pool
 from scratchnet.networks.classes import classifies, is_multilabel
 from scratchnet.networks.naming import name_parameters
@@ -279,6 +280,49 @@ def _standardize(graph: Graph, layer: layers.Standardize, x: str, shape: Shape) 
     return graph.add("Div", x, graph.own(layer, "input_std", turned))
 
 
+def _robust_scale(graph: Graph, layer: layers.RobustScale, x: str, shape: Shape) -> str:
+    def turned(values: Array) -> Array:
+        return channels_first(values, shape)
+
+    z = graph.add("Sub", x, graph.own(layer, "input_median", turned))
+    z = graph.add("Mul", z, graph.own(layer, "input_scale", turned))
+    far, bound = np.float32(FAR), graph.hold(np.float32(SOFT_BOUND))
+    z = graph.add("Div", graph.add("Clip", z, graph.hold(-far), graph.hold(far)), bound)
+    root = graph.add("Sqrt", graph.add("Add", graph.hold(np.float32(1)), graph.add("Mul", z, z)))
+    return graph.add("Mul", graph.add("Div", z, root), bound)
+
+
+def _piecewise_linear(graph: Graph, layer: layers.PiecewiseLinear, x: str, shape: Shape) -> str:
+    x = graph.add("Unsqueeze", _rows(graph, x, shape), graph.hold(np.array([2], np.int64)))
+    lower = graph.own(layer, "input_edges", lambda edges: edges[:, :-1])
+    codes = graph.add("Mul", graph.add("Sub", x, lower), graph.hold(layer.slopes()))
+    none, all_ = (graph.hold(np.float32(bound)) for bound in (0, 1))
+    return graph.add("Flatten", graph.add("Clip", codes, none, all_), axis=1)
+
+
+def _scale(graph: Graph, layer: layers.Scale, x: str, shape: Shape) -> str:
+    return graph.add("Mul", x, graph.own(layer, "s", lambda s: channels_first(s, shape)))
+
+
+def _embedding(graph: Graph, layer: layers.Embedding, x: str, shape: Shape) -> str:
+    codes = graph.add("Round", _rows(graph, x, shape))
+    none = graph.hold(np.float32(0))
+    sizes = graph.hold(np.array(layer.sizes, np.float32))
+    known = graph.add("And", graph.add("Greater", codes, none), graph.add("Less", codes, sizes))
+    codes = graph.add("Where", known, codes, none)
+    rows = graph.add("Cast", codes, to=graph.onnx.TensorProto.INT64)
+    rows = graph.add("Add", rows, graph.hold(layer.first_rows()))
+    return graph.add("Flatten", graph.add("Gather", graph.own(layer, "E"), rows, axis=0), axis=1)
+
+
+def _columns(graph: Graph, layer: layers.Columns, x: str, shape: Shape) -> str:
+    x, made = _rows(graph, x, shape), []
+    for one, size, piece in zip(layer.layers, layer.sizes, layer.pieces(layer.sizes), strict=True):
+        ends = (graph.hold(np.array([end], np.int64)) for end in (piece.start, piece.stop, 1))
+        made.append(_behind(graph, [one], graph.add("Slice", x, *ends), (size,)))
+    return graph.add("Concat", *made, axis=1)
+
+
 def _residual(graph: Graph, layer: layers.Residual, x: str, shape: Shape) -> str:
     f = _behind(graph, layer.layers, x, shape)
     past = [] if layer.projection is None else [layer.projection]
@@ -316,6 +360,11 @@ LAYERS: Mapping[type[Layer], Callable[[Graph, Any, str, Shape], str]] = MappingP
         layers.BatchNorm: _batch_norm,
         layers.LayerNorm: _layer_norm,
         layers.Standardize: _standardize,
+        layers.RobustScale: _robust_scale,
+        layers.PiecewiseLinear: _piecewise_linear,
+        layers.Scale: _scale,
+        layers.Embedding: _embedding,
+        layers.Columns: _columns,
         layers.Residual: _residual,
         layers.Dropout: _left_out,
         layers.GaussianNoise: _left_out,

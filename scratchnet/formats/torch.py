@@ -6,7 +6,9 @@ have channels first: rows of the shape (H, W) or (H, W, C) are images (N, C, H, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ from scratchnet.formats.layouts import (
 )
 from scratchnet.layers import Layer
 from scratchnet.layers.image import ImageLayer, image_of
+from scratchnet.layers.numbers import FAR, SOFT_BOUND
 from scratchnet.layers.pooling import Pool
 from scratchnet.networks.network import Network
 from scratchnet.parameters import Array, Shape
@@ -57,6 +60,78 @@ class Standardize(nn.Module):
 
     def forward(self, x):
         return (x - self.mean) / self.std
+
+''',
+        "RobustScale": f'''
+class RobustScale(nn.Module):
+    """z / sqrt(1 + (z / 3)^2), z = scale (x - median), by quantiles of the training inputs."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.register_buffer("median", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+        self.register_buffer("rows", torch.zeros(1))
+
+    def forward(self, x):
+        z = (self.scale * (x - self.median)).clamp({-FAR:g}, {FAR:g}) / {SOFT_BOUND:g}
+        return {SOFT_BOUND:g} * z / torch.sqrt(1 + z * z)
+
+''',
+        "PiecewiseLinear": '''
+class PiecewiseLinear(nn.Module):
+    """How far each value is in each of its bins, 0 to 1, side by side."""
+
+    def __init__(self, n, bins):
+        super().__init__()
+        self.register_buffer("edges", torch.zeros(n, bins + 1))
+        self.register_buffer("rows", torch.zeros(1))
+
+    def forward(self, x):
+        x = x.movedim(1, -1).flatten(1).unsqueeze(2)
+        widths = self.edges.diff(dim=1)
+        slopes = torch.where(widths > 0, 1 / widths, 0).clamp(max=torch.finfo(x.dtype).max)
+        return ((x - self.edges[:, :-1]) * slopes).clamp(0, 1).flatten(1)
+
+''',
+        "Scale": '''
+class Scale(nn.Module):
+    """s x, with a factor for each input."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.s = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x):
+        return self.s * x
+
+''',
+        "Embedding": '''
+class Embedding(nn.Module):
+    """A row of a table for the category in each column, side by side; 0 for what is not known."""
+
+    def __init__(self, sizes, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(sum(sizes), width))
+        self.register_buffer("sizes", torch.tensor(sizes), persistent=False)
+
+    def forward(self, x):
+        codes = x.movedim(1, -1).flatten(1).round()
+        known = torch.where((codes > 0) & (codes < self.sizes), codes, 0).long()
+        rows = known + self.sizes.cumsum(0) - self.sizes
+        return nn.functional.embedding(rows, self.weight).flatten(1)
+
+''',
+        "Columns": '''
+class Columns(nn.Module):
+    """The columns in pieces, each through a layer of its own, side by side."""
+
+    def __init__(self, sizes, *layers):
+        super().__init__()
+        self.sizes, self.layers = sizes, nn.ModuleList(layers)
+
+    def forward(self, x):
+        pieces = x.movedim(1, -1).flatten(1).split(self.sizes, 1)
+        return torch.cat([f(piece) for f, piece in zip(self.layers, pieces)], 1)
 
 ''',
     }
@@ -108,7 +183,7 @@ def torch_code(network: Network) -> str:
     """
     sequence = _sequence(network)
     body = sequence.text()
-    needed = {name: text for name, text in OWN_MODULES.items() if f"{name}(" in body}
+    needed = [text for name, text in OWN_MODULES.items() if re.search(rf"\b{name}\(", body)]
     image = image_of(network.input_shape)
     sizes = (network.input_size,) if image is None else (image[2], *image[:2])
     scale = network.preparation.scale
@@ -117,10 +192,10 @@ def torch_code(network: Network) -> str:
         f"# Inputs are {'raw values' if scale == 1 else f'raw values * {scale!r}'}, "
         f"({', '.join(map(str, ('N', *sizes)))}).",
         f"# Outputs are the logits, (N, {network.output_sizes[-1]}).",
-        *(["import torch"] if "Standardize" in needed else []),
+        *(["import torch"] if any("torch." in text for text in needed) else []),
         "from torch import nn",
         "",
-        *needed.values(),
+        *needed,
         f"model = {body}{'.double()' if network.dtype == 'float64' else ''}",
     ]
     return "".join(f"{line}\n" for line in lines)
@@ -358,6 +433,40 @@ def _standardize(made: Sequence, layer: layers.Standardize, shape: Shape) -> Non
     made.add(f"Standardize({sizes})", mean=mean, std=std, rows=layer.statistics["input_rows"])
 
 
+def _robust_scale(made: Sequence, layer: layers.RobustScale, shape: Shape) -> None:
+    median, scale = (
+        channels_first(layer.statistics[name], shape) for name in ("input_median", "input_scale")
+    )
+    sizes = ", ".join(map(str, median.shape))
+    rows = layer.statistics["input_rows"]
+    made.add(f"RobustScale({sizes})", median=median, scale=scale, rows=rows)
+
+
+def _piecewise_linear(made: Sequence, layer: layers.PiecewiseLinear, shape: Shape) -> None:
+    edges, rows = layer.statistics["input_edges"], layer.statistics["input_rows"]
+    made.add(f"PiecewiseLinear({layer.n_in}, {layer.bins})", edges=edges, rows=rows)
+
+
+def _factors(made: Sequence, layer: layers.Scale, shape: Shape) -> None:
+    s = channels_first(layer.params["s"], shape)
+    made.add(f"Scale({', '.join(map(str, s.shape))})", s=s)
+
+
+def _embedding(made: Sequence, layer: layers.Embedding, shape: Shape) -> None:
+    sizes = "\n".join(wrap(str(layer.sizes), 70))
+    made.add(f"Embedding({sizes}, {layer.width})", weight=layer.params["E"])
+
+
+def _columns(made: Sequence, layer: layers.Columns, shape: Shape) -> None:
+    lines = "\n".join(wrap(f"{layer.sizes},", 70)) + "\n"
+    for k, (one, size) in enumerate(zip(layer.layers, layer.sizes, strict=True)):
+        inner = made.inner(f"layers.{k}")
+        _add_all(inner, [one], (size,))
+        made.pieces += inner.pieces
+        lines += f"{inner.text()},\n"
+    made.add(f"Columns(\n{indented(lines)})")
+
+
 def _residual(made: Sequence, layer: layers.Residual, shape: Shape) -> None:
     parts = [("f", layer.layers)]
     if layer.projection is not None:
@@ -397,6 +506,11 @@ MODULES: Mapping[type[Layer], Callable[[Sequence, Any, Shape], None]] = MappingP
         layers.BatchNorm: _batch_norm,
         layers.LayerNorm: _layer_norm,
         layers.Standardize: _standardize,
+        layers.RobustScale: _robust_scale,
+        layers.PiecewiseLinear: _piecewise_linear,
+        layers.Scale: _factors,
+        layers.Embedding: _embedding,
+        layers.Columns: _columns,
         layers.Residual: _residual,
         layers.Dropout: _alone(lambda layer: f"nn.Dropout({layer.rate!r})"),
         layers.GaussianNoise: _left_out,

@@ -163,9 +163,8 @@ def _pose(
         for own in one.shapes:
             name = own if one is layer else names[own]  # W, or W1, W2, ... of layers within
             params[name], claimed[name] = one.params[own], one.grads[own].copy()
-    return _Problem(
-        lambda: float((forward() * weights).sum()), {"x": x, **params}, claimed, (layer,)
-    )
+    arrays = params if layer.takes_categories else {"x": x, **params}
+    return _Problem(lambda: float((forward() * weights).sum()), arrays, claimed, (layer,))
 
 
 def _needed(t: npt.ArrayLike | None) -> npt.ArrayLike:

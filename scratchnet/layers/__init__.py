@@ -12,8 +12,10 @@ from scratchnet.layers.activations import (
     Softplus,
 )
 from scratchnet.layers.affine import Affine
+from scratchnet.layers.columns import Columns
 from scratchnet.layers.convolution import Conv2D
 from scratchnet.layers.elementary import Identity, ReLU, Sigmoid, Tanh
+from scratchnet.layers.embedding import Embedding
 from scratchnet.layers.layer import Layer
 from scratchnet.layers.losses import (
     LOSSES,
@@ -31,6 +33,7 @@ from scratchnet.layers.normalization import (
     LayerNorm,
     Standardize,
 )
+from scratchnet.layers.numbers import PiecewiseLinear, RobustScale, Scale
 from scratchnet.layers.pooling import POOLS, AvgPool, GlobalAvgPool, MaxPool
 from scratchnet.layers.quantiles import QuantileLoss
 from scratchnet.layers.regularization import REGULARIZERS, Dropout, GaussianNoise
@@ -51,9 +54,11 @@ __all__ = [
     "AvgPool",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Columns",
     "Conv2D",
     "Dropout",
     "ElementwiseLoss",
+    "Embedding",
     "GaussianNoise",
     "GlobalAvgPool",
     "Huber",
@@ -67,10 +72,13 @@ __all__ = [
     "MeanSquaredError",
     "Mish",
     "PReLU",
+    "PiecewiseLinear",
     "PoissonLoss",
     "QuantileLoss",
     "ReLU",
     "Residual",
+    "RobustScale",
+    "Scale",
     "SiLU",
     "Sigmoid",
     "SoftmaxWithLoss",

@@ -35,6 +35,9 @@ class Layer(Memory, ABC):
     normalizes: ClassVar[bool] = False
     """Whether what it gives has one scale, whatever that of x."""
 
+    takes_categories: ClassVar[bool] = False
+    """Whether x are numbers of categories, which cannot move: dL/dx is 0."""
+
     takes_sparse: ClassVar[bool] = False
     """Whether `forward` takes an x that is a sparse array of SciPy's, of compressed rows."""
 

@@ -5,6 +5,7 @@ tests hold the loops to: the same bits, but for what has an exp in it. There are
 package was built with a C compiler; SCRATCHNET_LOOPS=0 in the environment leaves them unused.
 
 - `kernels`: a function for each loop, its NumPy lines beside it
+- `pages`: memory in huge pages
 - rules.h: the loops of the optimizers, which `make loops` writes from their rules
 - kernels.h: those of layers, losses and batches
 - level.h, loops.c: precisions, instruction sets, arrays of Python, programs of many steps

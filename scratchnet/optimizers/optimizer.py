@@ -14,9 +14,10 @@ import numpy as np
 
 from scratchnet.checks import Range
 from scratchnet.errors import CallOrderError, ParameterError
+from scratchnet.loops.pages import zeros
 from scratchnet.optimizers.loops import run_loop
 from scratchnet.optimizers.walk import Closure, Params, apply, as_arrays, walk, weights_in
-from scratchnet.parameters import Array, blocks, zeros
+from scratchnet.parameters import Array, blocks
 
 
 def hyper(default: Any, *, kw_only: bool = False, **bounds: Any) -> Any:

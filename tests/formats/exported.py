@@ -9,15 +9,20 @@ from scratchnet.layers import (
     Affine,
     AvgPool,
     BatchNorm,
+    Columns,
     Conv2D,
     Dropout,
+    Embedding,
     GaussianNoise,
     GlobalAvgPool,
     LayerNorm,
     MaxPool,
+    PiecewiseLinear,
     PReLU,
     ReLU,
     Residual,
+    RobustScale,
+    Scale,
     Standardize,
 )
 
@@ -35,6 +40,11 @@ OF_ROWS = {
     "layer-norm-unscaled": lambda n: [LayerNorm(scale=False, eps=0.01)],
     "standardize": lambda n: [Standardize()],
     "standardize-all": lambda n: [Standardize(over="all")],
+    "robust-scale": lambda n: [RobustScale()],
+    "piecewise-linear": lambda n: [PiecewiseLinear(bins=3)],
+    "scale": lambda n: [Scale()],
+    "embedding": lambda n: [Embedding([2 + k % 3 for k in range(n)], 3)],
+    "columns": lambda n: [Columns([2, n - 2], [PiecewiseLinear(bins=2), Scale()])],
     "dropout": lambda n: [Dropout(0.3), Affine(6)],
     "noise": lambda n: [GaussianNoise(0.3), Affine(6)],
     "residual-dense": lambda n: [Residual([Affine(n), ReLU()], projection=Affine(n))],
@@ -78,8 +88,10 @@ def at_random(network, seed=0):
         array[...] = rng.normal(size=array.shape) / np.sqrt(fan_in)
         if name.startswith("gamma"):
             array += 1
-    for array in network.statistics.values():
+    for name, array in network.statistics.items():
         array[...] = rng.uniform(0.5, 1.5, array.shape) if array.size > 1 else 3
+        if name.startswith("input_edges"):
+            array.sort(axis=1)
     return network
 
 

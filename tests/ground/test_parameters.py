@@ -8,7 +8,8 @@ import pytest
 
 from scratchnet import Affine, MultiLayerNet, Network, ReLU
 from scratchnet.errors import ShapeError
-from scratchnet.parameters import HUGE_PAGE, Arrays, allocate, zeros
+from scratchnet.loops.pages import HUGE_PAGE, zeros
+from scratchnet.parameters import Arrays, allocate
 
 SHAPES = {"W": (3, 2), "b": (2,)}
 

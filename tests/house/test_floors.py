@@ -18,12 +18,17 @@ from scratchnet.layers import (
     POOLS,
     REGULARIZERS,
     Affine,
+    Columns,
     Conv2D,
+    Embedding,
     GlobalAvgPool,
     Layer,
     Loss,
+    PiecewiseLinear,
     QuantileLoss,
     Residual,
+    RobustScale,
+    Scale,
     Standardize,
 )
 from scratchnet.optimizers import OPTIMIZERS, Optimizer
@@ -138,6 +143,7 @@ def test_the_tables_hold_every_class():
     assert set(OPTIMIZERS.values()) == descendants(Optimizer)
     tables = (ACTIVATIONS, NORMALIZATIONS, POOLS, REGULARIZERS)
     alone = {Affine, Conv2D, GlobalAvgPool, Residual, Standardize}
+    alone |= {Columns, Embedding, PiecewiseLinear, RobustScale, Scale}
     assert {c for table in tables for c in table.values()} == concrete(Layer, layers) - alone
     # Quantiles are of one target, and no name of the command line chooses them.
     assert set(LOSSES.values()) == concrete(Loss, layers) - {QuantileLoss}
@@ -183,7 +189,7 @@ EXCEPTIONS = {
     *("layers", "layers.memory", "layers.labels", "optimizers", "optimizers.walk", "networks"),
     *("layers.image", "networks.border", "networks.naming", "networks.saving", "networks.shapes"),
     *("networks.trained", "networks.views", "optimizers.loops", "training.parts"),
-    *("layers.elementwise", "loops", "training.program"),
+    *("layers.elementwise", "loops", "loops.pages", "training.program"),
     *("parallel.ranks", "training.border", "training.divergence", "training.epoch"),
     *("training.evaluation", "training.options", "training.resuming", "training.sharing"),
     *("training.state", "training.stopping", "training.threads"),

@@ -9,7 +9,18 @@ from test_layer_contracts import CONSTANT_SLOPE, IDLE, LAYERS, make_layer
 
 from scratchnet import Affine, ReLU
 from scratchnet.errors import CallOrderError
-from scratchnet.layers import BatchNorm, Dropout, Layer, LayerNorm, PReLU, Standardize
+from scratchnet.layers import (
+    BatchNorm,
+    Dropout,
+    Embedding,
+    Layer,
+    LayerNorm,
+    PiecewiseLinear,
+    PReLU,
+    RobustScale,
+    Scale,
+    Standardize,
+)
 from scratchnet.layers.layer import walk
 
 
@@ -65,7 +76,7 @@ def test_parameters_gradients_and_statistics_have_the_layer_s_dtype(name):
         assert {array.dtype.name for array in own} <= {dtype}
 
 
-@pytest.mark.parametrize("kind", [PReLU, BatchNorm, LayerNorm, Standardize])
+@pytest.mark.parametrize("kind", [PReLU, BatchNorm, LayerNorm, Standardize, RobustScale, Scale])
 def test_a_layer_made_with_its_size_alone_is_float32(kind):
     layer = kind(3)
     own = [*layer.params.values(), *layer.grads.values(), *layer.statistics.values()]
@@ -89,6 +100,12 @@ def test_a_forward_pass_is_one_of_evaluation_unless_training_is_said(name):
         (BatchNorm, "n"),
         (LayerNorm, "n"),
         (Standardize, "n"),
+        (RobustScale, "n"),
+        (PiecewiseLinear, "n"),
+        (lambda n: PiecewiseLinear(1, n), "bins"),
+        (Scale, "n"),
+        (lambda n: Embedding([n], 1), "a size"),
+        (lambda n: Embedding([1], n), "width"),
     ],
 )
 def test_a_size_below_1_is_refused_by_its_name_and_1_is_taken(make, name):

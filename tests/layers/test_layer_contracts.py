@@ -15,24 +15,33 @@ from scratchnet.layers import (
     POOLS,
     REGULARIZERS,
     BatchNorm,
+    Columns,
     Conv2D,
     Dropout,
+    Embedding,
     GlobalAvgPool,
     Layer,
     LayerNorm,
+    PiecewiseLinear,
     PReLU,
     Residual,
+    RobustScale,
+    Scale,
     Standardize,
     Tanh,
 )
 from scratchnet.layers.layer import walk
 
 
-def standardize(n, dtype):
-    """A Standardize that has seen its training inputs."""
-    layer = Standardize(n, dtype=dtype)
-    layer.adapt(inputs(50, n, seed=9) * 3 + 1, 0.5)
-    return layer
+def adapted(kind):
+    """A layer that has seen its training inputs."""
+
+    def make(n, dtype):
+        layer = kind(n, dtype=dtype)
+        layer.adapt(inputs(50, n, seed=9) * 3 + 1, 0.5)
+        return layer
+
+    return make
 
 
 def built(layer, *shape):
@@ -74,7 +83,14 @@ LAYERS = {
     "residual-projected": lambda n, dtype: built(
         Residual([Conv2D(2, 3, padding="same", dtype=dtype, stride=2), Tanh()], dtype=dtype), 1, n
     ),
-    "standardize": standardize,
+    "standardize": adapted(Standardize),
+    "robust-scale": adapted(RobustScale),
+    "piecewise-linear": adapted(lambda n, dtype: PiecewiseLinear(n, 4, dtype=dtype)),
+    "scale": lambda n, dtype: Scale(n, dtype=dtype),
+    "embedding": lambda n, dtype: Embedding([2] * n, 3, dtype=dtype),
+    "columns": lambda n, dtype: built(
+        Columns([2, n - 2], [Scale(dtype=dtype), Affine(3, dtype=dtype)]), n
+    ),
 }
 CONSTANT_SLOPE = {"global-pool", "identity", "noise", "pool-avg", "standardize"}
 """Layers whose derivative is right without a forward pass: it depends on no input."""
@@ -124,7 +140,7 @@ def test_a_layer_has_the_right_gradient(name, seed, train):
     layer.forward(inputs(50, seed=8), train=True)  # so that statistics are none to begin with
     report = check_gradients(layer, inputs(8, seed=seed), train=train)
     assert report.status == "passed"
-    assert len(report.arrays) == 1 + len(parameters_of(layer))
+    assert len(report.arrays) == (not layer.takes_categories) + len(parameters_of(layer))
     assert all(check.error <= 1e-9 for check in report.arrays)
 
 

@@ -23,7 +23,7 @@ from scratchnet import (
     load_network,
 )
 from scratchnet.errors import DataError, DivergenceError
-from scratchnet.layers import LOSSES
+from scratchnet.layers import LOSSES, Embedding
 from scratchnet.networks.saving import describe
 from scratchnet.networks.weights import CLASSES
 from scratchnet.storage.archive import read_archive, write_archive
@@ -92,7 +92,9 @@ def test_a_network_is_loaded_to_the_bit(name, tmp_path):
 def test_every_layer_and_loss_is_made_again_from_what_it_says_of_itself(name):
     kind = CLASSES[name]
     sizes = {"Affine": (3, 2), "BatchNorm": (3,), "LayerNorm": (3,), "Standardize": (3, "all")}
-    sizes |= {"Conv2D": (4, (3, 2)), "Residual": ([ReLU()],)}
+    sizes |= {"Conv2D": (4, (3, 2)), "Residual": ([ReLU()],), "Embedding": ([3, 2], 4)}
+    sizes |= {"RobustScale": (3,), "PiecewiseLinear": (3, 5), "Scale": (3,)}
+    sizes |= {"Columns": ([3, 2], [ReLU(), ReLU()])}
     layer = kind(*sizes.get(name, ()))
     written = json.loads(json.dumps(describe(layer)))
     assert not {"rng", "dtype", "shapes", "statistics"} & set(written)
@@ -213,3 +215,24 @@ def test_values_that_are_not_finite_are_not_saved(tmp_path):
 
 def test_every_loss_can_be_named_in_a_file():
     assert set(LOSSES.values()) <= set(CLASSES.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sizes": [10**12, 2]},
+        {"width": 10**12},
+        {"sizes": [3] * 10**6},
+        {"sizes": ["a", 2]},
+        {"sizes": [[3], 2]},
+        {"sizes": 3},
+    ],
+    ids=lambda change: str(change)[:30],
+)
+def test_a_file_of_huge_or_strange_embeddings_is_refused(change, tmp_path):
+    Network([Embedding([3, 2], 4), Affine(2)], input_shape=(2,)).save(tmp_path / "net.npz")
+    arrays, header = read_archive(tmp_path / "net.npz")
+    header["network"]["layers"][0] |= change
+    write_archive(tmp_path / "other.npz", arrays, header)
+    with pytest.raises(DataError):
+        load_network(tmp_path / "other.npz")
