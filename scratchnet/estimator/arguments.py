@@ -199,6 +199,7 @@ OF_TABLES = {
     **{
         name: one._replace(default=TABLE_DEFAULTS.get(name, one.default))
         for name, one in ARGUMENTS.items()
+        if name != "standardize"  # numbers come scaled to it
     },
     "batch_size": ARGUMENTS["batch_size"]._replace(
         help="samples of an update, >= 1; 'auto' is N / 32, but 16 to 128"

@@ -1,7 +1,7 @@
 """Networks that classify, as scikit-learn estimators: `MLPClassifier` and `NetworkClassifier`."""
 
 from copy import deepcopy
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -190,8 +190,17 @@ def _kind_of(y: Array) -> str:
     return str(type_of_target(y, input_name="y"))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
+class OfClassifiers:
+    """The arguments that classifiers have besides."""
+
+    loss: Any = "log_loss"
+    label_smoothing: float = NetworkOptions.label_smoothing
+    class_weight: Any = NetworkOptions.class_weight
+
+
 @dataclass(eq=False, repr=False)
-class MLPClassifier(Classifier, Stacked, Arguments):  # type: ignore[misc]
+class MLPClassifier(Classifier, Stacked, OfClassifiers, Arguments):  # type: ignore[misc]
     """A network that classifies, with the arguments of scikit-learn's MLPClassifier and more.
 
     `loss` is "log_loss" or a Loss; `label_smoothing` and `class_weight` ("balanced", or factors by
@@ -204,14 +213,9 @@ class MLPClassifier(Classifier, Stacked, Arguments):  # type: ignore[misc]
     True
     """
 
-    _: KW_ONLY
-    loss: Any = "log_loss"
-    label_smoothing: float = NetworkOptions.label_smoothing
-    class_weight: Any = NetworkOptions.class_weight
-
 
 @dataclass(eq=False, repr=False)
-class NetworkClassifier(Classifier, OfLayers, LayerArguments):  # type: ignore[misc]
+class NetworkClassifier(Classifier, OfLayers, OfClassifiers, LayerArguments):  # type: ignore[misc]
     """A network of any layers that classifies, as a scikit-learn estimator.
 
     `layers` is a list of layers, of which `fit` trains a copy from the weights that they have, or a
@@ -224,14 +228,9 @@ class NetworkClassifier(Classifier, OfLayers, LayerArguments):  # type: ignore[m
     >>> network = NetworkClassifier([Affine(64, 32), LayerNorm(32), ReLU(), Affine(32, 10)])
     """
 
-    _: KW_ONLY
-    loss: Any = "log_loss"
-    label_smoothing: float = NetworkOptions.label_smoothing
-    class_weight: Any = NetworkOptions.class_weight
-
 
 @dataclass(eq=False, repr=False)
-class ConvClassifier(Classifier, OfImages, ImageArguments):  # type: ignore[misc]
+class ConvClassifier(Classifier, OfImages, OfClassifiers, ImageArguments):  # type: ignore[misc]
     """A convolutional network that classifies rows that are images, as a scikit-learn estimator.
 
     A row of X (N, D) is an image (height, width, channels) written out, channels last; `conv` says
@@ -244,11 +243,6 @@ class ConvClassifier(Classifier, OfImages, ImageArguments):  # type: ignore[misc
     >>> network.fit(X / 16, y).score(X / 16, y) > 0.9
     True
     """
-
-    _: KW_ONLY
-    loss: Any = "log_loss"
-    label_smoothing: float = NetworkOptions.label_smoothing
-    class_weight: Any = NetworkOptions.class_weight
 
 
 for _kind in (ConvClassifier, MLPClassifier, NetworkClassifier):

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
+from functools import cached_property
 from numbers import Real
 from typing import Any, Self
 
@@ -120,15 +121,17 @@ class Column:
         """Whether its categories are numbers for an embedding."""
         return self.kind == CATEGORY and self.size > FLAGS + 1
 
+    @cached_property
+    def _numbers_of_levels(self) -> dict[str | None, int]:
+        """The number of each category, and of a gap where training had some."""
+        levels = (*self.levels, None) if self.gaps else self.levels
+        return {level: k + 1 for k, level in enumerate(levels)}
+
     def apply(self, values: Array) -> tuple[list[Array], list[Array], list[Array]]:
         """Numbers, flags, and numbers of categories of later rows."""
         kind, read = read_values(values, self.name, self.kind)
         if self.kind == CATEGORY:
-            places = {level: k + 1 for k, level in enumerate(self.levels)}
-            gap = len(self.levels) + 1 if self.gaps else 0
-            codes = np.array(
-                [gap if level is None else places.get(level, 0) for level in read], np.float64
-            )
+            codes = np.array([self._numbers_of_levels.get(level, 0) for level in read], np.float64)
             if self.embedded:
                 return [], [], [codes]
             return [], [codes == k + 1.0 for k in range(self.n_flags)], []
@@ -243,9 +246,12 @@ def columns_of(table: Any) -> Iterator[tuple[str, Array]]:
     elif hasattr(table, "iloc"):
         for k, name in enumerate(table.columns):
             column = table.iloc[:, k]
-            if str(column.dtype) == "category":
-                column = column.astype(object)
-            yield str(name), column.to_numpy()
+            if str(column.dtype) == "category":  # also where the categories are numbers
+                items = column.astype(object).tolist()
+                texts = [None if _is_gap(item) else _level(item) for item in items]
+                yield str(name), np.array(texts, dtype=object)
+            else:
+                yield str(name), column.to_numpy()
     else:
         for name, column in zip(table.columns, table.get_columns(), strict=True):
             yield str(name), column.to_numpy()
@@ -269,7 +275,7 @@ def read_values(values: Array, name: str, wanted: str | None = None) -> tuple[st
     elif kind in "OUST":
         read, found = _read_objects(values.tolist(), name)
     else:
-        raise DtypeError(f"column {name!r} must hold numbers, texts or dates, got {values.dtype}")
+        raise _refuse(name, values.dtype)
     if wanted is None or read == wanted:
         return read, found
     if wanted == CATEGORY and read == NUMBER:
@@ -303,11 +309,15 @@ def _read_objects(items: list[Any], name: str) -> tuple[str, Any]:
         if issubclass(kind, complex) or (
             hasattr(kind, "__len__") and not issubclass(kind, str | bytes)
         ):
-            raise DtypeError(
-                f"column {printable(name)!r} must hold numbers, texts or dates, got a "
-                f"{kind.__name__}; make columns of its parts"
-            )
+            raise _refuse(name, kind.__name__)
     return CATEGORY, [None if item is None else _level(item) for item in items]
+
+
+def _refuse(name: str, kind: object) -> DtypeError:
+    return DtypeError(
+        f"column {printable(name)!r} must hold numbers, texts or dates, got {kind}; make columns "
+        "of its parts"
+    )
 
 
 def _is_gap(item: Any) -> bool:

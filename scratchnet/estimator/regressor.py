@@ -194,19 +194,21 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
 
 
 @dataclass(eq=False, repr=False)
-class _Loss:
+class OfValues:
     """The argument that comes before all others."""
 
     loss: Any = "squared_error"
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class _Quantiles:
+class OfQuantiles:
+    """The argument of a loss of quantiles."""
+
     quantiles: Any = (0.05, 0.5, 0.95)
 
 
 @dataclass(eq=False, repr=False)
-class MLPRegressor(Regressor, Stacked, _Quantiles, Arguments, _Loss):  # type: ignore[misc]
+class MLPRegressor(Regressor, Stacked, OfQuantiles, Arguments, OfValues):  # type: ignore[misc]
     """A network that predicts values, with the arguments of scikit-learn's MLPRegressor and more.
 
     `loss` is "squared_error", half the squared error summed over outputs, "poisson",
@@ -217,7 +219,7 @@ class MLPRegressor(Regressor, Stacked, _Quantiles, Arguments, _Loss):  # type: i
 
 
 @dataclass(eq=False, repr=False)
-class NetworkRegressor(Regressor, OfLayers, _Quantiles, _Loss, LayerArguments):  # type: ignore[misc]
+class NetworkRegressor(Regressor, OfLayers, OfQuantiles, OfValues, LayerArguments):  # type: ignore[misc]
     """A network of any layers that predicts values, as a scikit-learn estimator.
 
     `layers` is a list of layers, of which `fit` trains a copy from the weights that they have, or a

@@ -50,7 +50,7 @@ class Stacked(NetworkEstimator):
             raise ArgumentError(
                 f"hidden_layer_sizes must be > 0 and hold whole numbers, got {hidden}."
             )
-        own = {name: getattr(self, name) for name in OF_NETWORK}
+        own = {name: getattr(self, name) for name in OF_NETWORK if hasattr(self, name)}
         single = isinstance(self.activation, str)
         names = [self.activation] if single else list(self.activation)
         names = ["sigmoid" if name == "logistic" else name for name in names]

@@ -1,6 +1,7 @@
 """Networks for tables as they come: `TableClassifier` and `TableRegressor`."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from sklearn.utils.validation import (
 from scratchnet.checks import check_dtype
 from scratchnet.data import Samples
 from scratchnet.estimator.arguments import OF_TABLES, TableArguments, list_arguments
-from scratchnet.estimator.classifier import OWN_CONSTRAINTS, Classifier
+from scratchnet.estimator.classifier import OWN_CONSTRAINTS, Classifier, OfClassifiers
 from scratchnet.estimator.frames import TablePreparation, is_frame
 from scratchnet.estimator.intake import Taken
 from scratchnet.estimator.regressor import OWN_CONSTRAINTS as OF_REGRESSORS
-from scratchnet.estimator.regressor import Regressor, _Loss, _Quantiles
+from scratchnet.estimator.regressor import OfQuantiles, OfValues, Regressor
 from scratchnet.estimator.stacked import Stacked
 from scratchnet.layers import (
     Columns,
@@ -30,7 +31,7 @@ from scratchnet.layers import (
     Layer,
     PiecewiseLinear,
 )
-from scratchnet.networks import MultiLayerNet, Network, NetworkOptions
+from scratchnet.networks import MultiLayerNet, Network
 from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 
@@ -59,9 +60,9 @@ class OfTables(Stacked):
     def _takes_sparse(self) -> bool:
         return False
 
-    @property
+    @cached_property
     def _preparation(self) -> TablePreparation:
-        return TablePreparation.from_config(self._columns)
+        return TablePreparation.from_config(self._columns)  # as it is read from a file
 
     def summary(self) -> str:
         """What each column was taken for, and what becomes of it: a line each.
@@ -96,7 +97,8 @@ class OfTables(Stacked):
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         check_consistent_length(X, y)
         if anew:
-            self._columns = TablePreparation.learn(X, self._counted).config()
+            self._preparation = TablePreparation.learn(X, self._counted)
+            self._columns = self._preparation.config()
             self._learn_targets(y, classes, partial)
         else:
             self._compare_targets(y, classes, partial)
@@ -178,6 +180,7 @@ class OfTables(Stacked):
         columns = Columns([n for n, _ in parts], [layer for _, layer in parts])
         columns.build((n_features,))
         (width,) = columns.output_shape((n_features,))
+        # Its layers alone are taken: they move into the memory of the whole.
         behind = MultiLayerNet(width, hidden, self._n_network_outputs(), **options)
         layers = [columns, *behind.layers]
         network = Network(layers, behind.loss_layer, dtype=dtype, input_shape=(n_features,))
@@ -186,7 +189,7 @@ class OfTables(Stacked):
 
 
 @dataclass(eq=False, repr=False)
-class TableClassifier(OfTables, Classifier, TableArguments):  # type: ignore[misc]
+class TableClassifier(OfTables, Classifier, OfClassifiers, TableArguments):  # type: ignore[misc]
     """A network that classifies the rows of a table, as a scikit-learn estimator.
 
     X is a frame of pandas or polars, or an array: numbers of any scale, texts, truth values, dates,
@@ -210,14 +213,9 @@ class TableClassifier(OfTables, Classifier, TableArguments):  # type: ignore[mis
     True
     """
 
-    _: KW_ONLY
-    loss: Any = "log_loss"
-    label_smoothing: float = NetworkOptions.label_smoothing
-    class_weight: Any = NetworkOptions.class_weight
-
 
 @dataclass(eq=False, repr=False)
-class TableRegressor(OfTables, Regressor, _Quantiles, TableArguments, _Loss):  # type: ignore[misc]
+class TableRegressor(OfTables, Regressor, OfQuantiles, TableArguments, OfValues):  # type: ignore[misc]
     """A network that predicts a value, or several, from the rows of a table.
 
     What becomes of X is as in TableClassifier; y may have any scale, as the network is trained on

@@ -26,8 +26,8 @@ class Embedding(Layer):
     Raises ParameterError for no sizes, or a size or width below 1.
 
     >>> layer = Embedding([3, 5], width=4)
-    >>> layer.params["E"].shape, layer.forward(np.array([[2.0, 0.0]])).shape
-    ((8, 4), (1, 8))
+    >>> layer.forward(np.array([[2.0, 0.0]])).shape, layer.params["E"].shape
+    ((1, 8), (8, 4))
     """
 
     takes_categories = True
@@ -45,10 +45,16 @@ class Embedding(Layer):
         if not self.sizes:
             raise ParameterError("sizes must hold a number of categories for each column, got []")
         self.width = check_integer("width", width, 1)
-        super().__init__({"E": (sum(self.sizes), self.width)}, dtype=dtype)
-        self.n_in = len(self.sizes)
-        E = self.params["E"]
-        E[...] = np.random.default_rng(rng).standard_normal(E.shape) / np.sqrt(self.width)
+        super().__init__(dtype=dtype)
+        self.n_in, self._rng = len(self.sizes), rng
+        self.declare({"E": (sum(self.sizes), self.width)})
+
+    def initialize(self) -> None:
+        """Draw E. Not before: a file that names huge sizes is refused by what is declared."""
+        if not self.params:
+            self.allocate()
+            E = self.params["E"]
+            E[...] = np.random.default_rng(self._rng).standard_normal(E.shape) / np.sqrt(self.width)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(n width,)."""
@@ -61,6 +67,7 @@ class Embedding(Layer):
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the vectors (N, n width), in the layer's dtype."""
+        self.initialize()
         codes = np.rint(x)
         known = np.where((codes > 0) & (codes < self.sizes), codes, 0).astype(np.intp)
         self.rows = known + self.first_rows()

@@ -11,6 +11,7 @@ from scratchnet.checks import check_above_zero, check_integer, check_share, chec
 from scratchnet.data.mapped import advise_dontneed
 from scratchnet.layers.image import image_of
 from scratchnet.layers.layer import Layer, remembered
+from scratchnet.layers.per_column import Measured, PerColumn, Shapes
 from scratchnet.parameters import Array, Shape
 
 
@@ -173,7 +174,7 @@ class BatchNorm(Layer):
         return f"BatchNorm({self.n or ''})"
 
 
-class LayerNorm(Layer):
+class LayerNorm(PerColumn):
     """y = gamma (x - mean) / sqrt(var + eps) + beta, each row of x (N, n) on its own.
 
     The same in training and evaluation, for any batch; in a network n may be left out. With
@@ -198,20 +199,13 @@ class LayerNorm(Layer):
         scale: bool = True,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        super().__init__(dtype=dtype)
         self.eps = check_above_zero("eps", eps)
         self.scale = scale
-        self.n: int | None = None
-        if n is not None:
-            self.build((check_integer("n", n, 1),))
-            self.initialize()
+        super().__init__(n, dtype=dtype)
 
-    def build(self, input_shape: Shape) -> None:
-        """Take the size of a row, if it was left out."""
-        if self.n is None:
-            self.n = self.n_in = math.prod(input_shape)
-            gamma = {"gamma": (self.n,)} if self.scale else {}
-            self.declare(gamma | {"beta": (self.n,)})
+    def arrays_for(self, n: int) -> Shapes:
+        """gamma and beta."""
+        return ({"gamma": (n,)} if self.scale else {}) | {"beta": (n,)}, {}
 
     def initialize(self) -> None:
         """gamma starts at 1, beta at 0."""
@@ -248,11 +242,8 @@ class LayerNorm(Layer):
         np.subtract(dx, along, out=dx)  # ... - xhat mean(g xhat)
         return np.multiply(dx, inverse, out=dx)
 
-    def __repr__(self) -> str:
-        return f"LayerNorm({self.n or ''})"
 
-
-class Standardize(Layer):
+class Standardize(Measured):
     """y = (x - mean) / std with constants taken from the training inputs, once; dL/dx = dout / std.
 
     `over` says of what: "features", each column of x (N, n) by itself, as scikit-learn's
@@ -264,24 +255,15 @@ class Standardize(Layer):
     Raises ParameterError for another word.
     """
 
-    normalizes = True
-
     def __init__(
         self, n: int | None = None, over: str = "features", *, dtype: npt.DTypeLike = "float32"
     ) -> None:
-        super().__init__(dtype=dtype)
         self.over = check_word("standardize", over, STANDARDIZATIONS)
-        self.n: int | None = None
-        if n is not None:
-            self.build((check_integer("n", n, 1),))
-            self.initialize()
+        super().__init__(n, dtype=dtype)
 
-    def build(self, input_shape: Shape) -> None:
-        """Take the size of a row, if it was left out."""
-        if self.n is None:
-            self.n = self.n_in = math.prod(input_shape)
-            each = (self.n,)
-            self.declare({}, {"input_mean": each, "input_std": each, "input_rows": (1,)})
+    def arrays_for(self, n: int) -> Shapes:
+        """Mean and standard deviation of each column."""
+        return {}, {"input_mean": (n,), "input_std": (n,), "input_rows": (1,)}
 
     def initialize(self) -> None:
         """The standard deviation starts at 1, all else at 0."""
@@ -289,10 +271,8 @@ class Standardize(Layer):
             self.allocate()
             self.statistics["input_std"] += 1
 
-    def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
-        """Take mean and std of x * scale (N, n), unless they have been taken before."""
-        if self.statistics["input_rows"][0]:
-            return
+    def measure(self, x: Array, scale: float, weights: Array | None) -> None:
+        """Take mean and std of x * scale (N, n)."""
         mean, var = column_moments(x, scale, weights)
         if self.over == "all":
             total = mean.mean()
@@ -305,7 +285,6 @@ class Standardize(Layer):
         # What rounding leaves of a column that never varies is no deviation.
         varies = std > len(x) * np.finfo(np.float64).eps * np.abs(mean)
         self.statistics["input_std"] = np.where(varies, std, 1.0)
-        self.statistics["input_rows"] = np.full(1, len(x))
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return (x - mean) / std (N, n)."""

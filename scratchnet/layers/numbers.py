@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_integer
 from scratchnet.data.mapped import advise_dontneed
-from scratchnet.layers.layer import Layer, remembered
+from scratchnet.layers.layer import remembered
 from scratchnet.layers.normalization import column_sums
+from scratchnet.layers.per_column import Measured, PerColumn, Shapes
 from scratchnet.parameters import Array, Shape
 
 SOFT_BOUND = 3.0
@@ -18,7 +19,7 @@ FAR = 1e6
 """A scaled value at which the bound is reached to the last digit, also in float64."""
 
 
-class RobustScale(Layer):
+class RobustScale(Measured):
     """y = z / sqrt(1 + (z / 3)^2), z = s (x - median): scaled by quantiles, and clipped softly.
 
     median and s = 1 / (q_75 - q_25) are of each column of the training inputs x (N, n), taken once.
@@ -30,22 +31,11 @@ class RobustScale(Layer):
     is 0 and s = 1. In a network n may be left out.
     """
 
-    normalizes = True
     z: Array | None = None  # s (x - median) / 3 (N, n)
 
-    def __init__(self, n: int | None = None, *, dtype: npt.DTypeLike = "float32") -> None:
-        super().__init__(dtype=dtype)
-        self.n: int | None = None
-        if n is not None:
-            self.build((check_integer("n", n, 1),))
-            self.initialize()
-
-    def build(self, input_shape: Shape) -> None:
-        """Take the size of a row, if it was left out."""
-        if self.n is None:
-            self.n = self.n_in = math.prod(input_shape)
-            each = (self.n,)
-            self.declare({}, {"input_median": each, "input_scale": each, "input_rows": (1,)})
+    def arrays_for(self, n: int) -> Shapes:
+        """Median and scale of each column."""
+        return {}, {"input_median": (n,), "input_scale": (n,), "input_rows": (1,)}
 
     def initialize(self) -> None:
         """The scale starts at 1, all else at 0."""
@@ -53,10 +43,8 @@ class RobustScale(Layer):
             self.allocate()
             self.statistics["input_scale"] += 1
 
-    def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
-        """Take median and s of x * scale (N, n), unless they have been taken before."""
-        if self.statistics["input_rows"][0]:
-            return
+    def measure(self, x: Array, scale: float, weights: Array | None) -> None:
+        """Take median and s of x * scale (N, n)."""
         lowest, low, median, high, highest = column_quantiles(
             x, scale, [0, 0.25, 0.5, 0.75, 1], weights
         ).T
@@ -66,7 +54,6 @@ class RobustScale(Layer):
         self.statistics["input_scale"] = np.divide(
             1, width, out=np.zeros_like(width), where=width > 0
         )
-        self.statistics["input_rows"] = np.full(1, len(x))
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return y (N, n)."""
@@ -86,11 +73,8 @@ class RobustScale(Layer):
         np.divide(dout, root * root * root, out=dx)
         return np.multiply(dx, self.statistics["input_scale"], out=dx)
 
-    def __repr__(self) -> str:
-        return f"RobustScale({self.n_in or ''})"
 
-
-class PiecewiseLinear(Layer):
+class PiecewiseLinear(Measured):
     """e_t = min(max((x - b_(t-1)) / (b_t - b_(t-1)), 0), 1) for each value x and bin t = 1 ... T.
 
     A value becomes T codes: 1 for each bin below its own, how far it is in its own, 0 for those
@@ -108,24 +92,17 @@ class PiecewiseLinear(Layer):
     Raises ParameterError for bins or n below 1.
     """
 
-    normalizes = True
     codes: Array | None = None  # e (N, n, T)
 
     def __init__(
         self, n: int | None = None, bins: int = 24, *, dtype: npt.DTypeLike = "float32"
     ) -> None:
-        super().__init__(dtype=dtype)
         self.bins = check_integer("bins", bins, 1)
-        self.n: int | None = None
-        if n is not None:
-            self.build((check_integer("n", n, 1),))
-            self.initialize()
+        super().__init__(n, dtype=dtype)
 
-    def build(self, input_shape: Shape) -> None:
-        """Take the size of a row, if it was left out."""
-        if self.n is None:
-            self.n = self.n_in = math.prod(input_shape)
-            self.declare({}, {"input_edges": (self.n, self.bins + 1), "input_rows": (1,)})
+    def arrays_for(self, n: int) -> Shapes:
+        """The edges of the bins of each column."""
+        return {}, {"input_edges": (n, self.bins + 1), "input_rows": (1,)}
 
     def initialize(self) -> None:
         """The edges start as even steps from 0 to 1."""
@@ -138,16 +115,13 @@ class PiecewiseLinear(Layer):
         super().output_shape(input_shape)
         return (math.prod(input_shape) * self.bins,)
 
-    def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
-        """Take the edges for x * scale (N, n), unless they have been taken before."""
-        if self.statistics["input_rows"][0]:
-            return
+    def measure(self, x: Array, scale: float, weights: Array | None) -> None:
+        """Take the edges for x * scale (N, n)."""
         edges = self.statistics["input_edges"]
         found = column_quantiles(x, scale, np.linspace(0, 1, self.bins + 1), weights)
         for row, values in zip(edges, found.astype(edges.dtype), strict=True):
             different = np.unique(values)
             row[: len(different)], row[len(different) :] = different, different[-1]
-        self.statistics["input_rows"] = np.full(1, len(x))
 
     def slopes(self) -> Array:
         """1 / (b_t - b_(t-1)) (n, T), 0 for bins that there are not."""
@@ -191,7 +165,7 @@ class PiecewiseLinear(Layer):
         return f"PiecewiseLinear({self.n_in or ''}, bins={self.bins})"
 
 
-class Scale(Layer):
+class Scale(PerColumn):
     """y = s x, with a learnt factor s for each column of x (N, n), which starts at 1.
 
     ds = sum of dout x over the batch, dL/dx = dout s. An optimizer whose steps are equally long for
@@ -201,18 +175,9 @@ class Scale(Layer):
 
     x: Array | None = None
 
-    def __init__(self, n: int | None = None, *, dtype: npt.DTypeLike = "float32") -> None:
-        super().__init__(dtype=dtype)
-        self.n: int | None = None
-        if n is not None:
-            self.build((check_integer("n", n, 1),))
-            self.initialize()
-
-    def build(self, input_shape: Shape) -> None:
-        """Take the size of a row, if it was left out."""
-        if self.n is None:
-            self.n = self.n_in = math.prod(input_shape)
-            self.declare({"s": (self.n,)})
+    def arrays_for(self, n: int) -> Shapes:
+        """A factor for each column."""
+        return {"s": (n,)}, {}
 
     def initialize(self) -> None:
         """The factors start at 1."""
@@ -232,9 +197,6 @@ class Scale(Layer):
     def input_grad(self, dout: Array) -> Array:
         """Return dout s (N, n)."""
         return np.multiply(dout, self.params["s"], out=self.keep("dx", dout.shape, dout.dtype))
-
-    def __repr__(self) -> str:
-        return f"Scale({self.n_in or ''})"
 
 
 def column_quantiles(x: Array, scale: float, shares: Any, weights: Array | None = None) -> Array:

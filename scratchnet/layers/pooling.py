@@ -67,10 +67,14 @@ class MaxPool(Pool):
         """Return the largest values, (N, OH OW C)."""
         self.images, self.across = self._seen(x), None
         self.y = y = self.keep("y", (len(x), *self.after), x.dtype)
-        sizes = np.array([*self.images.shape[1:3], *self.size])
-        if not run("max_pool", len(x), self.after[2], x.dtype, self.images, sizes, y):
+        if not run("max_pool", len(x), self.after[2], x.dtype, self.images, self._sizes, y):
             largest(every(self._largest_across(), 1, self.size[0]), y)
         return y.reshape(len(x), -1)
+
+    @property
+    def _sizes(self) -> Array:
+        """Height and width of an image and of a part, for the loops."""
+        return np.array([*remembered(self.image)[:2], *self.size])
 
     def _largest_across(self) -> Array:
         """The largest value in each row of a part."""
@@ -87,8 +91,8 @@ class MaxPool(Pool):
         (kh, kw) = self.size
         dx = self.keep("dx", images.shape, dout.dtype)
         self._clear_edges(dx)
-        sizes, left = np.array([*images.shape[1:3], kh, kw]), np.empty(y.shape[-1], dout.dtype)
-        arrays = (dout, images, y, sizes, left, dx)
+        left = np.empty(y.shape[-1], dout.dtype)
+        arrays = (dout, images, y, self._sizes, left, dx)
         if images.dtype == dx.dtype and run("max_pool_back", len(dx), len(left), dx.dtype, *arrays):
             return dx.reshape(len(dout), -1)
         across = self._largest_across()

@@ -313,7 +313,7 @@ typedef struct {
     int patience; /* how many times as long as was lost the first thread then works alone */
 } program;
 
-/* One part: 1, 0 if it came to a STOP that found nothing to go on with, -1 on an error of Python. */
+/* One part: 1, 0 if it came to a STOP that ended the call, -1 on an error of Python. */
 static int run_part(program *self, Py_ssize_t step, Py_ssize_t part, PyThreadState **state)
 {
     for (Py_ssize_t i = 0; i < self->length[part]; i++) {

@@ -158,7 +158,6 @@ def _build(value: Any, n_values: int, classes: Mapping[str, type[Any]]) -> Any:
             f"load_network(path, classes=[{name}])"
         )
     sizes = [one for one in options.values() if type(one) is int and one > 1]
-    sizes += [sum(options["sizes"])] if "width" in options and "sizes" in options else []
     if math.prod(sizes) > max(n_values, 1):  # before anything of that size is allocated
         raise DataError(f"{name} with {options} is larger than the {n_values} values of the file")
     return classes[name](**options)

@@ -58,7 +58,7 @@ COLUMNS = {
     "texts-with-gaps": (pd.Series(with_gaps(TEXTS, None), dtype=object), CATEGORY),
     "string-dtype": (pd.array(with_gaps(TEXTS, None), dtype="string"), CATEGORY),
     "categorical": (pd.Categorical(with_gaps(TEXTS, None)), CATEGORY),
-    "categories-of-numbers": (pd.Categorical(np.arange(N) % 4), NUMBER),
+    "categories-of-numbers": (pd.Categorical(np.arange(N) % 4), CATEGORY),
     "one-text": (np.array(["same"] * N, dtype=object), CATEGORY),
     "many-levels": (np.array([f"id {k}" for k in range(N)], dtype=object), CATEGORY),
     "mixed": (pd.Series([k if k % 2 else f"{k}" for k in range(N)], dtype=object), CATEGORY),
@@ -163,6 +163,25 @@ def test_another_kind_than_in_training_is_refused():
             network.predict(X)
     with pytest.raises(ValueError, match="feature names"):
         network.predict(pd.DataFrame({"b": NUMBERS, "a": TEXTS}))
+
+
+def test_categories_that_are_numbers_are_no_numbers():
+    made = prepared(pd.Categorical([3, 1, 3, 2]), pd.Categorical([1, 3]))
+    np.testing.assert_array_equal(made, [[0, 1, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(prepared(pd.Categorical([3, 1, 3, 2]), [1.0, 3.0]), made)
+
+
+def test_a_table_is_not_standardized_a_second_time():
+    with pytest.raises(TypeError, match="standardize"):
+        TableClassifier(standardize="features")
+
+
+def test_a_refit_forgets_the_columns_of_the_first():
+    network = TableClassifier(**QUICK).fit(FRAME, TEXTS)
+    network.predict(FRAME)
+    network.fit(FRAME[["b"]], TEXTS)
+    assert len(network._preparation.columns) == 1
+    assert network.score(FRAME[["b"]], TEXTS) == 1
 
 
 def test_columns_of_one_name_are_columns_each():

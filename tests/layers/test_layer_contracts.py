@@ -87,7 +87,7 @@ LAYERS = {
     "robust-scale": adapted(RobustScale),
     "piecewise-linear": adapted(lambda n, dtype: PiecewiseLinear(n, 4, dtype=dtype)),
     "scale": lambda n, dtype: Scale(n, dtype=dtype),
-    "embedding": lambda n, dtype: Embedding([2] * n, 3, dtype=dtype),
+    "embedding": lambda n, dtype: built(Embedding([2] * n, 3, dtype=dtype), n),
     "columns": lambda n, dtype: built(
         Columns([2, n - 2], [Scale(dtype=dtype), Affine(3, dtype=dtype)]), n
     ),

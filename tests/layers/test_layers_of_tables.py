@@ -141,13 +141,14 @@ def test_an_embedding_is_an_affine_layer_behind_one_hot_codes():
 
 @pytest.mark.parametrize("unknown", [-1.0, 3.0, 1e9, -np.inf, np.inf, np.nan])
 def test_what_is_no_category_counts_as_the_first(unknown):
-    layer = Embedding([3], 2)
+    layer = adapted(Embedding([3], 2), np.zeros((1, 1)))
     x = np.array([[unknown]], "float32")
     np.testing.assert_array_equal(layer.forward(x)[0], layer.params["E"][0])
 
 
 def test_vectors_of_categories_have_a_length_of_about_1():
-    lengths = np.linalg.norm(Embedding([2000], 16, rng=1).params["E"], axis=1)
+    layer = adapted(Embedding([2000], 16, rng=1), np.zeros((1, 1)))
+    lengths = np.linalg.norm(layer.params["E"], axis=1)
     assert np.sqrt((lengths**2).mean()) == pytest.approx(1, abs=0.02)
 
 
