@@ -249,9 +249,9 @@ MUTATIONS = [
     ),
     Mutation(
         "standardize looks again whenever it is shown samples",
-        "layers/normalization.py",
-        'if self.statistics["input_rows"][0]:',
-        "if False:",
+        "layers/per_column.py",
+        'if not self.statistics["input_rows"][0]:',
+        "if True:",
         "test_normalization.py -k looks_once",
     ),
     Mutation(
