@@ -189,10 +189,11 @@ OF_LAYERS = {
 }
 """Every argument of an estimator of given layers."""
 TABLE_DEFAULTS: Mapping[str, Any] = {
-    **{"hidden_layer_sizes": (128, 128), "activation": "mish", "initializer": "he"},
+    **{"hidden_layer_sizes": (96, 96), "activation": "silu", "initializer": "he"},
     **{"dropout": 0.15, "optimizer": "adamw", "learning_rate_init": 0.003, "schedule": "cosine"},
-    **{"max_iter": 60, "early_stopping": True, "validation_fraction": 0.15},
-    "n_iter_no_change": np.inf,
+    **{"max_iter": 40, "early_stopping": True, "validation_fraction": 0.15},
+    "label_smoothing": 0.1,
+    **{"beta_2": 0.9, "ema": 0.97, "scoring": "loss", "n_iter_no_change": 8, "tol": 0.0},
 }
 """The defaults of estimators of tables that others do not have."""
 OF_TABLES = {
@@ -202,14 +203,20 @@ OF_TABLES = {
         if name != "standardize"  # numbers come scaled to it
     },
     "batch_size": ARGUMENTS["batch_size"]._replace(
-        help="samples of an update, >= 1; 'auto' is N / 32, but 16 to 128"
+        help="samples of an update, >= 1; 'auto' is N / 32, but 16 to 128, and of many samples "
+        "N / 128 up to 256"
     ),
+    "beta_2": ARGUMENTS["beta_2"]._replace(
+        default=TABLE_DEFAULTS["beta_2"],
+        help="of 'adam' and 'adamw': decay of the mean of squared gradients, 0 to below 1",
+    ),
+    "members": Argument(6, "networks that are trained together and averaged, >= 1", [COUNT]),
     "bins": Argument(24, "bins of each column of numbers, >= 1", [COUNT]),
     "embedding": Argument(8, "numbers in the vector of a category of many, >= 1", [COUNT]),
 }
 """Every argument of an estimator of tables."""
 MAKES = (
-    *("image_shape", "conv", "augment", "bins", "embedding"),
+    *("image_shape", "conv", "augment", "bins", "embedding", "members"),
     *("layers", "hidden_layer_sizes", "solver", "learning_rate_init", "momentum"),
     *("nesterovs_momentum", "beta_1", "beta_2", "epsilon", "optimizer", "ema", "loss"),
     *(*CLIPS, *OF_NETWORK),

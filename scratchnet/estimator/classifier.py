@@ -79,14 +79,13 @@ class Classifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     def _new_loss(self) -> Loss:
         """The loss for these classes; raises ParameterError for an option that it does not have."""
         if isinstance(self.loss, Loss):
-            if self.label_smoothing:
+            if self.label_smoothing != type(self).label_smoothing:  # which was not asked for
                 raise ParameterError("label_smoothing is an option of 'log_loss', not of a Loss")
             return deepcopy(self.loss)
         if not self._multilabel and self.n_outputs_ > 1:
             return SoftmaxWithLoss(label_smoothing=self.label_smoothing)
-        if self.label_smoothing:
-            raise ParameterError("label_smoothing needs more than two classes, one label a sample")
-        return BinaryCrossEntropy("values" if self._multilabel else "integer")
+        labels = "values" if self._multilabel else "integer"
+        return BinaryCrossEntropy(labels, label_smoothing=self.label_smoothing)
 
     def _encode(self, y: Array) -> Array:
         """Indices into `classes_` (N,), or 0 and 1 as floats (N, K) where the loss wants these."""
@@ -150,13 +149,13 @@ class Classifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
 
     def _decide(self, outputs: Array) -> Array:
         if self._multilabel:
-            found = (self._network.loss_layer.confidences(outputs) > 0.5).astype(int)
+            found = (self._loss.confidences(outputs) > 0.5).astype(int)
             return csr_matrix(found) if self._sparse_labels else found
         if self.n_outputs_ == 1:
             index = (outputs[:, 0] > 0).astype(int)
             return np.asarray(self.classes_[np.minimum(index, len(self.classes_) - 1)])
         if self._own_loss:
-            outputs = self._network.loss_layer.confidences(outputs)
+            outputs = self._loss.confidences(outputs)
         return np.asarray(self.classes_[outputs.argmax(axis=1)])
 
     def _score_of(self, found: Array, y: Array, w: Array | None) -> float:
@@ -168,7 +167,7 @@ class Classifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         Of a loss of one's own they are its `confidences`, with the sum 1.
         """
         outputs = self._checked_outputs(X)
-        p = self._network.loss_layer.confidences(outputs)
+        p = self._loss.confidences(outputs)
         if self._multilabel:
             return p
         if self.n_outputs_ > 1:

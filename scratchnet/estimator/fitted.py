@@ -17,7 +17,7 @@ from scratchnet.errors import DataError, DtypeError
 from scratchnet.estimator.conversion import convert_from_sklearn, convert_to_sklearn
 from scratchnet.estimator.linked import LinkedArrays, write_all
 from scratchnet.estimator.saving import load_estimator, save_estimator
-from scratchnet.layers import Affine, BatchNorm, Conv2D, Layer
+from scratchnet.layers import Affine, BatchNorm, Conv2D, Layer, Loss, MemberAffine
 from scratchnet.networks import Network
 from scratchnet.parameters import Array
 from scratchnet.training.threads import suggest_threads
@@ -39,6 +39,11 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
     @abstractmethod
     def _decide(self, outputs: Array) -> Array:
         """The predictions for network outputs (N, K)."""
+
+    @property
+    def _loss(self) -> Loss:
+        """What turns outputs (N, K) into predictions."""
+        return self._network.loss_layer
 
     # What a fitted estimator gives.
 
@@ -106,7 +111,7 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
     def coefs_(self) -> list[Array]:
         """The weights W of each layer that has them, in the memory of the network itself.
 
-        They are (n_in, n_out), of convolutions (KH, KW, C, F).
+        They are (n_in, n_out), of convolutions (KH, KW, C, F), of M members (M, n_in, n_out).
 
         To assign to one of them, or to all, writes into the network. Raises ShapeError where
         shapes differ.
@@ -120,7 +125,7 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
     @property
     def intercepts_(self) -> list[Array]:
         """The biases of each layer; under batch normalization the beta that takes their place."""
-        names = {Affine: "b", Conv2D: "b", BatchNorm: "beta"}
+        names = {Affine: "b", MemberAffine: "b", Conv2D: "b", BatchNorm: "beta"}
         return LinkedArrays(
             layer.params[names[type(layer)]]
             for layer in self._network_layers()
@@ -132,7 +137,8 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
         write_all(self.intercepts_, values)
 
     def _affine(self) -> list[Any]:
-        return [layer for layer in self._network_layers() if isinstance(layer, Affine | Conv2D)]
+        kinds = Affine | MemberAffine | Conv2D
+        return [layer for layer in self._network_layers() if isinstance(layer, kinds)]
 
     def _network_layers(self) -> Sequence[Layer]:
         if "_network" not in vars(self):

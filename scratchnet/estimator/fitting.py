@@ -44,6 +44,8 @@ class NetworkEstimator(Intake):
     progress_bar: bool
     _ends_with_schedule: ClassVar[bool] = False
     """Whether the last of `max_iter` epochs is as good an end as any: nothing is said then."""
+    _optimizer_with_betas: ClassVar[str | None] = None
+    """The name of an optimizer that `beta_2` is for, too."""
     _trained_on: int | None
     """The digest of the samples that the epochs without an improvement are counted on."""
     _frozen: bool

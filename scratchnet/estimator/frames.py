@@ -24,7 +24,7 @@ from scratchnet.parameters import Array
 from scratchnet.tables import align
 
 NUMBER, CATEGORY, DATE = "number", "category", "date"
-FLAGS = 8
+FLAGS = 32
 """Levels of a category up to which each has a flag of its own."""
 DAY = 86_400.0
 """Seconds."""

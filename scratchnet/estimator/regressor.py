@@ -115,10 +115,10 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
 
     def _values(self, outputs: Array) -> Array:
         """What outputs (N, K) say, in the units of y."""
-        return self._network.loss_layer.predictions(outputs)
+        return self._loss.predictions(outputs)
 
     def _decide(self, outputs: Array) -> Array:
-        loss, values = self._network.loss_layer, self._values(outputs)
+        loss, values = self._loss, self._values(outputs)
         if isinstance(loss, QuantileLoss):
             values = values[:, loss.middle : loss.middle + 1]
         return np.asarray(values[:, 0] if self._flat else values)
@@ -128,10 +128,11 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
 
     def _calibrate(self, validation: Samples | None) -> None:
         self._conformity = []
-        loss = self._network.loss_layer
+        loss = self._loss
         if isinstance(loss, QuantileLoss) and validation is not None:
-            q = self._values(self._outputs(validation.x))
-            y = np.ravel(self._decode(validation.t))
+            plain, t = self._held_out(validation)
+            q = self._values(plain._outputs(validation.x))
+            y = np.ravel(self._decode(t))
             for k in range(len(loss.quantiles) // 2):
                 scores = np.sort(np.maximum(q[:, k] - y, y - q[:, -1 - k]))
                 if len(scores) > KEPT:
@@ -146,7 +147,7 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         Raises CallOrderError unless the loss is "quantile".
         """
         check_is_fitted(self)
-        loss = self._network.loss_layer
+        loss = self._loss
         if not isinstance(loss, QuantileLoss):
             raise CallOrderError(
                 f"quantiles are predicted after fit with loss='quantile', the loss was {loss!r}"
@@ -169,7 +170,7 @@ class Regressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         """
         q = self.predict_quantiles(X)
         coverage = Range(above=0, below=1).check("coverage", coverage)
-        loss: Any = self._network.loss_layer
+        loss: Any = self._loss
         widths = [loss.quantiles[-1 - k] - loss.quantiles[k] for k in range(q.shape[1] // 2)]
         if not widths:
             raise ParameterError(f"an interval needs two quantiles, got {loss.quantiles}")

@@ -21,7 +21,7 @@ from scratchnet.storage.checkpoint import ESTIMATOR, UNFIT, mark, read_file
 FITTED = frozenset(
     {
         *("_best", "_came", "_conformity", "_count", "_epochs", "_flat", "_frozen", "_multilabel"),
-        *("_columns", "_target_moments"),
+        *("_columns", "_counts", "_target_moments"),
         *("_no_improvement_count", "_offset", "_rate", "_seed", "_sparse_labels"),
         *("_validated_with", "_waited", "best_loss_", "best_validation_score_"),
         *("feature_names_in_", "loss_", "loss_curve_", "n_features_in_", "n_iter_", "n_layers_"),
@@ -130,14 +130,14 @@ def load_estimator(cls: type[Any], path: str | Path, classes: Iterable[type[Any]
         place_weights(str(path), arrays, network)
         if getattr(made, "layers", made) is None:
             made.layers = list(network.layers)
-        if type(network.loss_layer) not in {*LOSSES.values(), QuantileLoss}:
-            made.loss = network.loss_layer
+        made._network = network
+        if type(made._loss) not in {*LOSSES.values(), QuantileLoss}:
+            made.loss = made._loss
         check_arguments(made, {})
         made._resume()
         made.__dict__.update(_fitted_of(header, made))
         if header["classes"] is not None:
             made.classes_ = _classes(header["classes"], header["dtype of classes"])
-        made._network = network
         _check_fits(made, network)
         made._best = (made._best[0], made._best[1])
         if np.isfinite(made._best[0]):
@@ -177,7 +177,7 @@ def _check_fits(made: Any, network: Network) -> None:
         raise ValueError(f"{sizes} features and outputs are not those of its network")
     if made._offset is not None and made._offset.shape != (network.input_size,):
         raise ValueError(f"_offset has the shape {made._offset.shape}")
-    made._decide(np.zeros((1, network.output_sizes[-1]), network.dtype))
+    made._decide(made._outputs(np.zeros((1, network.input_size), network.dtype)))
     if hasattr(made, "_multilabel"):
         several = made.n_outputs_ > 1 or made._multilabel
         if len(made.classes_) not in ((made.n_outputs_,) if several else (1, 2)):

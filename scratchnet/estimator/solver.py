@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchnet.estimator.arguments import CLIPS
 from scratchnet.estimator.constraints import ArgumentError
-from scratchnet.layers import Layer
+from scratchnet.layers import Layer, MemberAffine
 from scratchnet.optimizers import (
     EMA,
     LBFGS,
@@ -36,6 +36,8 @@ def draw_weights(layers: Iterable[Layer], rng: np.random.RandomState, activation
     factor = 2.0 if activation == "logistic" else 6.0
     for layer in layers:
         *n_in, n_out = layer.shapes["W"]
+        if isinstance(layer, MemberAffine):
+            n_in = n_in[1:]  # each has its own
         limit = math.sqrt(factor / (math.prod(n_in) + n_out))
         for name, array in layer.params.items():
             layer.params[name] = rng.uniform(-limit, limit, array.shape)
@@ -52,7 +54,8 @@ def choose_optimizer(of: Any) -> Optimizer:
         made = copy.deepcopy(of.optimizer)
     elif of.optimizer is not None:
         has_rate = canonical(OPTIMIZERS, of.optimizer, "optimizer") != "lbfgs"
-        made = make_optimizer(of.optimizer, rate if has_rate else None, **around)
+        own = {"beta2": of.beta_2} if of.optimizer == of._optimizer_with_betas else {}
+        made = make_optimizer(of.optimizer, rate if has_rate else None, **own, **around)
     elif of.solver == "lbfgs":
         made = LBFGS(iterations=of.max_iter, tolerance=of.tol, evaluations=of.max_fun, **around)
     elif of.solver == "adam":

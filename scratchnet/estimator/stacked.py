@@ -19,6 +19,7 @@ from scratchnet.layers import (
     Conv2D,
     Layer,
     Loss,
+    MemberAffine,
     PoissonLoss,
     SoftmaxWithLoss,
 )
@@ -61,7 +62,8 @@ class Stacked(NetworkEstimator):
         own |= {"seed": self._seed, "loss": self._new_loss()}
         network = self._stack(n_features, [int(n) for n in hidden], own)
         if self.initializer is None:
-            layers = [layer for layer in network.layers if isinstance(layer, Affine | Conv2D)]
+            kinds = Affine | MemberAffine | Conv2D
+            layers = [layer for layer in network.layers if isinstance(layer, kinds)]
             draw_weights(layers, self._start, self.activation)
         return network
 

@@ -16,39 +16,45 @@ from sklearn.utils.validation import (
 )
 
 from scratchnet.checks import check_dtype
-from scratchnet.data import Samples
 from scratchnet.estimator.arguments import OF_TABLES, TableArguments, list_arguments
 from scratchnet.estimator.classifier import OWN_CONSTRAINTS, Classifier, OfClassifiers
 from scratchnet.estimator.frames import TablePreparation, is_frame
 from scratchnet.estimator.intake import Taken
+from scratchnet.estimator.members import OfMembers
 from scratchnet.estimator.regressor import OWN_CONSTRAINTS as OF_REGRESSORS
 from scratchnet.estimator.regressor import OfQuantiles, OfValues, Regressor
-from scratchnet.estimator.stacked import Stacked
 from scratchnet.layers import (
     Columns,
+    Concat,
     Embedding,
     Identity,
     Layer,
+    MemberLoss,
     PiecewiseLinear,
+    RobustScale,
 )
-from scratchnet.networks import MultiLayerNet, Network
+from scratchnet.layers.numbers import count_bins
+from scratchnet.networks import Network
 from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 
 
-class OfTables(Stacked):
+class OfTables(OfMembers):
     """An estimator of tables, which learns from the training rows what each column is."""
 
     bins: int
     embedding: int
     _columns: list[dict[str, Any]]
     """The preparation, as a file holds it."""
+    _counts: list[int]
+    """How many bins each number has."""
     _counted: Array | None
     """The weights of the training samples, while they are taken in."""
     _target_moments: list[list[float]]
     """Of regressors: mean and standard deviation of each column of y in training."""
 
     _ends_with_schedule = True
+    _optimizer_with_betas = "adamw"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -102,7 +108,11 @@ class OfTables(Stacked):
             self._learn_targets(y, classes, partial)
         else:
             self._compare_targets(y, classes, partial)
-        return self._preparation.apply(X, self._dtype_for(X)), self._encode(y)
+        prepared = self._preparation.apply(X, self._dtype_for(X))
+        if anew:
+            numbers = prepared[:, : self._preparation.sizes[0]]
+            self._counts = count_bins(numbers, self.bins, self._counted, prepared.dtype)
+        return prepared, self._encode(y)
 
     def _table(self, X: Any, anew: bool) -> Any:
         """A frame or an array (N, D), with the columns of the first call."""
@@ -131,15 +141,6 @@ class OfTables(Stacked):
         """float32, unless another is asked for: numbers are scaled before, in float64."""
         return "float32" if self.dtype == "auto" else check_dtype(self.dtype)
 
-    def _split(self, samples: Samples) -> tuple[Samples, Samples | None]:  # type: ignore[override]
-        """Too few samples are all trained on."""
-        try:
-            return super()._split(samples)
-        except ValueError:
-            if len(samples) < 2:
-                raise
-            return samples, None
-
     def _checked_outputs(self, X: Any) -> Array:
         if "_takes_prepared" in vars(self):
             return self._outputs(X)
@@ -161,8 +162,8 @@ class OfTables(Stacked):
         return numbers + flags + len(sizes)
 
     def _usual_batch_size(self, n: int) -> int:
-        """Small enough for 32 updates an epoch, but from 16 to 128."""
-        return min(n, 128, max(16, n // 32))
+        """Small enough for 32 updates an epoch, but from 16 to 128; 256 of many samples."""
+        return min(n, max(16, min(128, n // 32), min(256, n // 128)))
 
     # The network.
 
@@ -172,7 +173,10 @@ class OfTables(Stacked):
         dtype, rng = options["dtype"], generator(self._seed, "initialize", 1)
         parts: list[tuple[int, Layer]] = []
         if numbers:
-            parts.append((numbers, PiecewiseLinear(bins=self.bins, dtype=dtype)))
+            each: list[Layer] = [RobustScale(dtype=dtype)]
+            if any(self._counts):
+                each.append(PiecewiseLinear(bins=self.bins, counts=self._counts, dtype=dtype))
+            parts.append((numbers, Concat(each)))
         if flags:
             parts.append((flags, Identity()))
         if sizes:
@@ -180,10 +184,9 @@ class OfTables(Stacked):
         columns = Columns([n for n, _ in parts], [layer for _, layer in parts])
         columns.build((n_features,))
         (width,) = columns.output_shape((n_features,))
-        # Its layers alone are taken: they move into the memory of the whole.
-        behind = MultiLayerNet(width, hidden, self._n_network_outputs(), **options)
-        layers = [columns, *behind.layers]
-        network = Network(layers, behind.loss_layer, dtype=dtype, input_shape=(n_features,))
+        behind = self._side_by_side(width, hidden, options)
+        loss = MemberLoss(options["loss"], self.members)
+        network = Network([columns, *behind], loss, dtype=dtype, input_shape=(n_features,))
         network._set_rng(generator(self._seed, "noise"))
         return network
 

@@ -15,6 +15,8 @@ ROWS = 1000
 """So many samples are looked at, at most: a fit is not made longer by more."""
 STILL = 1e-6
 """A loss that falls by less of itself has not moved."""
+LEARNT = 0.01
+"""A training loss below that of a guess by so much of it is no accident."""
 LARGE = 1e3
 """Values beyond are worth a word when a fit has failed."""
 
@@ -45,17 +47,19 @@ def describe_failure(of: Any, train: Samples) -> str | None:
 
     Both are compared on some of the training samples, as they are evaluated, without the penalty.
     """
-    network, step = of._network, -(-len(train) // ROWS)
-    loss: Loss = network.loss_layer
-    guess = best_constant(loss, train.t, network.output_sizes[-1])
-    if guess is None or (train.t == train.t[0]).all():  # there is nothing to learn
-        return None
-    t, w = train.t[::step], None if train.weights is None else train.weights[::step]
+    loss: Loss = of._loss
+    step, t = -(-len(train) // ROWS), of._targets_of(train)
     outputs = of._outputs(train.x[::step])
+    guess = best_constant(loss, t, outputs.shape[1])
+    if guess is None or (t == t[0]).all():  # there is nothing to learn
+        return None
+    t, w = t[::step], None if train.weights is None else train.weights[::step]
     with np.errstate(all="ignore"):
         own = loss.compute(outputs, t, w)
         of_guess = loss.compute(np.broadcast_to(guess, outputs.shape).astype(outputs.dtype), t, w)
     curve = getattr(of, "loss_curve_", [])
+    if of._best_state is not None and curve and np.nanmin(curve) < of_guess * (1 - LEARNT):
+        return None  # it could learn these samples, but nothing of it held for others
     still = len(curve) == of.n_iter_ > 1 and curve[0] - min(curve) <= STILL * abs(curve[0])
     if not (still or 0 < of_guess * (1 - STILL) <= own):
         return None

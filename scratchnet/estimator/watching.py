@@ -71,6 +71,14 @@ class Watched(Fitted):
         plain.__dict__.pop("feature_names_in_", None)
         return plain
 
+    def _held_out(self, validation: Samples) -> tuple[Any, Array]:
+        """What predicts these samples without having been trained on them, and their targets."""
+        return self._for_prepared_rows(), self._targets_of(validation)
+
+    def _targets_of(self, samples: Samples) -> Array:
+        """The targets of samples as the loss of one network takes them."""
+        return samples.t
+
     def _note(self, epoch: Epoch, trainer: Trainer, validation: Samples | None) -> None:
         """Note the results of an epoch, and whether it was the last."""
         self._epochs = epoch.number
@@ -151,15 +159,14 @@ class Watched(Fitted):
         self.validation_loss_curve_.append(loss)
         if self.scoring == "loss":
             score = -loss
-        elif self.scoring is None:
-            outputs = self._outputs(validation.x)
-            score = self._score_of(
-                self._decide(outputs), self._decode(validation.t), validation.weights
-            )
         else:
-            plain = self._for_prepared_rows()
-            scorer = check_scoring(plain, self.scoring)
-            score = scorer(plain, validation.x, self._decode(validation.t))
+            plain, t = self._held_out(validation)
+            y = self._decode(t)
+            if self.scoring is None:
+                found = self._decide(plain._outputs(validation.x))
+                score = self._score_of(found, y, validation.weights)
+            else:
+                score = check_scoring(plain, self.scoring)(plain, validation.x, y)
         if not math.isfinite(score):
             warn_caller(
                 f"the validation score is {score}, which can be no best one; validate with more "

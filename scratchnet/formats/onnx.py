@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from scratchnet.formats.layouts import (
 )
 from scratchnet.formats.packages import need
 from scratchnet.layers import BinaryCrossEntropy, Layer, Loss, PoissonLoss, QuantileLoss
+from scratchnet.layers.columns import pieces
 from scratchnet.layers.image import Image, ImageLayer, image_of
 from scratchnet.layers.numbers import FAR, SOFT_BOUND
 from scratchnet.layers.pooling import Pool
@@ -293,11 +295,11 @@ def _robust_scale(graph: Graph, layer: layers.RobustScale, x: str, shape: Shape)
 
 
 def _piecewise_linear(graph: Graph, layer: layers.PiecewiseLinear, x: str, shape: Shape) -> str:
-    x = graph.add("Unsqueeze", _rows(graph, x, shape), graph.hold(np.array([2], np.int64)))
-    lower = graph.own(layer, "input_edges", lambda edges: edges[:, :-1])
-    codes = graph.add("Mul", graph.add("Sub", x, lower), graph.hold(layer.slopes()))
+    x = graph.add("Gather", _rows(graph, x, shape), graph.hold(layer.columns), axis=1)
+    away = graph.add("Sub", x, graph.own(layer, "input_edges"))
+    codes = graph.add("Mul", away, graph.own(layer, "input_slopes"))
     none, all_ = (graph.hold(np.float32(bound)) for bound in (0, 1))
-    return graph.add("Flatten", graph.add("Clip", codes, none, all_), axis=1)
+    return graph.add("Clip", codes, none, all_)
 
 
 def _scale(graph: Graph, layer: layers.Scale, x: str, shape: Shape) -> str:
@@ -315,12 +317,26 @@ def _embedding(graph: Graph, layer: layers.Embedding, x: str, shape: Shape) -> s
     return graph.add("Flatten", graph.add("Gather", graph.own(layer, "E"), rows, axis=0), axis=1)
 
 
+def _member_affine(graph: Graph, layer: layers.MemberAffine, x: str, shape: Shape) -> str:
+    parts = graph.hold(np.array([0, layer.members, layer.n_inputs], np.int64))
+    by_member = graph.add("Reshape", _rows(graph, x, shape), parts)
+    by_member = graph.add("Transpose", by_member, perm=[1, 0, 2])
+    y = graph.add("MatMul", by_member, graph.own(layer, "W"))
+    y = graph.add("Flatten", graph.add("Transpose", y, perm=[1, 0, 2]), axis=1)
+    return graph.add("Add", y, graph.own(layer, "b")) if layer.bias else y
+
+
 def _columns(graph: Graph, layer: layers.Columns, x: str, shape: Shape) -> str:
     x, made = _rows(graph, x, shape), []
-    for one, size, piece in zip(layer.layers, layer.sizes, layer.pieces(layer.sizes), strict=True):
+    for one, size, piece in zip(layer.layers, layer.sizes, pieces(layer.sizes), strict=True):
         ends = (graph.hold(np.array([end], np.int64)) for end in (piece.start, piece.stop, 1))
         made.append(_behind(graph, [one], graph.add("Slice", x, *ends), (size,)))
     return graph.add("Concat", *made, axis=1)
+
+
+def _concat(graph: Graph, layer: layers.Concat, x: str, shape: Shape) -> str:
+    x, size = _rows(graph, x, shape), (math.prod(shape),)
+    return graph.add("Concat", *(_behind(graph, [f], x, size) for f in layer.layers), axis=1)
 
 
 def _residual(graph: Graph, layer: layers.Residual, x: str, shape: Shape) -> str:
@@ -365,6 +381,8 @@ LAYERS: Mapping[type[Layer], Callable[[Graph, Any, str, Shape], str]] = MappingP
         layers.Scale: _scale,
         layers.Embedding: _embedding,
         layers.Columns: _columns,
+        layers.Concat: _concat,
+        layers.MemberAffine: _member_affine,
         layers.Residual: _residual,
         layers.Dropout: _left_out,
         layers.GaussianNoise: _left_out,

@@ -6,6 +6,7 @@ have channels first: rows of the shape (H, W) or (H, W, C) are images (N, C, H, 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from textwrap import wrap
@@ -338,8 +339,9 @@ def _robust_scale(made: Sequence, layer: layers.RobustScale, shape: Shape) -> No
 
 
 def _piecewise_linear(made: Sequence, layer: layers.PiecewiseLinear, shape: Shape) -> None:
-    edges, rows = layer.statistics["input_edges"], layer.statistics["input_rows"]
-    made.add(f"PiecewiseLinear({layer.n_in}, {layer.bins})", edges=edges, rows=rows)
+    known = {name: layer.statistics[f"input_{name}"] for name in ("edges", "slopes", "rows")}
+    counts = "\n".join(wrap(str(layer.counts_for(layer.n_in or 0)), 70))
+    made.add(f"PiecewiseLinear({counts})", **known)
 
 
 def _factors(made: Sequence, layer: layers.Scale, shape: Shape) -> None:
@@ -352,6 +354,12 @@ def _embedding(made: Sequence, layer: layers.Embedding, shape: Shape) -> None:
     made.add(f"Embedding({sizes}, {layer.width})", weight=layer.params["E"])
 
 
+def _member_affine(made: Sequence, layer: layers.MemberAffine, shape: Shape) -> None:
+    sizes = f"{layer.members}, {layer.n_inputs}, {layer.n_out}"
+    arrays = {"weight": layer.params["W"]} | ({"bias": layer.params["b"]} if layer.bias else {})
+    made.add(f"MemberAffine({sizes}, bias={layer.bias})", **arrays)
+
+
 def _columns(made: Sequence, layer: layers.Columns, shape: Shape) -> None:
     lines = "\n".join(wrap(f"{layer.sizes},", 70)) + "\n"
     for k, (one, size) in enumerate(zip(layer.layers, layer.sizes, strict=True)):
@@ -360,6 +368,16 @@ def _columns(made: Sequence, layer: layers.Columns, shape: Shape) -> None:
         made.pieces += inner.pieces
         lines += f"{inner.text()},\n"
     made.add(f"Columns(\n{indented(lines)})")
+
+
+def _concat(made: Sequence, layer: layers.Concat, shape: Shape) -> None:
+    lines = ""
+    for k, one in enumerate(layer.layers):
+        inner = made.inner(f"layers.{k}")
+        _add_all(inner, [one], (math.prod(shape),))
+        made.pieces += inner.pieces
+        lines += f"{inner.text()},\n"
+    made.add(f"Concat(\n{indented(lines)})")
 
 
 def _residual(made: Sequence, layer: layers.Residual, shape: Shape) -> None:
@@ -406,6 +424,8 @@ MODULES: Mapping[type[Layer], Callable[[Sequence, Any, Shape], None]] = MappingP
         layers.Scale: _factors,
         layers.Embedding: _embedding,
         layers.Columns: _columns,
+        layers.Concat: _concat,
+        layers.MemberAffine: _member_affine,
         layers.Residual: _residual,
         layers.Dropout: _alone(lambda layer: f"nn.Dropout({layer.rate!r})"),
         layers.GaussianNoise: _left_out,

@@ -52,16 +52,17 @@ class RobustScale(nn.Module):
 class PiecewiseLinear(nn.Module):
     """How far each value is in each of its bins, 0 to 1, side by side."""
 
-    def __init__(self, n, bins):
+    def __init__(self, counts):
         super().__init__()
-        self.register_buffer("edges", torch.zeros(n, bins + 1))
+        columns = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("edges", torch.zeros(len(columns)))
+        self.register_buffer("slopes", torch.zeros(len(columns)))
         self.register_buffer("rows", torch.zeros(1))
 
     def forward(self, x):
-        x = x.movedim(1, -1).flatten(1).unsqueeze(2)
-        widths = self.edges.diff(dim=1)
-        slopes = torch.where(widths > 0, 1 / widths, 0).clamp(max=torch.finfo(x.dtype).max)
-        return ((x - self.edges[:, :-1]) * slopes).clamp(0, 1).flatten(1)
+        x = x.movedim(1, -1).flatten(1)[:, self.columns]
+        return ((x - self.edges) * self.slopes).clamp(0, 1)
 
 ''',
         "Scale": '''
@@ -103,6 +104,33 @@ class Columns(nn.Module):
     def forward(self, x):
         pieces = x.movedim(1, -1).flatten(1).split(self.sizes, 1)
         return torch.cat([f(piece) for f, piece in zip(self.layers, pieces)], 1)
+
+''',
+        "Concat": '''
+class Concat(nn.Module):
+    """All columns through each layer, side by side."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x):
+        x = x.movedim(1, -1).flatten(1)
+        return torch.cat([f(x) for f in self.layers], 1)
+
+''',
+        "MemberAffine": '''
+class MemberAffine(nn.Module):
+    """An affine map of its own for each member, of its own part of a row."""
+
+    def __init__(self, members, n_in, n_out, bias=True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(members, n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(members * n_out)) if bias else 0.0
+
+    def forward(self, x):
+        x = x.movedim(1, -1).reshape(len(x), len(self.weight), -1).transpose(0, 1)
+        return (x @ self.weight).transpose(0, 1).flatten(1) + self.bias
 
 ''',
     }

@@ -12,7 +12,7 @@ from scratchnet.layers.activations import (
     Softplus,
 )
 from scratchnet.layers.affine import Affine
-from scratchnet.layers.columns import Columns
+from scratchnet.layers.columns import Columns, Concat
 from scratchnet.layers.convolution import Conv2D
 from scratchnet.layers.elementary import Identity, ReLU, Sigmoid, Tanh
 from scratchnet.layers.embedding import Embedding
@@ -26,6 +26,7 @@ from scratchnet.layers.losses import (
     MeanSquaredError,
     PoissonLoss,
 )
+from scratchnet.layers.members import MemberAffine, MemberLoss
 from scratchnet.layers.normalization import (
     NORMALIZATIONS,
     STANDARDIZATIONS,
@@ -55,6 +56,7 @@ __all__ = [
     "BatchNorm",
     "BinaryCrossEntropy",
     "Columns",
+    "Concat",
     "Conv2D",
     "Dropout",
     "ElementwiseLoss",
@@ -70,6 +72,8 @@ __all__ = [
     "MaxPool",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "MemberAffine",
+    "MemberLoss",
     "Mish",
     "PReLU",
     "PiecewiseLinear",

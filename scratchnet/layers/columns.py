@@ -1,5 +1,6 @@
 """Columns of different kinds: each of several layers takes those that are its own."""
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
@@ -7,8 +8,86 @@ import numpy as np
 
 from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
-from scratchnet.layers.layer import Layer
+from scratchnet.layers.layer import Layer, remembered
 from scratchnet.parameters import Array, Shape
+
+
+class Concat(Layer):
+    """y = [f_1(x), ..., f_k(x)]: all columns of x (N, n) through each layer, side by side.
+
+    dL/dx = the sum of what all layers give back. Raises ParameterError without layers.
+
+    >>> from scratchnet.layers import Identity, Scale
+    >>> Concat([Scale(3), Identity()]).output_shape((3,))
+    (6,)
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.layers = list(layers)
+        if not self.layers:
+            raise ParameterError("Concat needs a layer, got none")
+
+    @property
+    def children(self) -> tuple[Layer, ...]:  # type: ignore[override]
+        """The layers that stand beside each other."""
+        return tuple(self.layers)
+
+    def build(self, input_shape: Shape) -> None:
+        """Tell each layer the shape of a row."""
+        self.n_in = math.prod(input_shape)
+        for layer in self.layers:
+            layer.build((self.n_in,))
+
+    def initialize(self) -> None:
+        """The starting values of all layers."""
+        for layer in self.layers:
+            layer.initialize()
+
+    def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
+        """Show each layer the training inputs x * scale (N, n)."""
+        for layer in self.layers:
+            layer.adapt(x, scale, weights)
+
+    def _widths(self, n: int) -> list[int]:
+        """How many values each layer gives for rows of n."""
+        return [math.prod(layer.output_shape((n,))) for layer in self.layers]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(all widths together,)."""
+        super().output_shape(input_shape)
+        return (sum(self._widths(math.prod(input_shape))),)
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return what all layers give, side by side."""
+        widths = self._widths(x.shape[1])
+        y = self.keep("y", (len(x), sum(widths)), x.dtype)
+        for layer, behind in zip(self.layers, pieces(widths), strict=True):
+            y[:, behind] = layer.forward(x, train=train)
+        self.widths = widths
+        return y
+
+    def param_grads(self, dout: Array) -> None:
+        """Let all layers write theirs."""
+        for layer, behind in zip(self.layers, pieces(remembered(self.widths)), strict=True):
+            layer.param_grads(np.ascontiguousarray(dout[:, behind]))
+
+    def input_grad(self, dout: Array) -> Array:
+        """Return dx (N, n)."""
+        dx: Array | None = None
+        for layer, behind in zip(self.layers, pieces(remembered(self.widths)), strict=True):
+            part = layer.input_grad(np.ascontiguousarray(dout[:, behind]))
+            if dx is None:
+                dx = self.keep("dx", part.shape, part.dtype)
+                dx[...] = part
+            else:
+                dx += part
+        return remembered(dx)
+
+    widths: list[int] | None = None
+
+    def __repr__(self) -> str:
+        return f"Concat([{', '.join(map(repr, self.layers))}])"
 
 
 class Columns(Layer):
@@ -52,7 +131,7 @@ class Columns(Layer):
 
     def adapt(self, x: Array, scale: float, weights: Array | None = None) -> None:
         """Show each layer its columns of the training inputs x * scale (N, n)."""
-        for layer, piece in zip(self.layers, self.pieces(self.sizes), strict=True):
+        for layer, piece in zip(self.layers, pieces(self.sizes), strict=True):
             layer.adapt(x[:, piece], scale, weights)
 
     @property
@@ -68,32 +147,32 @@ class Columns(Layer):
         super().output_shape(input_shape)
         return (sum(self._widths),)
 
-    @staticmethod
-    def pieces(sizes: Sequence[int]) -> list[slice]:
-        """Where each piece begins and ends."""
-        return [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))]
-
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return what all layers give, side by side."""
         widths = self._widths
         y = self.keep("y", (len(x), sum(widths)), x.dtype)
-        each = zip(self.layers, self.pieces(self.sizes), self.pieces(widths), strict=True)
+        each = zip(self.layers, pieces(self.sizes), pieces(widths), strict=True)
         for layer, before, behind in each:
             y[:, behind] = layer.forward(np.ascontiguousarray(x[:, before]), train=train)
         return y
 
     def param_grads(self, dout: Array) -> None:
         """Let all layers write theirs."""
-        for layer, behind in zip(self.layers, self.pieces(self._widths), strict=True):
+        for layer, behind in zip(self.layers, pieces(self._widths), strict=True):
             layer.param_grads(np.ascontiguousarray(dout[:, behind]))
 
     def input_grad(self, dout: Array) -> Array:
         """Return dx (N, n)."""
         dx = self.keep("dx", (len(dout), sum(self.sizes)), dout.dtype)
-        pieces = zip(self.layers, self.pieces(self.sizes), self.pieces(self._widths), strict=True)
-        for layer, before, behind in pieces:
+        each = zip(self.layers, pieces(self.sizes), pieces(self._widths), strict=True)
+        for layer, before, behind in each:
             dx[:, before] = layer.input_grad(np.ascontiguousarray(dout[:, behind]))
         return dx
 
     def __repr__(self) -> str:
         return f"Columns({self.sizes}, [{', '.join(map(repr, self.layers))}])"
+
+
+def pieces(sizes: Sequence[int]) -> list[slice]:
+    """Where each of several pieces, one behind the other, begins and ends."""
+    return [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))]

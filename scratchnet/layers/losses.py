@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scratchnet.checks import check_above_zero
+from scratchnet.checks import check_above_zero, check_share
 from scratchnet.errors import DtypeError, ShapeError
 from scratchnet.functions import sigmoid
 from scratchnet.layers.labels import check_integer_labels
@@ -136,9 +136,26 @@ class BinaryCrossEntropy(ElementwiseLoss):
     L = sum_nk -(t log s(y) + (1 - t) log(1 - s(y))) / N with s(y) = 1 / (1 + exp(-y)), which is
     max(y, 0) - y t + log(1 + exp(-|y|)), right for every finite logit; dL/dy = (s(y) - t) / N.
     For labels that do not exclude each other, or for two classes with a single output.
+
+    `label_smoothing` e, from 0 to below 1, puts (1 - e) t + e / 2 in the place of t, also in
+    evaluation: so no logit gains from growing without end (as in SoftmaxWithLoss).
     """
 
     lowest, highest = 0.0, 1.0
+
+    def __init__(self, labels: str = "values", *, label_smoothing: float = 0.0) -> None:
+        super().__init__(labels)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
+
+    def spread(self, y: Array, t: Array) -> Array:
+        """The targets (N, K), smoothed."""
+        t, e = super().spread(y, t), self.label_smoothing
+        return t * (1 - e) + e / 2 if e else t
+
+    def config(self) -> dict[str, Any]:
+        """The options that make a loss like this one."""
+        e = self.label_smoothing
+        return {**super().config(), **({"label_smoothing": e} if e else {})}
 
     def per_sample_loss(self, y: Array, t: Array) -> Array:
         """sum_k max(y, 0) - y t + log(1 + exp(-|y|)) (N,)."""

@@ -1,6 +1,7 @@
 """Numbers of a table, of any scale: brought to one, or written as codes of the bin they are in."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from scratchnet.checks import check_integer
 from scratchnet.data.mapped import advise_dontneed
+from scratchnet.errors import ParameterError, ShapeError
 from scratchnet.layers.layer import remembered
 from scratchnet.layers.normalization import column_sums
 from scratchnet.layers.per_column import Measured, PerColumn, Shapes
@@ -79,82 +81,118 @@ class PiecewiseLinear(Measured):
 
     A value becomes T codes: 1 for each bin below its own, how far it is in its own, 0 for those
     above. So an affine layer behind it learns a curve of straight pieces for every input. The codes
-    of the first column stand first in y (N, n T). The edges b are quantiles of each column of the
+    of the first column stand first in y (N, C). The edges b are quantiles of each column of the
     training inputs, taken once: bins are equally full. Where quantiles are equal there are fewer
     bins, and the last codes are 0.
     dL/dx = the sum of dout_t / (b_t - b_(t-1)) over the bins with 0 < e_t < 1.
     (Gorishniy, Rubachev and Babenko 2022, section 3.2; there a value beyond all edges goes on in a
     straight line, here it counts as the nearest edge.)
 
-    `bins` T is from 1. The edges are statistics of the network, saved with its weights; before
-    `adapt` they go from 0 to 1 in even steps. In a network n may be left out.
+    `bins` T is from 1. `counts` says how many codes each column has, 0 to T, where it is known that
+    its quantiles are no more (`count_bins`); of more bins the first ones are left out. By default
+    all have T. The lower edges b_(t-1) and the slopes 1 / (b_t - b_(t-1)) are statistics of the
+    network, saved with its weights; before `adapt` the edges go from 0 to 1 in even steps. In a
+    network n may be left out.
 
-    Raises ParameterError for bins or n below 1.
+    Raises ParameterError for bins or n below 1, or counts that are not one from 0 to T a column.
     """
 
-    codes: Array | None = None  # e (N, n, T)
+    codes: Array | None = None  # e (N, C)
 
     def __init__(
-        self, n: int | None = None, bins: int = 24, *, dtype: npt.DTypeLike = "float32"
+        self,
+        n: int | None = None,
+        bins: int = 24,
+        counts: Sequence[int] | None = None,
+        *,
+        dtype: npt.DTypeLike = "float32",
     ) -> None:
         self.bins = check_integer("bins", bins, 1)
+        self.counts = counts
+        if counts is not None:
+            self.counts = [check_integer("a count", count, 0) for count in counts]
+            if max(self.counts, default=0) > self.bins or not any(self.counts):
+                raise ParameterError(
+                    f"counts must be 0 to {self.bins}, and not all 0, got {counts}"
+                )
         super().__init__(n, dtype=dtype)
 
+    def counts_for(self, n: int) -> list[int]:
+        """How many codes each of n columns has."""
+        if self.counts is None:
+            return [self.bins] * n
+        if len(self.counts) != n:
+            raise ShapeError(f"{self!r} has counts of {len(self.counts)} columns, got {n} columns")
+        return list(self.counts)
+
+    @property
+    def columns(self) -> Array:
+        """The column that each code is of (C,)."""
+        counts = self.counts_for(self.n or 0)
+        return np.repeat(np.arange(len(counts)), counts)
+
     def arrays_for(self, n: int) -> Shapes:
-        """The edges of the bins of each column."""
-        return {}, {"input_edges": (n, self.bins + 1), "input_rows": (1,)}
+        """The lower edge of each bin, and 1 over its width."""
+        codes = (sum(self.counts_for(n)),)
+        return {}, {"input_edges": codes, "input_slopes": codes, "input_rows": (1,)}
 
     def initialize(self) -> None:
         """The edges start as even steps from 0 to 1."""
         if not self.statistics:
             self.allocate()
-            self.statistics["input_edges"] += np.linspace(0, 1, self.bins + 1)
+            counts = np.array(self.counts_for(self.n or 0))
+            first = np.cumsum(counts) - counts
+            place = np.arange(counts.sum()) - first[self.columns]
+            self.statistics["input_slopes"] += counts[self.columns]
+            self.statistics["input_edges"] += place / self.statistics["input_slopes"]
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """(n T,)."""
+        """(C,)."""
         super().output_shape(input_shape)
-        return (math.prod(input_shape) * self.bins,)
+        return (sum(self.counts_for(math.prod(input_shape))),)
 
     def measure(self, x: Array, scale: float, weights: Array | None) -> None:
         """Take the edges for x * scale (N, n)."""
-        edges = self.statistics["input_edges"]
-        found = column_quantiles(x, scale, np.linspace(0, 1, self.bins + 1), weights)
-        for row, values in zip(edges, found.astype(edges.dtype), strict=True):
-            different = np.unique(values)
-            row[: len(different)], row[len(different) :] = different, different[-1]
-
-    def slopes(self) -> Array:
-        """1 / (b_t - b_(t-1)) (n, T), 0 for bins that there are not."""
-        edges = self.statistics["input_edges"]
-        widths = np.diff(edges, axis=1)
-        with np.errstate(over="ignore"):  # of the narrowest that there are
-            slopes: Array = np.divide(1, widths, out=np.zeros_like(widths), where=widths > 0)
-        largest = np.finfo(slopes.dtype).max
-        return np.asarray(np.minimum(slopes, largest, out=slopes))
+        lower, slopes = (self.statistics[f"input_{name}"] for name in ("edges", "slopes"))
+        lower[:], slopes[:] = 0, 0
+        start = 0
+        for edges, count in zip(
+            edges_of(x, scale, self.bins, weights, lower.dtype),
+            self.counts_for(x.shape[1]),
+            strict=True,
+        ):
+            edges = edges[max(0, len(edges) - 1 - count) :]
+            n = len(edges) - 1
+            lower[start : start + count] = edges[-1]
+            lower[start : start + n] = edges[:-1]
+            with np.errstate(over="ignore"):  # of the narrowest bins that there are
+                slopes[start : start + n] = 1 / np.diff(edges)
+            start += count
+        np.minimum(slopes, np.finfo(slopes.dtype).max, out=slopes)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return the codes, (N, n T)."""
-        lower = self.statistics["input_edges"][:, :-1]
-        codes = self.keep("codes", (*x.shape, self.bins), x.dtype)
+        """Return the codes, (N, C)."""
+        edges = self.statistics["input_edges"]
+        codes = self.keep("codes", (len(x), edges.size), x.dtype)
+        np.take(x, self.columns, axis=1, out=codes, mode="clip")
         with np.errstate(over="ignore"):
-            np.subtract(x[:, :, np.newaxis], lower, out=codes)
-            np.multiply(codes, self.slopes(), out=codes)
+            np.subtract(codes, edges, out=codes)
+            np.multiply(codes, self.statistics["input_slopes"], out=codes)
         self.codes = np.clip(codes, 0, 1, out=codes)
-        return codes.reshape(len(x), -1)
+        return codes
 
     def input_grad(self, dout: Array) -> Array:
         """Return dx (N, n)."""
         codes = remembered(self.codes)
-        inside = (codes > 0) & (codes < 1)
-        dx = self.keep("dx", codes.shape[:2], dout.dtype)
-        each = dout.reshape(codes.shape) * inside
-        np.einsum("ijt,jt->ij", each, self.slopes(), out=dx)
+        each = dout * ((codes > 0) & (codes < 1)) * self.statistics["input_slopes"]
+        dx = self.keep("dx", (len(codes), self.n or 0), dout.dtype)
+        dx[...] = 0
+        np.add.at(dx.T, self.columns, each.T)
         return dx
 
     def kink_pattern(self) -> Array:
-        """Which values are beyond the lower and the upper edge of each bin, booleans (N, 2 n T)."""
+        """Which values are beyond the lower and the upper edge of each bin, booleans (N, 2 C)."""
         codes = remembered(self.codes)
-        codes = codes.reshape(len(codes), -1)
         n = codes.shape[1]
         pattern = self.keep("pattern", (len(codes), 2 * n), np.bool_)
         np.greater(codes, 0, out=pattern[:, :n])
@@ -197,6 +235,21 @@ class Scale(PerColumn):
     def input_grad(self, dout: Array) -> Array:
         """Return dout s (N, n)."""
         return np.multiply(dout, self.params["s"], out=self.keep("dx", dout.shape, dout.dtype))
+
+
+def edges_of(
+    x: Array, scale: float, bins: int, weights: Array | None, dtype: npt.DTypeLike
+) -> list[Array]:
+    """The different edges of so many bins, equally full, of each column of x * scale (N, n)."""
+    found = column_quantiles(x, scale, np.linspace(0, 1, bins + 1), weights)
+    return [np.unique(values) for values in found.astype(dtype)]
+
+
+def count_bins(
+    x: Array, bins: int, weights: Array | None = None, dtype: npt.DTypeLike = "float32"
+) -> list[int]:
+    """How many of so many bins `PiecewiseLinear` finds in each column of x (N, n)."""
+    return [len(edges) - 1 for edges in edges_of(x, 1.0, bins, weights, dtype)]
 
 
 def column_quantiles(x: Array, scale: float, shares: Any, weights: Array | None = None) -> Array:

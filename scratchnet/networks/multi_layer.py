@@ -11,7 +11,14 @@ import numpy as np
 
 from scratchnet.checks import check_integer
 from scratchnet.errors import ParameterError
-from scratchnet.layers import LOSSES, Affine, Layer, Loss, SoftmaxWithLoss
+from scratchnet.layers import (
+    LOSSES,
+    Affine,
+    BinaryCrossEntropy,
+    Layer,
+    Loss,
+    SoftmaxWithLoss,
+)
 from scratchnet.networks.naming import read_old_name
 from scratchnet.networks.network import Network
 from scratchnet.networks.options import HIDDEN, INPUT, NetworkOptions, Unit
@@ -104,7 +111,8 @@ class MultiLayerNet(Network):
         layers = placed(INPUT, 0, options, Unit(sizes[0], rng, options.dtype, options.gamma))
         for k, (n_in, n_out) in enumerate(pairwise(sizes)):
             inner = k < len(sizes) - 2
-            affine = Affine(
+            affine = self._affine(
+                k,
                 n_in,
                 n_out,
                 initializer=options.initializer,
@@ -117,6 +125,10 @@ class MultiLayerNet(Network):
             if inner:
                 layers += placed(HIDDEN, k, options, Unit(n_out, rng, options.dtype, options.gamma))
         return layers
+
+    def _affine(self, k: int, n_in: int, n_out: int, **options: Any) -> Layer:
+        """The affine layer number k, from 0."""
+        return Affine(n_in, n_out, **options)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make a network like this one, as JSON values."""
@@ -189,9 +201,17 @@ def _loss(options: NetworkOptions) -> Loss:
     smoothing, weight = options.label_smoothing, options.class_weight
     if kind is SoftmaxWithLoss:
         return SoftmaxWithLoss(options.labels, label_smoothing=smoothing, class_weight=weight)
-    if smoothing or weight is not None:
-        name = "label_smoothing" if smoothing else "class_weight"
-        raise ParameterError(f"{name} is an option of the loss softmax, not of {options.loss}")
+    if weight is not None:
+        raise ParameterError(
+            f"class_weight is an option of the loss softmax, not of {options.loss}"
+        )
+    if kind is BinaryCrossEntropy:
+        return BinaryCrossEntropy(options.labels, label_smoothing=smoothing)
+    if smoothing:
+        raise ParameterError(
+            "label_smoothing is an option of the losses softmax and binary-cross-entropy, not of "
+            f"{options.loss}"
+        )
     return kind(options.labels)
 
 

@@ -7,6 +7,7 @@ the network is made of stands in the header, as plain data. Nothing in a file is
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from inspect import isabstract
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 from scratchnet import layers
 from scratchnet.data.preparation import Preparation
 from scratchnet.errors import DataError, ScratchnetError
-from scratchnet.layers import Layer, Loss
+from scratchnet.layers import Layer, Loss, MemberLoss
 from scratchnet.layers.layer import walk
 from scratchnet.networks.convolutional import NETWORKS, ConvNet, plan
+from scratchnet.networks.members import average_members
 from scratchnet.networks.naming import old_names
 from scratchnet.networks.network import Network
 from scratchnet.networks.saving import arrays_of
@@ -65,7 +67,22 @@ def load_network(
     size = sum(array.size for array in weights.values())
     network = described_network(path, header, size, classes)
     place_weights(str(path), weights, network)
+    if header.get("format") == ESTIMATOR and isinstance(network.loss_layer, MemberLoss):
+        return _averaged(path, header, network)
     return network
+
+
+def _averaged(path: str | Path, header: Mapping[str, Any], network: Network) -> Network:
+    """The one network in the place of an estimator's members; raises DataError."""
+    try:
+        made = average_members(network, header["fitted"].get("_target_moments", (0.0, 1.0)))
+        names = header.get("classes")
+        if isinstance(names, list) and len(names) == max(made.output_sizes[-1], 2):
+            of_classes = tuple(map(str, names))
+            made.preparation = replace(made.preparation, class_names=of_classes)
+    except UNFIT as error:
+        raise DataError(f"{str(path)!r} does not fit: {error}; take another copy") from error
+    return made
 
 
 def described_network(

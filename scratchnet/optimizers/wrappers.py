@@ -102,7 +102,9 @@ class EMA(Wrapper):
     def _update(self, params: Params, grads: Mapping[str, Array], closure: Closure | None) -> None:
         super()._update(params, grads, closure)
         for w, average in self._visit(params):
-            average += (1 - self.decay) * (w - average)
+            step = w - average
+            step *= 1 - self.decay
+            average += step
 
     def evaluation_weights(self, w: Array, average: Array) -> Array:
         return average / (1 - self.decay ** max(self.steps.values()))

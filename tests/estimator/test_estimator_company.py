@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from scratchnet import estimator as estimator_module
 from scratchnet.estimator import MLPClassifier, MLPRegressor, fitting, intake, watching
 from scratchnet.estimator.multiplicity import merge_repeated, row_keys
+from scratchnet.layers import SoftmaxWithLoss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = datasets.load_digits(return_X_y=True)
@@ -122,8 +123,8 @@ def test_rows_38_40_labels_and_columns_that_do_not_fit_are_refused():
     fitted = classify().fit(IRIS, KIND)
     with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4"):
         fitted.predict(IRIS[:, :3])
-    with pytest.raises(ValueError, match="label_smoothing needs more than two classes"):
-        classify(label_smoothing=0.1).fit(IRIS, KIND == 1)
+    with pytest.raises(ValueError, match="label_smoothing is an option of 'log_loss'"):
+        classify(label_smoothing=0.1, loss=SoftmaxWithLoss()).fit(IRIS, KIND)
     with pytest.raises(ValueError, match="'loss' parameter of MLPRegressor must be"):
         MLPRegressor("absolute").fit(IRIS, KIND)
 

@@ -124,9 +124,9 @@ def test_categories_have_flags_and_an_unknown_one_has_none():
 
 
 def test_many_categories_are_numbers_by_how_frequent_they_are_and_0_is_unknown():
-    levels = [f"l{k}" for k in range(20) for _ in range(20 - k)]
-    made = prepared(levels, ["l0", "l19", "new", None])
-    np.testing.assert_array_equal(made[:, 0], [1, 20, 0, 0])
+    levels = [f"l{k}" for k in range(40) for _ in range(40 - k)]
+    made = prepared(levels, ["l0", "l39", "new", None])
+    np.testing.assert_array_equal(made[:, 0], [1, 40, 0, 0])
 
 
 def test_numbers_may_be_written_as_texts_of_a_category_later():

@@ -10,6 +10,7 @@ from scratchnet.layers import (
     AvgPool,
     BatchNorm,
     Columns,
+    Concat,
     Conv2D,
     Dropout,
     Embedding,
@@ -17,6 +18,7 @@ from scratchnet.layers import (
     GlobalAvgPool,
     LayerNorm,
     MaxPool,
+    MemberAffine,
     PiecewiseLinear,
     PReLU,
     ReLU,
@@ -45,6 +47,15 @@ OF_ROWS = {
     "scale": lambda n: [Scale()],
     "embedding": lambda n: [Embedding([2 + k % 3 for k in range(n)], 3)],
     "columns": lambda n: [Columns([2, n - 2], [PiecewiseLinear(bins=2), Scale()])],
+    "piecewise-linear-counts": lambda n: [
+        PiecewiseLinear(bins=3, counts=[k % 4 for k in range(n)])
+    ],
+    "concat": lambda n: [Concat([RobustScale(), PiecewiseLinear(bins=2)])],
+    "members": lambda n: [
+        MemberAffine(n, 3),
+        ACTIVATIONS["tanh"](),
+        MemberAffine(n, 2, bias=False),
+    ],
     "dropout": lambda n: [Dropout(0.3), Affine(6)],
     "noise": lambda n: [GaussianNoise(0.3), Affine(6)],
     "residual-dense": lambda n: [Residual([Affine(n), ReLU()], projection=Affine(n))],
@@ -88,10 +99,8 @@ def at_random(network, seed=0):
         array[...] = rng.normal(size=array.shape) / np.sqrt(fan_in)
         if name.startswith("gamma"):
             array += 1
-    for name, array in network.statistics.items():
+    for array in network.statistics.values():
         array[...] = rng.uniform(0.5, 1.5, array.shape) if array.size > 1 else 3
-        if name.startswith("input_edges"):
-            array.sort(axis=1)
     return network
 
 

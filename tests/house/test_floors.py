@@ -19,11 +19,14 @@ from scratchnet.layers import (
     REGULARIZERS,
     Affine,
     Columns,
+    Concat,
     Conv2D,
     Embedding,
     GlobalAvgPool,
     Layer,
     Loss,
+    MemberAffine,
+    MemberLoss,
     PiecewiseLinear,
     QuantileLoss,
     Residual,
@@ -143,10 +146,10 @@ def test_the_tables_hold_every_class():
     assert set(OPTIMIZERS.values()) == descendants(Optimizer)
     tables = (ACTIVATIONS, NORMALIZATIONS, POOLS, REGULARIZERS)
     alone = {Affine, Conv2D, GlobalAvgPool, Residual, Standardize}
-    alone |= {Columns, Embedding, PiecewiseLinear, RobustScale, Scale}
+    alone |= {Columns, Concat, Embedding, MemberAffine, PiecewiseLinear, RobustScale, Scale}
     assert {c for table in tables for c in table.values()} == concrete(Layer, layers) - alone
     # Quantiles are of one target, and no name of the command line chooses them.
-    assert set(LOSSES.values()) == concrete(Loss, layers) - {QuantileLoss}
+    assert set(LOSSES.values()) == concrete(Loss, layers) - {MemberLoss, QuantileLoss}
 
 
 def test_the_tables_cannot_be_changed():

@@ -16,12 +16,14 @@ from scratchnet.layers import (
     REGULARIZERS,
     BatchNorm,
     Columns,
+    Concat,
     Conv2D,
     Dropout,
     Embedding,
     GlobalAvgPool,
     Layer,
     LayerNorm,
+    MemberAffine,
     PiecewiseLinear,
     PReLU,
     Residual,
@@ -88,6 +90,8 @@ LAYERS = {
     "piecewise-linear": adapted(lambda n, dtype: PiecewiseLinear(n, 4, dtype=dtype)),
     "scale": lambda n, dtype: Scale(n, dtype=dtype),
     "embedding": lambda n, dtype: built(Embedding([2] * n, 3, dtype=dtype), n),
+    "concat": lambda n, dtype: built(Concat([Scale(dtype=dtype), Affine(3, dtype=dtype)]), n),
+    "members": lambda n, dtype: MemberAffine(n, 1, 3, dtype=dtype),
     "columns": lambda n, dtype: built(
         Columns([2, n - 2], [Scale(dtype=dtype), Affine(3, dtype=dtype)]), n
     ),

@@ -326,8 +326,21 @@ def test_class_weights_of_another_number_of_classes_are_refused():
 def test_class_weights_and_smoothing_are_options_of_softmax_alone(weights):
     with pytest.raises(ParameterError, match="class_weight is an option of the loss softmax"):
         MultiLayerNet(4, [], 3, loss="mean-squared-error", class_weight=weights)
-    with pytest.raises(ParameterError, match="label_smoothing is an option of the loss softmax"):
-        MultiLayerNet(4, [], 3, loss="binary-cross-entropy", label_smoothing=0.1)
+    with pytest.raises(ParameterError, match="label_smoothing is an option of the losses softm"):
+        MultiLayerNet(4, [], 3, loss="huber", label_smoothing=0.1)
+
+
+def test_smoothed_targets_of_binary_cross_entropy_lie_nearer_to_a_half():
+    y, t = np.random.default_rng(0).standard_normal((5, 1)), np.array([0, 1, 1, 0, 1])
+    smooth = BinaryCrossEntropy("integer", label_smoothing=0.2)
+    plain = BinaryCrossEntropy("values")
+    assert smooth.forward(y, t) == pytest.approx(plain.forward(y, 0.1 + 0.8 * t[:, None]))
+    np.testing.assert_allclose(smooth.backward(), plain.backward())
+    assert smooth.count_correct() == int(((y[:, 0] > 0) == t).sum())
+    net = MultiLayerNet(
+        4, [], 1, loss="binary-cross-entropy", labels="integer", label_smoothing=0.1
+    )
+    assert net.loss_layer.config() == {"labels": "integer", "label_smoothing": 0.1}
 
 
 # Losses of each output by itself
