@@ -32,6 +32,8 @@ class Preparation:
         where they are none.
     style: how single characters lie in these images, a name of STYLES; None for other pictures.
     class_names: what the classes are called, if not by their numbers.
+    table: how the columns of a table become inputs, a dictionary for each, as TableClassifier
+        learns it; `TablePreparation.from_config` of `scratchnet.estimator.frames` reads it.
     columns, label: the names of the features of a table, and of the column with its classes.
 
     Raises ParameterError for a value that is none of these.
@@ -44,6 +46,7 @@ class Preparation:
     class_names: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     label: str | None = None
+    table: tuple[Mapping[str, Any], ...] | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__  # as the class is frozen
@@ -70,6 +73,10 @@ class Preparation:
                 if not all(isinstance(name, str) for name in names) or len(names) > MOST_NAMES:
                     raise ParameterError(f"{option} must be a text for each {each}")
                 set_(self, option, names)
+        if self.table is not None:
+            set_(self, "table", tuple(self.table))
+            if not all(isinstance(one, Mapping) for one in self.table or (None,)):
+                raise ParameterError("table must be a dictionary for each column of a table")
         if not (self.label is None or isinstance(self.label, str)):
             raise ParameterError(f"label must be the name of a column, got {self.label!r}")
 

@@ -210,6 +210,11 @@ OF_TABLES = {
         default=TABLE_DEFAULTS["beta_2"],
         help="of 'adam' and 'adamw': decay of the mean of squared gradients, 0 to below 1",
     ),
+    "n_threads": ARGUMENTS["n_threads"]._replace(
+        default=None,
+        help="threads that share the rows of a prediction, and of BLAS in training; None for one "
+        "in training, and all processors for predictions",
+    ),
     "members": Argument(6, "networks that are trained together and averaged, >= 1", [COUNT]),
     "bins": Argument(24, "bins of each column of numbers, >= 1", [COUNT]),
     "embedding": Argument(8, "numbers in the vector of a category of many, >= 1", [COUNT]),

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self, cast
@@ -59,14 +60,30 @@ class Fitted(BaseEstimator, ABC):  # type: ignore[misc]
         if X.shape[0] == rows:
             return network.logits(self._converted(X)).copy()
         made = np.empty((X.shape[0], network.output_sizes[-1]), network.dtype)
+        parts = [slice(start, start + at_once) for start in range(0, X.shape[0], at_once)]
+        several = min(self._threads_of_rows(), len(parts))
+
+        def visit(thread: int) -> None:
+            own = self._network.for_thread()
+            for part in parts[thread::several]:
+                made[part] = own.logits(self._converted(X[part]))
+
+        if several > 1:  # of the same parts, so that their number changes no bit
+            with limit_threads(1), ThreadPoolExecutor(several - 1) as pool:
+                others = [pool.submit(visit, thread) for thread in range(1, several)]
+                visit(0)
+                for other in others:
+                    other.result()
+            return made
         # To limit the threads takes longer than to predict a few rows, which need but one.
         few = self.n_threads is None or suggest_threads(network, rows) == 1
-        threads = 1 if network.takes_images else self.n_threads
-        with nullcontext() if few else limit_threads(threads):
-            for start in range(0, X.shape[0], at_once):
-                part = slice(start, start + at_once)
-                made[part] = network.logits(self._converted(X[part]))
+        with nullcontext() if few else limit_threads(1 if network.takes_images else self.n_threads):
+            visit(0)
         return made
+
+    def _threads_of_rows(self) -> int:
+        """How many threads share the rows of a prediction, beside those of BLAS."""
+        return 1
 
     def _converted(self, X: Any) -> Any:
         """X in the dtype of the network, which an offset is taken off before."""

@@ -223,6 +223,10 @@ class NetworkEstimator(Intake):
             return None
         return min(self.n_threads, suggest_threads(self._network, batch_size))
 
+    def _threads_of_blas(self) -> int | None:
+        """The threads of BLAS in training; None to leave them."""
+        return self.n_threads
+
     def _usual_batch_size(self, n: int) -> int:
         """The samples of an update under batch_size="auto", of n."""
         return min(200, n)
@@ -237,7 +241,7 @@ class NetworkEstimator(Intake):
             self.__dict__.pop(name, None)
         optimizer: Any = self._optimizer
         try:
-            with limit_threads(self.n_threads):
+            with limit_threads(self._threads_of_blas()):
                 epoch = next(iter(trainer.run(1)))
                 loss, _ = trainer.evaluate(trainer.train)
         except DivergenceError as error:
@@ -268,7 +272,7 @@ class NetworkEstimator(Intake):
         try:
             # Here and not in the Trainer: to ask for it every epoch takes a fifth of a small one.
             quiet = np.errstate(over="ignore")  # what overflows ends in a DivergenceError
-            with quiet, limit_threads(self.n_threads), self._bar(limit) as advance:
+            with quiet, limit_threads(self._threads_of_blas()), self._bar(limit) as advance:
                 for epoch in trainer.run(limit, self.max_iter if epochs else None):
                     self._note(epoch, trainer, validation)
                     advance(self.loss_)

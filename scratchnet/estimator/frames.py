@@ -247,9 +247,8 @@ def columns_of(table: Any) -> Iterator[tuple[str, Array]]:
         for k, name in enumerate(table.columns):
             column = table.iloc[:, k]
             if str(column.dtype) == "category":  # also where the categories are numbers
-                items = column.astype(object).tolist()
-                texts = [None if _is_gap(item) else _level(item) for item in items]
-                yield str(name), np.array(texts, dtype=object)
+                levels = [*map(_level, column.cat.categories.tolist()), None]
+                yield str(name), np.array(levels, dtype=object)[column.cat.codes.to_numpy()]
             else:
                 yield str(name), column.to_numpy()
     else:
@@ -296,6 +295,9 @@ def _seconds(values: Array, unit: str) -> Array:
 
 def _read_objects(items: list[Any], name: str) -> tuple[str, Any]:
     """Values of any types: numbers, dates or durations if all are, else texts."""
+    kinds = set(map(type, items))
+    if str in kinds and kinds <= {str, type(None)}:  # most of them, and so the quickest
+        return CATEGORY, items
     items = [None if _is_gap(item) else item for item in items]
     kinds = {type(item) for item in items if item is not None}
     if all(issubclass(kind, Real | Decimal | np.bool_) for kind in kinds):

@@ -13,7 +13,12 @@ from scratchnet.estimator.constraints import check_arguments
 from scratchnet.layers import LOSSES, QuantileLoss
 from scratchnet.networks import Network
 from scratchnet.networks.saving import arrays_of, header_of
-from scratchnet.networks.weights import CLASSES, build_network, place_weights
+from scratchnet.networks.weights import (
+    CLASSES,
+    build_network,
+    place_weights,
+    read_preparation,
+)
 from scratchnet.parameters import Array
 from scratchnet.storage.archive import write_archive
 from scratchnet.storage.checkpoint import ESTIMATOR, UNFIT, mark, read_file
@@ -21,8 +26,14 @@ from scratchnet.storage.checkpoint import ESTIMATOR, UNFIT, mark, read_file
 FITTED = frozenset(
     {
         *("_best", "_came", "_conformity", "_count", "_epochs", "_flat", "_frozen", "_multilabel"),
-        *("_columns", "_counts", "_target_moments"),
-        *("_no_improvement_count", "_offset", "_rate", "_seed", "_sparse_labels"),
+        *(
+            "_target_moments",
+            "_no_improvement_count",
+            "_offset",
+            "_rate",
+            "_seed",
+            "_sparse_labels",
+        ),
         *("_validated_with", "_waited", "best_loss_", "best_validation_score_"),
         *("feature_names_in_", "loss_", "loss_curve_", "n_features_in_", "n_iter_", "n_layers_"),
         *("n_outputs_", "out_activation_", "stopped_", "t_", "validation_loss_curve_"),
@@ -44,7 +55,7 @@ PERHAPS: Mapping[str, Any] = {
     **{"_conformity": list, "_no_improvement_count": int, "_validated_with": str | None},
 }
 """What these must be where there are any."""
-NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with", "_trained_on"})
+NOT_SAVED = frozenset({"classes_", "_best_state", "_made_with", "_trained_on", "_counts"})
 
 
 def is_plain(value: Any) -> bool:
@@ -127,6 +138,7 @@ def load_estimator(cls: type[Any], path: str | Path, classes: Iterable[type[Any]
         made = cls(**from_plain(header["params"]))
         known = {**CLASSES, **{kind.__name__: kind for kind in classes}}
         network = build_network(header["network"], sum(a.size for a in arrays.values()), known)
+        network.preparation = read_preparation(header, network)
         place_weights(str(path), arrays, network)
         if getattr(made, "layers", made) is None:
             made.layers = list(network.layers)

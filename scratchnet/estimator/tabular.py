@@ -1,6 +1,6 @@
 """Networks for tables as they come: `TableClassifier` and `TableRegressor`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,14 @@ from sklearn.utils.validation import (
 )
 
 from scratchnet.checks import check_dtype
-from scratchnet.estimator.arguments import OF_TABLES, TableArguments, list_arguments
+from scratchnet.data.preparation import Preparation
+from scratchnet.environment import processors
+from scratchnet.estimator.arguments import (
+    OF_TABLES,
+    TABLE_DEFAULTS,
+    TableArguments,
+    list_arguments,
+)
 from scratchnet.estimator.classifier import OWN_CONSTRAINTS, Classifier, OfClassifiers
 from scratchnet.estimator.frames import TablePreparation, is_frame
 from scratchnet.estimator.intake import Taken
@@ -44,8 +51,6 @@ class OfTables(OfMembers):
 
     bins: int
     embedding: int
-    _columns: list[dict[str, Any]]
-    """The preparation, as a file holds it."""
     _counts: list[int]
     """How many bins each number has."""
     _counted: Array | None
@@ -68,7 +73,8 @@ class OfTables(OfMembers):
 
     @cached_property
     def _preparation(self) -> TablePreparation:
-        return TablePreparation.from_config(self._columns)  # as it is read from a file
+        """How rows become inputs: learnt in `fit`, and kept with the network in a file."""
+        return TablePreparation.from_config(self._network.preparation.table or ())
 
     def summary(self) -> str:
         """What each column was taken for, and what becomes of it: a line each.
@@ -104,7 +110,6 @@ class OfTables(OfMembers):
         check_consistent_length(X, y)
         if anew:
             self._preparation = TablePreparation.learn(X, self._counted)
-            self._columns = self._preparation.config()
             self._learn_targets(y, classes, partial)
         else:
             self._compare_targets(y, classes, partial)
@@ -156,10 +161,17 @@ class OfTables(OfMembers):
 
     def _n_network_inputs(self) -> int:
         """How many numbers a row becomes; raises ValueError for another number of columns."""
-        if len(self._columns) != self.n_features_in_:
-            raise ValueError(f"{len(self._columns)} columns for {self.n_features_in_} features")
+        found = len(self._preparation.columns)
+        if found != self.n_features_in_:
+            raise ValueError(f"{found} columns for {self.n_features_in_} features")
         numbers, flags, sizes = self._preparation.sizes
         return numbers + flags + len(sizes)
+
+    def _threads_of_blas(self) -> int:
+        return self.n_threads or 1
+
+    def _threads_of_rows(self) -> int:
+        return self.n_threads or processors()
 
     def _usual_batch_size(self, n: int) -> int:
         """Small enough for 32 updates an epoch, but from 16 to 128; 256 of many samples."""
@@ -187,6 +199,7 @@ class OfTables(OfMembers):
         behind = self._side_by_side(width, hidden, options)
         loss = MemberLoss(options["loss"], self.members)
         network = Network([columns, *behind], loss, dtype=dtype, input_shape=(n_features,))
+        network.preparation = Preparation(table=tuple(self._preparation.config()))
         network._set_rng(generator(self._seed, "noise"))
         return network
 
@@ -215,6 +228,8 @@ class TableClassifier(OfTables, Classifier, OfClassifiers, TableArguments):  # t
     >>> network.score(X[1::2], y[1::2]) > 0.9
     True
     """
+
+    label_smoothing: float = field(default=TABLE_DEFAULTS["label_smoothing"], kw_only=True)
 
 
 @dataclass(eq=False, repr=False)

@@ -54,7 +54,7 @@ def to_onnx(network: Network, path: str | Path | None = None) -> Any:
     computed in float32, also for a network of float64: onnxruntime has no other convolutions.
     Dropout and noise, which are for training alone, are left out.
 
-    `metadata_props` has class_names, image_shape and style of the preparation, as JSON.
+    `metadata_props` has class_names, image_shape, style and table of the preparation, as JSON.
 
     Raises ParameterError for a layer or a loss that is not scratchnet's own, DivergenceError if a
     value is not finite, OutputError if the file cannot be written, MissingPackageError without the
@@ -147,6 +147,7 @@ class Graph:
             "class_names": about.class_names,
             "image_shape": about.image_shape,
             "style": about.style,
+            "table": about.table,
         }
         make.set_model_props(model, {k: json.dumps(v) for k, v in known.items() if v is not None})
         return model

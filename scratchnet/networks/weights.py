@@ -135,7 +135,11 @@ def build_network(
             raise DataError(f"the loss of a network must be a Loss, the file names {loss!r}")
         shape = options.get("input_shape")
         _, shapes = hand_on(made, None if shape is None else tuple(shape))
-        needed = sum(math.prod(s) for layer in walk(made) for s in layer.shapes.values())
+        needed = sum(
+            math.prod(shape)
+            for layer in walk(made)
+            for shape in (*layer.shapes.values(), *layer.statistic_shapes.values())
+        )
         if needed > n_values:
             raise DataError(f"the network has {needed} parameters, the file holds {n_values}")
         _check_rows(map(math.prod, shapes))

@@ -1,5 +1,7 @@
 """Members of an estimator: each holds out other rows, and a file or export is one network."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from scratchnet import load_network
 from scratchnet.errors import DataError
 from scratchnet.estimator import TableClassifier, TableRegressor
+from scratchnet.estimator.frames import TablePreparation
 from scratchnet.estimator.members import OfMembers
 from scratchnet.formats.exports import EXPORTS
 from scratchnet.layers import MemberLoss
@@ -140,7 +143,15 @@ def test_what_is_exported_is_the_one_network(tmp_path, name):
     network = TableClassifier(**QUICK).fit(X, LABELS)
     network.save(tmp_path / "net.npz")
     path = tmp_path / f"net{EXPORTS[name].suffix}"
-    assert path in EXPORTS[name].write(load_network(tmp_path / "net.npz"), path)
+    read = load_network(tmp_path / "net.npz")
+    assert path in EXPORTS[name].write(read, path)
+    assert read.preparation.class_names == ("high", "low")
+    again = TablePreparation.from_config(json.loads(json.dumps(read.preparation.table)))
+    np.testing.assert_array_equal(
+        again.apply(X, "float32"), network._preparation.apply(X, "float32")
+    )
+    if name in ("json", "safetensors"):
+        assert '"table": [' in path.read_bytes().decode("utf-8", "ignore").replace("\\", "")
 
 
 def test_members_that_a_file_cannot_have_are_refused(tmp_path):

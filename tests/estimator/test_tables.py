@@ -272,12 +272,14 @@ def test_a_file_with_other_columns_is_refused(tmp_path):
     arrays, header = read_archive(tmp_path / "net.npz")
     for change in (
         lambda columns: columns.pop(),
-        lambda columns: columns[0]["pairs"].pop(),
-        lambda columns: columns[0]["pairs"].append(["kind", "none"]),
+        lambda columns: columns[0].pop("kind"),
+        lambda columns: columns[0].update(kind="none"),
+        lambda columns: columns.append(1),
+        lambda columns: columns.clear(),
     ):
-        other = {**header, "fitted": {**header["fitted"]}}
-        other["fitted"]["_columns"] = pickle.loads(pickle.dumps(header["fitted"]["_columns"]))
-        change(other["fitted"]["_columns"])
+        other = {**header, "preparation": {**header["preparation"]}}
+        other["preparation"]["table"] = pickle.loads(pickle.dumps(header["preparation"]["table"]))
+        change(other["preparation"]["table"])
         write_archive(tmp_path / "other.npz", arrays, other)
         with pytest.raises(DataError):
             TableClassifier.load(tmp_path / "other.npz")

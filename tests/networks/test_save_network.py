@@ -23,7 +23,7 @@ from scratchnet import (
     load_network,
 )
 from scratchnet.errors import DataError, DivergenceError
-from scratchnet.layers import LOSSES, Embedding
+from scratchnet.layers import LOSSES, Embedding, Huber, MemberAffine, PiecewiseLinear
 from scratchnet.networks.saving import describe
 from scratchnet.networks.weights import CLASSES
 from scratchnet.storage.archive import read_archive, write_archive
@@ -94,7 +94,8 @@ def test_every_layer_and_loss_is_made_again_from_what_it_says_of_itself(name):
     sizes = {"Affine": (3, 2), "BatchNorm": (3,), "LayerNorm": (3,), "Standardize": (3, "all")}
     sizes |= {"Conv2D": (4, (3, 2)), "Residual": ([ReLU()],), "Embedding": ([3, 2], 4)}
     sizes |= {"RobustScale": (3,), "PiecewiseLinear": (3, 5), "Scale": (3,)}
-    sizes |= {"Columns": ([3, 2], [ReLU(), ReLU()])}
+    sizes |= {"Columns": ([3, 2], [ReLU(), ReLU()]), "Concat": ([ReLU(), ReLU()],)}
+    sizes |= {"MemberAffine": (2, 3, 4), "MemberLoss": (Huber(delta=2), 3)}
     layer = kind(*sizes.get(name, ()))
     written = json.loads(json.dumps(describe(layer)))
     assert not {"rng", "dtype", "shapes", "statistics"} & set(written)
@@ -233,6 +234,29 @@ def test_a_file_of_huge_or_strange_embeddings_is_refused(change, tmp_path):
     Network([Embedding([3, 2], 4), Affine(2)], input_shape=(2,)).save(tmp_path / "net.npz")
     arrays, header = read_archive(tmp_path / "net.npz")
     header["network"]["layers"][0] |= change
+    write_archive(tmp_path / "other.npz", arrays, header)
+    with pytest.raises(DataError):
+        load_network(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(
+    ("k", "change"),
+    [
+        (0, {"counts": [10**7] * 2, "bins": 10**7, "n": None}),
+        (0, {"counts": [3] * 10**6}),
+        (0, {"counts": "many"}),
+        (0, {"bins": 10**12}),
+        (1, {"members": 10**9}),
+        (1, {"members": 2, "n_out": 10**9}),
+        (1, {"members": 0}),
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_a_file_of_huge_or_strange_bins_and_members_is_refused(k, change, tmp_path):
+    layers = [PiecewiseLinear(bins=3, counts=[3, 1]), MemberAffine(2, 3), Affine(2)]
+    Network(layers, input_shape=(2,)).save(tmp_path / "net.npz")
+    arrays, header = read_archive(tmp_path / "net.npz")
+    header["network"]["layers"][k] |= change
     write_archive(tmp_path / "other.npz", arrays, header)
     with pytest.raises(DataError):
         load_network(tmp_path / "other.npz")
