@@ -41,6 +41,11 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "max_iter=25": {"max_iter": 25},
     "schedule='constant'": {"schedule": "constant"},
     "batch_norm=True": {"batch_norm": True},
+    "batch_norm=True, dropout=0": {"batch_norm": True, "dropout": 0.0},
+    "batch_norm=True, (64, 64)": {"batch_norm": True, "hidden_layer_sizes": (64, 64)},
+    "batch_norm=True, schedule='constant'": {"batch_norm": True, "schedule": "constant"},
+    "batch_norm=True, (96, 96, 96)": {"batch_norm": True, "hidden_layer_sizes": (96, 96, 96)},
+    "(96, 96, 96), dropout=0": {"hidden_layer_sizes": (96, 96, 96), "dropout": 0.0},
 }
 
 

@@ -190,6 +190,7 @@ OF_LAYERS = {
 """Every argument of an estimator of given layers."""
 TABLE_DEFAULTS: Mapping[str, Any] = {
     **{"hidden_layer_sizes": (96, 96), "activation": "silu", "initializer": "he"},
+    "batch_norm": True,
     **{"dropout": 0.15, "optimizer": "adamw", "learning_rate_init": 0.003, "schedule": "cosine"},
     **{"max_iter": 40, "early_stopping": True, "validation_fraction": 0.15},
     "label_smoothing": 0.1,

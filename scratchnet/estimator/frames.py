@@ -145,9 +145,10 @@ class Column:
         if self.kind == CATEGORY:
             shown = ", ".join(self.levels[:SHOWN]) + (", ..." if len(self.levels) > SHOWN else "")
             into = "an embedding" if self.embedded else "flags" if self.n_flags else "nothing"
-            what.append(f"{len(self.levels):,} levels ({printable(shown)}): {into}")
+            levels = "level" if len(self.levels) == 1 else "levels"
+            what.append(f"{len(self.levels):,} {levels} ({printable(shown)}): {into}")
         elif not self.used:
-            what.append("holds one value: left out")
+            what.append("holds one value or none: left out")
         elif self.kind == NUMBER:
             one = self.numbers[0]
             what.append(f"{one.lowest:g} to {one.highest:g}, median {one.center:g}")

@@ -100,7 +100,10 @@ class MemberAffine(Layer):
         self.x = x
         W = self.params["W"]
         y = self.keep("y", (len(x), self.members * self.n_out), W.dtype)
-        np.matmul(self._by_member(x), W, out=self._by_member(y))
+        if self.n_out == 1:  # BLAS would sum a row in an order that depends on how many there are
+            np.einsum("nmi,mi->nm", x.reshape(len(x), self.members, -1), W[:, :, 0], out=y)
+        else:
+            np.matmul(self._by_member(x), W, out=self._by_member(y))
         if self.bias:
             kernels.add_bias(y, self.params["b"])
         return y

@@ -3,6 +3,7 @@
 import datetime
 import pickle
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,15 @@ def test_a_column_of_any_kind_is_learnt_from_and_predicted_with(name):
     assert np.isfinite(prepared).all()
     sizes = network._preparation.sizes
     assert prepared.shape == (N, sizes[0] + sizes[1] + len(sizes[2]))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_page_says_what_becomes_of_a_column_of_any_kind(name):
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    frame = pd.DataFrame({"column": COLUMNS[name][0]})
+    _, kind, what = TablePreparation.learn(frame).columns[0].describe()
+    start, end = f"| {name.replace('-', ' ')} | ", f" | {kind} | {what} |"
+    assert any(row.startswith(start) and row.endswith(end) for row in page.splitlines())
 
 
 @pytest.mark.parametrize("values", [[[1, 2]] * N, [{"a": 1}] * N, [1j] * N, [{1}] * N])

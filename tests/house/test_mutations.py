@@ -472,6 +472,55 @@ MUTATIONS = [
         "if False:",
         "test_parallel.py -k differ_are_refused",
     ),
+    Mutation(
+        "robust scaling forgets the slope of its bound",
+        "layers/numbers.py",
+        "np.divide(dout, root * root * root, out=dx)",
+        "np.divide(dout, root, out=dx)",
+        "test_layer_contracts.py -k robust",
+    ),
+    Mutation(
+        "a value beyond a bin goes on",
+        "layers/numbers.py",
+        "self.codes = np.clip(codes, 0, 1, out=codes)",
+        "self.codes = np.clip(codes, 0, 2, out=codes)",
+        "test_layers_of_tables.py -k how_far",
+    ),
+    Mutation(
+        "a category that occurs twice is learnt from once",
+        "layers/embedding.py",
+        "dE[found] = np.add.reduceat(dout.reshape(-1, self.width)[order], starts, axis=0)",
+        "dE[rows] = dout.reshape(-1, self.width)",
+        "test_layers_of_tables.py -k embedding",
+    ),
+    Mutation(
+        "a member learns from rows that it holds out",
+        "layers/members.py",
+        "np.multiply(dy, (s / self.members).reshape(-1, 1), out=dy)",
+        "np.multiply(dy, 1 / self.members, out=dy)",
+        "test_member_layers.py -k holds_out",
+    ),
+    Mutation(
+        "members hold out the same rows",
+        "estimator/members.py",
+        "starts = np.arange(self.members) / self.members",
+        "starts = np.zeros(self.members)",
+        "test_members_of_tables.py -k other_rows",
+    ),
+    Mutation(
+        "held-out rows are predicted by members that know them",
+        "estimator/members.py",
+        "if self._shares is None:",
+        "if True:",
+        "test_members_of_tables.py -k held_out_rows",
+    ),
+    Mutation(
+        "tables are prepared by what is predicted",
+        "estimator/frames.py",
+        "inside = np.clip(values, self.lowest, self.highest)",
+        "inside = np.clip(values, values.min(), values.max())",
+        "test_tables.py -k stay_in_the_range",
+    ),
 ]
 
 
