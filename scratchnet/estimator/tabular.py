@@ -212,15 +212,16 @@ class TableClassifier(OfTables, Classifier, OfClassifiers, TableArguments):  # t
     durations, with gaps. What each column is, is learnt in `fit`, and `summary` says it:
 
     - A number becomes codes of the bin that it is in (`PiecewiseLinear`), of `bins` bins that are
-      equally full. A gap becomes the median, and has a flag where training had gaps.
-    - Up to 8 categories have a flag each; more have a vector of `embedding` numbers (`Embedding`).
+      equally full, beside its scaled value (`RobustScale`). A gap becomes the median, with a flag
+      where training had gaps.
+    - Up to 32 categories have a flag each; more have a vector of `embedding` numbers (`Embedding`).
       A gap is a category where training had gaps; one that training did not see is none of them.
     - A date becomes numbers: days since 1970, month, weekday, hour. A duration is its seconds.
     - A column that holds one value is left out.
 
-    Behind them is an MLP with the arguments of MLPClassifier and other defaults. It is trained for
-    `max_iter` epochs with a falling rate, and keeps the weights that were best on the rows that it
-    holds out.
+    Behind them are `members` MLPs with the arguments of MLPClassifier and other defaults, which are
+    trained at once and averaged. Each holds out other rows. They are trained for `max_iter` epochs
+    with a falling rate, and keep the weights that were best on the rows held out.
 
     >>> from sklearn.datasets import load_wine
     >>> X, y = load_wine(return_X_y=True, as_frame=True)
