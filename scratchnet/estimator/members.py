@@ -16,7 +16,7 @@ from scratchnet.estimator.stacked import Stacked
 from scratchnet.layers import Affine, Layer, Loss, MemberAffine, MemberLoss
 from scratchnet.networks import MultiLayerNet
 from scratchnet.parameters import Array
-from scratchnet.randomness import generator
+from scratchnet.randomness import permutation
 
 GOLDEN = (5**0.5 - 1) / 2
 """Multiples of it, without their whole part, are spread evenly, however many there are."""
@@ -67,8 +67,8 @@ class OfMembers(Stacked):
 
     def _rows_held_out(self, samples: Samples) -> Array:
         """Which rows each member holds out (N, M): of every class the same share."""
-        rng, n = generator(self._seed, "split"), len(samples)
-        order = rng.permutation(n)
+        n = len(samples)
+        order = permutation(n, self._seed, "split")
         if samples.t.ndim == 1:
             order = order[np.argsort(samples.t[order], kind="stable")]
         place = np.empty(n)

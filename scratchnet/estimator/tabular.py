@@ -182,7 +182,8 @@ class OfTables(OfMembers):
     def _stack(self, n_features: int, hidden: list[int], options: dict[str, Any]) -> Network:
         """Codes of numbers, flags, vectors of categories; behind them the layers of an MLP."""
         numbers, flags, sizes = self._preparation.sizes
-        dtype, rng = options["dtype"], generator(self._seed, "initialize", 1)
+        # Affine layer k draws from (seed, "initialize", k).
+        dtype, rng = options["dtype"], generator(self._seed, "initialize", 0, 1)
         parts: list[tuple[int, Layer]] = []
         if numbers:
             each: list[Layer] = [RobustScale(dtype=dtype)]
