@@ -157,7 +157,7 @@ def test_augmentation_distorts_training_and_nothing_else(small):
         (["--loss", "softmx"], "did you mean 'softmax'?"),
         (
             ["--loss", "mean-squared-error", "--label-smoothing", "0.1"],
-            "option of the loss softmax",
+            "option of the losses softmax",
         ),
         (["--augment", "shft=2"], "unknown augmentation 'shft'; did you mean 'shift'?"),
         (["--augment", "shift"], "must be NAME=VALUE"),
