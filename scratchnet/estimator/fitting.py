@@ -192,7 +192,7 @@ class NetworkEstimator(Intake):
                 refuse_sparse(self._network.layers)
         if getattr(self, "validation_scores_", None) is None and validation is not None:
             self.validation_scores_ = []
-        self._network.l2 = float(self.alpha) / n
+        self._network.l2 = float(self.alpha) / n / self._n_losses()
         if minimizes(self) and self.optimizer is None:
             self._optimizer = choose_optimizer(self)  # as max_iter, tol and max_fun are now
         own = {name: getattr(self, name) for name in OF_TRAINING}
@@ -222,6 +222,10 @@ class NetworkEstimator(Intake):
         if not self._network.takes_images or self.n_threads is None:
             return None
         return min(self.n_threads, suggest_threads(self._network, batch_size))
+
+    def _n_losses(self) -> int:
+        """How many networks the loss is the mean of."""
+        return 1
 
     def _threads_of_blas(self) -> int | None:
         """The threads of BLAS in training; None to leave them."""

@@ -302,7 +302,7 @@ def _read_objects(items: list[Any], name: str) -> tuple[str, Any]:
     items = [None if _is_gap(item) else item for item in items]
     kinds = {type(item) for item in items if item is not None}
     if all(issubclass(kind, Real | Decimal | np.bool_) for kind in kinds):
-        return NUMBER, np.array([np.nan if item is None else float(item) for item in items])
+        return NUMBER, np.array([np.nan if item is None else _number(item) for item in items])
     if all(issubclass(kind, datetime.date) for kind in kinds):
         return DATE, np.array([np.nan if item is None else _timestamp(item) for item in items])
     if all(issubclass(kind, datetime.timedelta) for kind in kinds):
@@ -338,6 +338,14 @@ def _level(item: Any) -> str:
     if isinstance(item, float) and item.is_integer():
         item = int(item)
     return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+
+
+def _number(item: Any) -> float:
+    """As a float; infinite where it is larger than all floats."""
+    try:
+        return float(item)
+    except OverflowError:
+        return math.inf if item > 0 else -math.inf
 
 
 def _timestamp(item: datetime.date) -> float:

@@ -40,6 +40,9 @@ class OfMembers(Stacked):
     def _n_network_outputs(self) -> int:
         return self.members * super()._n_network_outputs()
 
+    def _n_losses(self) -> int:
+        return self.members
+
     # What each is trained on.
 
     def _take_in(self, *given: Any, **more: Any) -> Taken:

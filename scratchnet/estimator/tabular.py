@@ -124,6 +124,8 @@ class OfTables(OfMembers):
         if is_frame(X):
             if not len(X):
                 raise ValueError(f"Found a table with 0 sample(s) (shape={X.shape}), 1 is needed")
+            if not len(X.columns):
+                raise ValueError(f"Found a table with 0 feature(s) (shape={X.shape}), 1 is needed")
             names = [str(name) for name in X.columns]
             if len(set(names)) == len(names):
                 validate_data(self, X, skip_check_array=True, reset=anew)

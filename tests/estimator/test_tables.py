@@ -97,6 +97,17 @@ def test_the_page_says_what_becomes_of_a_column_of_any_kind(name):
     assert any(row.startswith(start) and row.endswith(end) for row in page.splitlines())
 
 
+def test_whole_numbers_beyond_all_floats_are_infinite():
+    made = prepared([-(10**400), 0, 1, 2, 10**400])
+    np.testing.assert_allclose(made[:, 0], [-0.5, -0.5, 0, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("size", [(0, 2), (5, 0)])
+def test_a_table_without_rows_or_columns_is_refused(size):
+    with pytest.raises(ValueError, match="Found a table with 0"):
+        TableClassifier().fit(pd.DataFrame(np.zeros(size)), np.zeros(size[0]))
+
+
 @pytest.mark.parametrize("values", [[[1, 2]] * N, [{"a": 1}] * N, [1j] * N, [{1}] * N])
 def test_what_no_table_holds_is_refused_by_the_name_of_its_column(values):
     X = pd.DataFrame({"strange": pd.Series(values, dtype=object), "other": NUMBERS})
