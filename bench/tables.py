@@ -99,14 +99,13 @@ def measure(system: str, part: Split, seed: int, predict: bool) -> dict[str, Any
 
 
 def memory(system: str) -> float:
-    """MB that the process of one fit has at most, beyond those before the fit."""
+    """MB that the whole process of one fit has at most."""
     import resource
 
     found = split(OTHERS[LARGEST](), 0)
     fitted = SYSTEMS[system](found.classes, 0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fitted.fit(found.X, found.y)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
@@ -258,7 +257,7 @@ def report(figures: Mapping[str, Any], used: Mapping[str, float]) -> str:
     )
     if used:
         lines.append(
-            f"- Memory of a fit of {LARGEST}, MB beyond that of the process before: "
+            f"- Memory of the whole process of a fit of {LARGEST}, MB: "
             + ", ".join(f"{system} {mb:.0f}" for system, mb in used.items())
             + "."
         )

