@@ -26,14 +26,8 @@ from scratchnet.storage.checkpoint import ESTIMATOR, UNFIT, mark, read_file
 FITTED = frozenset(
     {
         *("_best", "_came", "_conformity", "_count", "_epochs", "_flat", "_frozen", "_multilabel"),
-        *(
-            "_target_moments",
-            "_no_improvement_count",
-            "_offset",
-            "_rate",
-            "_seed",
-            "_sparse_labels",
-        ),
+        *("_no_improvement_count", "_offset", "_rate", "_seed", "_sparse_labels"),
+        "_target_moments",
         *("_validated_with", "_waited", "best_loss_", "best_validation_score_"),
         *("feature_names_in_", "loss_", "loss_curve_", "n_features_in_", "n_iter_", "n_layers_"),
         *("n_outputs_", "out_activation_", "stopped_", "t_", "validation_loss_curve_"),
