@@ -192,10 +192,17 @@ class Console:
                 f"; it did not learn: the most frequent label alone is right for "
                 f"{results['guess_accuracy']:.4f}"
             )
+        self._verdict(results.get("verdict"))
         self._say(
             f"test accuracy {results['test_accuracy']:.4f}, loss {_loss(results['test_loss'])} "
             f"after {count} in {results['seconds']:.2f} s{best}{failed}; see {_shown(folder)}"
         )
+
+    def _verdict(self, verdict: Mapping[str, str] | None) -> None:
+        """What the run came to, and what to type next, if anything."""
+        if verdict is not None and not self.quiet:
+            cure = f"; try {verdict['flags']}" if verdict["flags"] else ""
+            self._say(f"{'verdict':<10} {verdict['text']}{cure}")
 
     @contextmanager
     def notes_of_data(self) -> Iterator[None]:

@@ -16,7 +16,13 @@ from scratchnet.cli.parser import command
 from scratchnet.cli.resume import Resumed
 from scratchnet.cli.setup import Setup
 from scratchnet.errors import DataError, ParameterError, ScratchnetError
-from scratchnet.inspection import compare_with_guess, inspect_layers, inspect_predictions
+from scratchnet.inspection import (
+    Figures,
+    compare_with_guess,
+    inspect_layers,
+    inspect_predictions,
+    judge,
+)
 from scratchnet.layers import SoftmaxWithLoss
 from scratchnet.parallel import Alone
 from scratchnet.report.run import run_page
@@ -361,6 +367,14 @@ class Job:
         later = f", then --resume {shell_path(folder.path)} writes it"
         return write_report(folder, page, self.options, self.console, later)
 
+    def _verdict(self, number: int, guess_accuracy: float, learned: bool) -> dict[str, str] | None:
+        """What the run came to, with the weights of epoch `number`; None if its log is lost."""
+        history = list(self.trainer.history)
+        if not history:
+            return None
+        made = judge(Figures(history, learned, guess_accuracy, self.optimizer, number))
+        return made._asdict()
+
     def _results(self, number: int, seconds: float) -> dict[str, Any]:
         """The results, with the weights of epoch `number`.
 
@@ -375,17 +389,19 @@ class Job:
         elif trainer.validation is not None:  # its line in the log was damaged
             validated = trainer.evaluate(trainer.validation)
         training_seconds = sum(epoch.seconds for epoch in trainer.history) or seconds
+        compared = compare_with_guess(
+            self.dataset.test.t,
+            test_accuracy,
+            test_loss if isinstance(self.network.loss_layer, SoftmaxWithLoss) else None,
+        )
         return {
             "dataset": self.dataset.name,
             "optimizer": self.optimizer,
             "lr": trainer.lr,
             "test_accuracy": test_accuracy,
             "test_loss": test_loss,
-            **compare_with_guess(
-                self.dataset.test.t,
-                test_accuracy,
-                test_loss if isinstance(self.network.loss_layer, SoftmaxWithLoss) else None,
-            ),
+            **compared,
+            "verdict": self._verdict(number, **compared),
             "val_accuracy": validated[1],
             "val_loss": validated[0],
             "kept_epoch": number,

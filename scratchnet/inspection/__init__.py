@@ -15,8 +15,11 @@ from scratchnet.inspection.predictions import (
     inspect_predictions,
     wilson_interval,
 )
+from scratchnet.inspection.verdict import Figures, Verdict, judge
 
 __all__ = [
+    "Figures",
+    "Verdict",
     "apply_filter",
     "compare_with_guess",
     "confusion_matrix",
@@ -25,6 +28,7 @@ __all__ = [
     "grad_cam",
     "inspect_layers",
     "inspect_predictions",
+    "judge",
     "saliency",
     "visualize_filter",
     "wilson_interval",

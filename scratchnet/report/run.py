@@ -48,7 +48,8 @@ def run_page(folder: RunFolder, network: Network, dataset: Dataset, command: str
     title = f"{results['optimizer']} on {results['dataset']}"
     body = [
         '<a class="skip" href="#learning">Skip to the curves</a>',
-        f"<header><h1>{escape(title)}</h1>{headline(results)}{_contents()}</header><main>",
+        f"<header><h1>{escape(title)}</h1>{_verdict(results)}{headline(results)}{_contents()}"
+        "</header><main>",
         section("learning", "Learning", _grid(figures, LEARNING)),
         section("predictions", "Predictions on the test samples", *predictions(results, figures)),
         section(
@@ -85,6 +86,16 @@ LAYERS = {
     "looked at",
     "flat": "Flat activations: their slope is below 0.01",
 }
+
+
+def _verdict(results: Mapping[str, Any]) -> str:
+    """What the run came to, in a sentence; nothing for the results of an earlier version."""
+    found = results.get("verdict")
+    if not found:
+        return ""
+    cure = f" Try <code>{escape(found['flags'])}</code>." if found["flags"] else ""
+    text = found["text"]
+    return f'<p class="verdict">{escape(text[:1].upper() + text[1:])}.{cure}</p>'
 
 
 def headline(results: Mapping[str, Any]) -> str:
