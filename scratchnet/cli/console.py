@@ -201,8 +201,8 @@ class Console:
     def _verdict(self, verdict: Mapping[str, str] | None) -> None:
         """What the run came to, and what to type next, if anything."""
         if verdict is not None and not self.quiet:
-            cure = f"; try {verdict['flags']}" if verdict["flags"] else ""
-            self._say(f"{'verdict':<10} {verdict['text']}{cure}")
+            more = f"; next: {_shown(verdict['command'])}" if verdict["command"] else ""
+            self._say(f"{'verdict':<10} {verdict['text']}{more}")
 
     @contextmanager
     def notes_of_data(self) -> Iterator[None]:

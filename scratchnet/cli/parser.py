@@ -165,7 +165,7 @@ def _parser_of(prog: str, known: Known, commands: Mapping[str, str]) -> Parser:
         usage=f"%(prog)s [{'COMMAND' if commands else 'train'}] [options]",
         description="Train a neural network on handwritten digits, and use it."
         + (f"\n\ncommands:{listed}" if commands else ""),
-        epilog=EPILOG.replace("RANKS", " ".join(_launch(2)))
+        epilog=EPILOG.replace("RANKS", " ".join(launch(2)))
         if known is KNOWN
         else "--help lists all options, COMMAND --help those of a command",
     )
@@ -261,7 +261,7 @@ def complete(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) 
 def command(options: CommandLine, ranks: int = 1) -> str:
     """The command that asks for the same run: data, optimizer, seed, and what is no default."""
     usual = replace(complete({"network": options.network}), network=KNOWN["network"][0])
-    words = _launch(ranks)
+    words = launch(ranks)
     for name in KNOWN:
         about, value = KNOWN[name][1], getattr(options, name)
         # As typed, for a file has lists where defaults are tuples.
@@ -294,7 +294,7 @@ def typed(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _launch(ranks: int) -> list[str]:
+def launch(ranks: int = 1) -> list[str]:
     """The first words of a command."""
     script = program() == "train.py"
     if ranks == 1:

@@ -1,10 +1,11 @@
 """What a run came to: judged by the figures that it has anyway, with what to try next.
 
-A rule looks at these figures and says nothing, or a verdict; the first of RULES that says one is
+A rule looks at these figures and says nothing, or a sentence; the first of RULES that says one is
 heard. Another rule is a function and a line there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from scratchnet.training.epoch import Epoch
@@ -27,9 +28,10 @@ class Figures(NamedTuple):
     """Whether it is better than a guess on test samples (`compare_with_guess`)."""
     guess: float
     """The accuracy of the most frequent label."""
-    optimizer: str
     kept: int
     """The epoch whose weights are kept."""
+    stopped: bool
+    """Whether early stopping ended it: more epochs would not be made."""
 
 
 class Verdict(NamedTuple):
@@ -39,25 +41,29 @@ class Verdict(NamedTuple):
     """"learned", "improving", "overfitting", "diverging" or "stuck"."""
     text: str
     """A sentence of what was seen."""
-    flags: str
-    """What to type besides the flags of the run, or in their place; empty where nothing helps."""
+    command: str
+    """What to type next; empty where nothing helps."""
 
 
-def judge(figures: Figures) -> Verdict:
-    """The verdict on a run of one epoch or more."""
-    return next(verdict for rule in RULES if (verdict := rule(figures)) is not None)
+def judge(figures: Figures, commands: Mapping[str, str]) -> Verdict:
+    """The verdict on a run of one epoch or more.
+
+    commands: what to type next, by the name of the verdict that it helps with.
+    """
+    said = ((name, rule(figures)) for name, rule in RULES.items())
+    name, text = next((name, text) for name, text in said if text is not None)
+    return Verdict(name, text, commands.get(name, ""))
 
 
-def _diverging(of: Figures) -> Verdict | None:
+def _diverging(of: Figures) -> str | None:
     """Nothing learnt, and a loss far above the lowest that there was."""
     losses = [epoch.loss for epoch in of.history]
     if of.learned or losses[-1] <= min(RISE * min(losses), FAR):
         return None
-    text = f"it did not learn: the training loss ended at {losses[-1]:.3g}, steps are too long"
-    return Verdict("diverging", text, f"find-lr {of.optimizer}")
+    return f"it did not learn: the training loss ended at {losses[-1]:.3g}, steps are too long"
 
 
-def _stuck(of: Figures) -> Verdict | None:
+def _stuck(of: Figures) -> str | None:
     """Nothing learnt."""
     if of.learned:
         return None
@@ -67,12 +73,12 @@ def _stuck(of: Figures) -> Verdict | None:
         f"the training loss fell from {losses[0]:.3g} to {min(losses):.3g}, and test samples are "
         f"predicted no better than by their most frequent label ({of.guess:.2f})"
         if moved
-        else f"the training loss stayed at {losses[-1]:.3g}"
+        else f"the training loss {'stayed at' if len(losses) > 1 else 'was'} {losses[-1]:.3g}"
     )
-    return Verdict("stuck", f"it did not learn: {what}", f"find-lr {of.optimizer}")
+    return f"it did not learn: {what}"
 
 
-def _overfitting(of: Figures) -> Verdict | None:
+def _overfitting(of: Figures) -> str | None:
     """The validation loss has risen from its lowest, and the training loss has not."""
     held = [epoch.val_loss for epoch in of.history if epoch.val_loss is not None]
     if len(held) < len(of.history) or of.kept != of.history[-1].number:
@@ -81,43 +87,43 @@ def _overfitting(of: Figures) -> Verdict | None:
     falls = of.history[-1].loss <= of.history[best].loss
     if held[-1] <= RISE * held[best] or not falls:
         return None
-    text = (
+    return (
         f"it learned, and overfits from epoch {of.history[best].number} on: the validation loss "
         f"rose from {held[best]:.3g} to {held[-1]:.3g} while the training loss fell"
     )
-    return Verdict("overfitting", text, "--patience 5")
 
 
-def _improving(of: Figures) -> Verdict | None:
+def _improving(of: Figures) -> str | None:
     """What is watched has fallen in the last quarter of the epochs."""
     n = len(of.history)
     before = n - 1 - max(1, n // 4)
-    if before < 0:
+    if before < 0 or of.stopped:
         return None
     kind, pair = "training", (of.history[before].loss, of.history[-1].loss)
     held = of.history[before].val_loss, of.history[-1].val_loss
     if held[0] is not None and held[1] is not None:
         kind, pair = "validation", (held[0], held[1])
-    if pair[0] - pair[1] <= FALL * pair[0]:
+    if not pair[0] - pair[1] > FALL * pair[0]:  # nor is what an infinite loss differs by
         return None
-    text = (
+    last = "last" if n - 1 - before == 1 else f"last {n - 1 - before}"
+    return (
         f"it learned, and still improves: the {kind} loss fell from {pair[0]:.3g} to "
-        f"{pair[1]:.3g} over the last {n - 1 - before} of {n} epochs"
+        f"{pair[1]:.3g} over the {last} of {n} epochs"
     )
-    return Verdict("improving", text, f"--epochs {2 * of.history[-1].number}")
 
 
-def _learned(of: Figures) -> Verdict:
+def _learned(of: Figures) -> str:
     """Anything else."""
-    more = "" if len(of.history) == 1 else "; more epochs would change little"
-    return Verdict("learned", f"it learned{more}", "")
+    return "it learned" if len(of.history) == 1 else "it learned; more epochs would change little"
 
 
-RULES: tuple[Callable[[Figures], Verdict | None], ...] = (
-    _diverging,
-    _stuck,
-    _overfitting,
-    _improving,
-    _learned,
+RULES: Mapping[str, Callable[[Figures], str | None]] = MappingProxyType(
+    {
+        "diverging": _diverging,
+        "stuck": _stuck,
+        "overfitting": _overfitting,
+        "improving": _improving,
+        "learned": _learned,
+    }
 )
 """In the order in which they are asked."""

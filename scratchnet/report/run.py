@@ -93,9 +93,9 @@ def _verdict(results: Mapping[str, Any]) -> str:
     found = results.get("verdict")
     if not found:
         return ""
-    cure = f" Try <code>{escape(found['flags'])}</code>." if found["flags"] else ""
+    more = f" Next: <code>{escape(found['command'])}</code>" if found["command"] else ""
     text = found["text"]
-    return f'<p class="verdict">{escape(text[:1].upper() + text[1:])}.{cure}</p>'
+    return f'<p class="verdict">{escape(text[:1].upper() + text[1:])}.{more}</p>'
 
 
 def headline(results: Mapping[str, Any]) -> str:
