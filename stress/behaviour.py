@@ -72,7 +72,7 @@ RAISED = "raised"
 RUN = "import sys; from scratchnet.cli import main; sys.exit(main())"
 
 Entry = Callable[[], Any]
-NEW = {"history.log", "learned", "guess_accuracy"}
+NEW = {"history.log", "learned", "guess_accuracy", "verdict"}
 """Files and results that the old commit did not write."""
 
 

@@ -176,4 +176,6 @@ def test_what_is_fine_is_accepted(argv, note, capsys):
     assert run(["--dataset", "./set", "--epochs", "1", *argv]) == 0
     seen = capsys.readouterr()
     assert re.fullmatch(f"{note}.*\n" if note else "", seen.err), seen.err
-    assert all("accuracy" in line for line in seen.out.splitlines()[4:])
+    *epochs, verdict, result = seen.out.splitlines()[4:]
+    assert all("accuracy" in line for line in [*epochs, result])
+    assert verdict.startswith("verdict    it ")

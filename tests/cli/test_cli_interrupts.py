@@ -72,7 +72,8 @@ def test_a_run_that_is_gone_on_with_says_from_where(bars, monkeypatch, capsys):
     seen = capsys.readouterr()
     lines = seen.out.splitlines()
     assert lines[4] == "resume     new after step 5, 1 of 3 epochs"
-    assert [line.split()[1] for line in lines[5:-1]] == ["2/3", "3/3"]
+    assert [line.split()[1] for line in lines[5:-2]] == ["2/3", "3/3"]
+    assert lines[-2].startswith("verdict    it ")
     assert RESULT.fullmatch(lines[-1])
     assert seen.err == ""
 

@@ -39,10 +39,11 @@ def test_into_a_pipe_go_a_header_a_plain_line_for_each_epoch_and_the_result(bars
     assert re.fullmatch(
         r"machine    Python 3\S+, NumPy \S+(, \S+ \S+ \(\S+, 1 thread\))?, loops: .+", lines[3]
     )
-    assert len(lines) == 4 + 12 + 1
-    for n, line in enumerate(lines[4:-1], 1):
+    assert len(lines) == 4 + 12 + 2
+    for n, line in enumerate(lines[4:-2], 1):
         assert EPOCH.fullmatch(line)
         assert line.startswith(f"epoch {n:>2}/12 ")
+    assert lines[-2].startswith("verdict    it learned")
     found = RESULT.fullmatch(lines[-1])
     assert found is not None
     assert found[1] == "runs/bars-adam-1/report.html"
@@ -120,11 +121,12 @@ def test_on_a_terminal_there_is_a_bar_and_the_lines_stay_whole(bars):
     assert re.search(r"0%\|.*\| 0/12 \[", shown)
     assert re.search(r"\| 4/12 \[.*loss=\d\.\d{4}", shown)
     remains = [line.split("\r")[-1] for line in shown.split("\r\n")]
-    assert len(remains) == 4 + 3 + 1 + 1
+    assert len(remains) == 4 + 3 + 2 + 1
     assert remains[0].startswith("data  ")
     assert [len(SPARK.fullmatch(line)[1]) for line in remains[4:7]] == [1, 2, 3]
-    assert RESULT.fullmatch(remains[7])
-    assert remains[8] == ""
+    assert remains[7].startswith("verdict    it learned")
+    assert RESULT.fullmatch(remains[8])
+    assert remains[9] == ""
 
 
 @pytest.mark.parametrize("term", ["dumb", "xterm"])
@@ -158,7 +160,7 @@ def test_the_bar_goes_to_stderr_and_stdout_stays_plain(bars):
     assert re.search(r"0%\|.*\| 0/12 \[", shown)
     assert "accuracy" not in shown
     lines = out.splitlines()
-    assert len(lines) == 4 + 3 + 1
+    assert len(lines) == 4 + 3 + 2
     assert "\r" not in out
     assert "\x1b" not in out
 
@@ -179,7 +181,7 @@ def test_a_dumb_terminal_and_quiet_mean_no_bar(argv, bars):
     assert "%|" not in shown
     assert "\x1b" not in shown
     assert "\r" not in shown.replace("\r\n", "\n")
-    assert len(shown.splitlines()) == (1 if argv else 4 + 2 + 1)
+    assert len(shown.splitlines()) == (1 if argv else 4 + 2 + 2)
 
 
 @pytest.mark.parametrize("n", [1, 3])

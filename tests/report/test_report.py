@@ -145,6 +145,15 @@ def test_a_page_says_how_it_was_made(made):
         assert line in seen
 
 
+def test_a_page_says_first_what_the_run_came_to_and_what_to_type_next(made):
+    text = (made / "run/report.html").read_text(encoding="utf-8")
+    found = read(made / "run/results.json")["verdict"]
+    assert found["name"] == "improving"
+    first = words(text[text.index("</h1>") : text.index("<nav")])
+    said = f"{found['text'].capitalize()}. Next: {found['command']}"
+    assert " ".join(first.split()).startswith(said)
+
+
 def test_figures_are_what_plotly_takes(made):
     plotly = pytest.importorskip("plotly.graph_objects")
     for name in ("run", "comparison"):
