@@ -151,6 +151,19 @@ def test_two_ranks_train_what_one_process_does_and_only_the_first_speaks(two, tm
     assert files_in(folder) == files_in(tmp_path / "one")
 
 
+def test_what_ranks_are_told_to_type_next_can_be_typed(tmp_path):
+    place = tmp_path / "run"
+    done = mpi(2, "--dataset", "digits", "--epochs", 3, "--no-report", "--out", place)
+    verdict = json.loads((place / "results.json").read_bytes())["verdict"]
+    assert done.stdout.splitlines()[-2].endswith(f"; next: {verdict['command']}")
+    words = verdict["command"].split()
+    start = ["mpiexec", "-n", "2", "python", "-m", "mpi4py", "train.py", "--parallel", "mpi"]
+    assert words[:9] == start
+    more = mpi(2, *words[9:])
+    assert more.returncode == 0, more.stderr
+    assert json.loads((place / "results.json").read_bytes())["epochs"] == 6
+
+
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_the_same_ranks_give_the_same_bits_and_others_the_same_to_rounding(ranks, two, tmp_path):
     done = mpi(ranks, *LESSON, "--out", tmp_path / "run")
