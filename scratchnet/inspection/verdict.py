@@ -103,7 +103,7 @@ def _improving(of: Figures) -> str | None:
     held = of.history[before].val_loss, of.history[-1].val_loss
     if held[0] is not None and held[1] is not None:
         kind, pair = "validation", (held[0], held[1])
-    if not pair[0] - pair[1] > FALL * pair[0]:  # nor is what an infinite loss differs by
+    if not pair[0] - pair[1] > FALL * pair[0]:  # also where both are infinite
         return None
     last = "last" if n - 1 - before == 1 else f"last {n - 1 - before}"
     return (
