@@ -9,7 +9,7 @@ DATA ?= datasets
 PEERS ?= $(BIN)/python
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 
-.PHONY: train test test-slow test-all test-pythons check format docs loops bench results wheels stress clean
+.PHONY: train test test-slow test-all test-pythons check format docs loops bench bench-doctor results wheels stress clean
 
 train: $(VENV)/.train $(VENV)/.loops
 	$(BIN)/python train.py $(TRAIN_ARGS)
@@ -46,6 +46,7 @@ docs: $(VENV)/.test
 	$(BIN)/python docs/make_rooms.py
 	$(BIN)/python docs/make_data.py
 	$(BIN)/python docs/make_estimator.py
+	$(BIN)/python docs/make_doctor.py
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/digits_against_sklearn.py
@@ -60,6 +61,11 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/scaling.py --data-dir $(DATA)
 	$(BIN)/python bench/ranks.py --data-dir $(DATA)
 	$(BIN)/python bench/profile_step.py --data-dir $(DATA) --batch 128 --net 784-100-10 784-512-512-10
+	$(MAKE) bench-doctor
+
+# The doctor on planted faults and healthy runs, about an hour on two cores; it goes on from its file.
+bench-doctor: $(VENV)/.test
+	$(BIN)/python bench/doctor.py --data-dir $(DATA)
 
 # Every recipe over its seeds, about two hours on two cores; what was measured before is kept.
 results: $(VENV)/.train

@@ -22,7 +22,7 @@ FLOORS = (
     ("networks",),
     ("formats", "training"),
     ("estimator", "inspection", "runs"),
-    ("compare",),
+    ("compare", "diagnosis"),
     ("report",),
     ("cli",),
     ("__main__",),

@@ -47,6 +47,7 @@ from scratchnet.networks import (
 from scratchnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 
 if TYPE_CHECKING:
+    from scratchnet.diagnosis import Diagnosis, diagnose
     from scratchnet.inspection.gradient_check import check_gradients
     from scratchnet.inspection.lr_finder import find_lr
     from scratchnet.networks.weights import load_network
@@ -54,17 +55,29 @@ if TYPE_CHECKING:
     from scratchnet.training import EarlyStopping, Epoch, Trainer
 
 LATER = {
+    "Diagnosis": "scratchnet.diagnosis",
     "EarlyStopping": "scratchnet.training",
     "Epoch": "scratchnet.training",
     "MPIGradients": "scratchnet.parallel",
     "Trainer": "scratchnet.training",
     "check_gradients": "scratchnet.inspection.gradient_check",
+    "diagnose": "scratchnet.diagnosis",
     "find_lr": "scratchnet.inspection.lr_finder",
     "load_network": "scratchnet.networks.weights",
 }
 """Public names that are imported when they are used, and where they are from."""
 ROOMS = (
-    *("compare", "estimator", "formats", "inspection", "report", "runs", "schedules", "storage"),
+    *(
+        "compare",
+        "diagnosis",
+        "estimator",
+        "formats",
+        "inspection",
+        "report",
+        "runs",
+        "schedules",
+        "storage",
+    ),
     "training",
 )
 """Parts that are imported when they are used: `scratchnet.estimator` needs no import of its own."""
@@ -86,6 +99,7 @@ __all__ = [
     "DataWarning",
     "Dataset",
     "DeepConvNet",
+    "Diagnosis",
     "Dropout",
     "EarlyStopping",
     "Epoch",
@@ -120,6 +134,7 @@ __all__ = [
     "Trainer",
     "TwoLayerNet",
     "check_gradients",
+    "diagnose",
     "find_lr",
     "load",
     "load_network",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scratchnet.checks import check_integer
 
 PURPOSES: Mapping[str, int] = MappingProxyType(
-    {"initialize": 0, "shuffle": 1, "split": 2, "noise": 3, "augment": 4}
+    {"initialize": 0, "shuffle": 1, "split": 2, "noise": 3, "augment": 4, "doctor": 5}
 )
 """The purposes of streams; the numbers are part of every result, so they never change."""
 

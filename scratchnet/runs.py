@@ -247,6 +247,12 @@ class PathsFolder(OutputFolder):
     table = ("paths.csv", ("optimizer", "step", "x", "y", "f"))
 
 
+class DoctorFolder(OutputFolder):
+    """The folder of a diagnosis: `experiments.csv`."""
+
+    table = ("experiments.csv", ("experiment", "skill"))
+
+
 class RangeFolder(OutputFolder):
     """The folder of a range test of learning rates: `rates.csv`."""
 

@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "export": "the network in other formats, for example ONNX",
         "compare": "optimizers side by side: compare sgd adam --seeds 5",
         "find-lr": "suggest a learning rate: find-lr sgd adam",
+        "doctor": "why does it not learn: doctor RUN, or the flags of a run",
         "surface": "paths of optimizers on a surface: surface rosenbrock",
         "data": "fetch a published data set: data mnist --to DIR",
         "report": "write the page of a run again",
@@ -24,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 OWN: Mapping[str, str] = MappingProxyType(
     {
         "data": "scratchnet.data.__main__",
+        "doctor": "scratchnet.cli.doctor",
         "draw": "scratchnet.cli.draw",
         "export": "scratchnet.cli.export",
         "predict": "scratchnet.cli.predict",

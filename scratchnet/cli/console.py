@@ -14,6 +14,7 @@ from scratchnet import environment
 from scratchnet.checks import without_controls
 from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
+from scratchnet.diagnosis import Diagnosis
 from scratchnet.errors import DataWarning, OutputError
 from scratchnet.inspection.lr_finder import RangeTest
 from scratchnet.networks import MultiLayerNet, NetworkOptions
@@ -137,6 +138,11 @@ class Console:
             for row in rows
         ]
         self._say(align([head, *lines]))
+
+    def diagnosis(self, found: Diagnosis) -> None:
+        """Print what the doctor found; the sentence alone if quiet."""
+        for line in [found.verdict] if self.quiet else str(found).splitlines():
+            self._say(line)
 
     def rates(self, name: str, found: RangeTest) -> None:
         """Print the result of a range test of learning rates."""

@@ -15,13 +15,21 @@ from scratchnet.data import load
 from scratchnet.errors import DataError, ScratchnetError
 from scratchnet.networks.weights import load_network
 from scratchnet.report.run import run_page
-from scratchnet.runs import ComparisonFolder, OutputFolder, PathsFolder, RangeFolder, RunFolder
+from scratchnet.runs import (
+    ComparisonFolder,
+    DoctorFolder,
+    OutputFolder,
+    PathsFolder,
+    RangeFolder,
+    RunFolder,
+)
 from scratchnet.storage.atomic import write_text
 from scratchnet.storage.checkpoint import UNFIT, Checkpoints
 
 OTHERS: Mapping[type[OutputFolder], str] = {
     PathsFolder: "of paths on a surface",
     RangeFolder: "of a search for a rate",
+    DoctorFolder: "of a diagnosis",
 }
 """Folders that are quicker made anew."""
 RESULTS = {"test_accuracy", "test", "optimizer", "dataset"}

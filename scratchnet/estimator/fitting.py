@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
@@ -158,6 +159,22 @@ class NetworkEstimator(Intake):
         self.best_loss_ = None if self.early_stopping else np.inf
         self.validation_scores_ = None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
+
+    def _training(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        X_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
+    ) -> Trainer:
+        """The Trainer that `fit` would begin with; the estimator stays as it is."""
+        own = clone(self)
+        taken = own._take_in(X, y, sample_weight, X_val, y_val, True)
+        own._came = taken.train.came
+        own._begin(taken.train.samples, taken.dtype)
+        made: Trainer = own._trainer(taken.train.samples, taken.validation)
+        return made
 
     def _follow_arguments(self) -> None:
         """Take over what has changed since the network was made, and warn of what cannot be."""

@@ -1,0 +1,133 @@
+"""A trial: a case is trained for its epochs, and its skill is measured on samples held out."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchnet.data import Batches, Samples
+from scratchnet.diagnosis.case import Case
+from scratchnet.errors import DivergenceError
+from scratchnet.layers.guess import best_constant
+from scratchnet.networks import Network
+from scratchnet.networks.classes import choose, classifies, is_multilabel
+from scratchnet.parameters import Array
+from scratchnet.schedules import Plateau
+from scratchnet.training.trials import make_trial
+
+FEW = 3
+"""A class with fewer samples than this is left out of the mean recall."""
+LOOKS = 12
+"""How often, at most, a trial is measured on its way."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial."""
+
+    losses: tuple[float, ...]
+    """The training loss of each epoch."""
+    scores: tuple[float, ...]
+    """The skill on held-out samples, at some of the epochs, the last one among them."""
+    fit: float
+    """The skill on training samples, in the end."""
+    score: float
+    """The skill on held-out samples, in the end."""
+    best: float
+    """The largest of `scores`."""
+    diverged: bool
+    network: Network
+    """As it was at `best`."""
+    last: Network
+    """As it was in the end."""
+
+
+def outputs_of(network: Network, samples: Samples) -> Array:
+    """The outputs (N, K) of the network, in evaluation."""
+    found = []
+    with np.errstate(all="ignore"):
+        for x, _ in Batches(samples, network.evaluation_rows, network.dtype).in_order():
+            found.append(network.logits(x).copy())
+    return np.concatenate(found)
+
+
+def has_classes(network: Network, samples: Samples) -> bool:
+    """Whether each sample is of one class."""
+    return classifies(network) and not is_multilabel(network) and samples.t.ndim == 1
+
+
+def recalls(network: Network, samples: Samples) -> Array:
+    """The share of each class that is recognized (K,); NaN for a class with few samples."""
+    predicted, t = choose(network, outputs_of(network, samples)), samples.t
+    counts = np.bincount(t)
+    right = np.bincount(t[predicted == t], minlength=len(counts))
+    few = counts < min(FEW, counts.max())
+    return np.where(few, np.nan, right / np.maximum(counts, 1))
+
+
+def skill(network: Network, samples: Samples) -> float:
+    """How much was learnt, from 0 to 1: the mean recall of the classes, or R^2 of values.
+
+    Where targets are values it is 1 - L / L_guess, L_guess being the loss of the one output that is
+    best for all samples.
+    """
+    if has_classes(network, samples):
+        return float(np.nanmean(recalls(network, samples)))
+    y, loss = outputs_of(network, samples), network.loss_layer
+    guess = best_constant(loss, samples.t, y.shape[1])
+    if guess is None:
+        guess = np.zeros(y.shape[1])
+    with np.errstate(all="ignore"):
+        own = loss.compute(y, samples.t)
+        of_guess = loss.compute(np.broadcast_to(guess, y.shape).astype(y.dtype), samples.t)
+    share = 1 - own / of_guess if of_guess > 0 else 0.0
+    return float(np.clip(share, 0.0, 1.0)) if np.isfinite(share) else 0.0
+
+
+def run(case: Case, measured: Samples) -> Outcome:
+    """Train a copy of the network of the case, and measure it on these samples."""
+    epochs = case.epochs
+    every = max(1, -(-epochs // LOOKS))
+    losses: list[float] = []
+    scores: list[float] = []
+    network = case.network.copy()
+    kept, best, diverged = network.copy(), -1.0, False
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        watched = case.held if isinstance(case.training.get("schedule"), Plateau) else None
+        options = _options(case)
+        trainer = make_trial(network, case.train, watched, case.optimizer, case.lr, **options)
+        try:
+            for epoch in trainer.run(epochs):
+                losses.append(epoch.loss)
+                if epoch.number % every and epoch.number < epochs:
+                    continue
+                scores.append(skill(network, measured))
+                if scores[-1] > best:
+                    kept, best = network.copy(), scores[-1]
+        except DivergenceError:
+            diverged = True
+        if diverged or not np.isfinite(network.vector).all():
+            guess = chance(network, measured)  # values that are not finite predict nothing
+            reached = max([*scores, guess])
+            return Outcome(tuple(losses), tuple(scores), guess, guess, reached, True, kept, kept)
+        fit = skill(network, case.train)
+    return Outcome(tuple(losses), tuple(scores), fit, scores[-1], best, False, kept, network)
+
+
+def _options(case: Case) -> dict[str, Any]:
+    options = dict(case.training)
+    if case.optimizer.full_batch:
+        options.pop("batch_size", None)
+    return options
+
+
+def chance(network: Network, samples: Samples) -> float:
+    """The skill of a guess that knows nothing of x."""
+    if not has_classes(network, samples):
+        return 0.0
+    counts = np.bincount(samples.t)
+    return 1.0 / max(1, int((counts >= min(FEW, counts.max())).sum()))
