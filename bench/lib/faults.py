@@ -293,9 +293,8 @@ def few(s: Setup, dose: float, rng: Any) -> Setup:
 
 
 def differently(s: Setup, dose: float, rng: Any) -> Setup:
-    if dose < 0:  # another offset
-        return replace(s, x_test=s.x_test - np.float32(dose))
-    return replace(s, x_test=s.x_test * np.float32(dose))
+    other = rng.normal(size=s.x.shape[1]) * dose * s.x.std()  # other means were taken off
+    return replace(s, x_test=(s.x_test + other).astype(np.float32))
 
 
 class Wrong(Layer):
@@ -350,7 +349,7 @@ FAULTS = {
     "dominant": Fault("class dominant", (0.15, 0.1, 0.05, 0.03, 0.02, 0.01), dominant, False),
     "few": Fault("too few samples", (50, 30, 20, 10, 5, 3), few, False),
     "differently": Fault(
-        "train and test prepared differently", (0.5, 2, 3, 5, 10, 255), differently, False
+        "train and test prepared differently", (0.25, 0.5, 1, 2, 4, 8), differently, False
     ),
     "backward": Fault("wrong backward pass", (0.2, 0.4, 0.6, 0.8, 1.0), backward, False),
 }

@@ -9,15 +9,19 @@ from scratchnet.diagnosis.evidence import Evidence
 from scratchnet.diagnosis.noise import MOSTLY
 from scratchnet.diagnosis.outcome import recalls, skill
 from scratchnet.diagnosis.rule import Finding, Picture, Rule, Words
+from scratchnet.diagnosis.signals import SHIFTED
 
 
 class ConstantInputs(Rule):
     """Columns that say nothing, since all samples have the same value there."""
 
     name = "inputs constant"
-    signal = "of the columns 40 % are the same for all samples, and a run is not nearly perfect"
-    source = "Guyon and Elisseeff 2003"
     share, perfect = 0.4, 0.97
+    signal = (
+        f"of the columns {100 * share:g} % are the same for all samples, and no reference reaches "
+        f"{perfect}"
+    )
+    source = "Guyon and Elisseeff 2003"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Count such columns."""
@@ -51,9 +55,9 @@ class MissingClass(Rule):
     """A class without samples to learn it from."""
 
     name = "class missing"
-    signal = "a class has no training samples, or less than a tenth of the median of classes"
-    source = "He and Garcia 2009"
     share, of_two = 0.1, 0.005
+    signal = f"a class has no training samples, or less than {share} times the median of classes"
+    source = "He and Garcia 2009"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Count the classes."""
@@ -95,9 +99,12 @@ class DominantClass(Rule):
     """A class that has nearly all of the samples."""
 
     name = "class dominant"
-    signal = "a class has 5 times the median of the others, which are recognized less often by .05"
-    source = "He and Garcia 2009"
     ratio, lacking = 5.0, 0.05
+    signal = (
+        f"a class has {ratio:g} times the median of the others, which are recognized less often by "
+        f"{lacking}"
+    )
+    source = "He and Garcia 2009"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Compare the recalls, and train on balanced samples."""
@@ -131,9 +138,12 @@ class PreparedDifferently(Rule):
     """Validation samples that went through another preparation."""
 
     name = "train and test prepared differently"
-    signal = "held-out training samples are predicted better by .05, and inputs differ by 8 errors"
-    source = "Sculley et al. 2015; Rabanser et al. 2019 (arXiv:1810.11953)"
     loses = 0.05
+    signal = (
+        f"held-out training samples are predicted better by {loses}, and inputs differ by "
+        f"{SHIFTED:g} standard errors"
+    )
+    source = "Sculley et al. 2015; Rabanser et al. 2019 (arXiv:1810.11953)"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Compare both kinds of held-out samples, and bring the inputs to the same moments."""
@@ -181,9 +191,9 @@ class WrongValidationLabels(Rule):
     """Validation labels that do not belong to their inputs."""
 
     name = "validation labels do not fit"
-    signal = "inputs are alike, and held-out training samples are predicted better by .15"
-    source = "Northcutt et al. 2021 (arXiv:2103.14749)"
     loses = 0.15
+    signal = f"inputs are alike, and held-out training samples are predicted better by {loses}"
+    source = "Northcutt et al. 2021 (arXiv:2103.14749)"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Compare both kinds of held-out samples."""
@@ -218,7 +228,7 @@ class ShuffledLabels(Rule):
     """Labels that have nothing to do with their inputs."""
 
     name = "labels shuffled"
-    signal = "labels of held-out samples rank among the predictions as random ones do"
+    signal = f"of held-out samples {100 * MOSTLY:g} % have random labels, by their ranks"
     source = "Zhang et al. 2017 (arXiv:1611.03530)"
     rivals = ("labels noisy",)
     learnt = 0.12
@@ -269,10 +279,13 @@ class NoisyLabels(Rule):
     """Some of the labels are those of other samples."""
 
     name = "labels noisy"
-    signal = "of held-out samples 8 % have random labels, by their ranks among the predictions"
-    source = "Northcutt et al. 2021 (arXiv:1911.00068)"
     share, wrong, auc = 0.08, 0.08, 0.64
     many, auc_of_many = 6, 0.8
+    signal = (
+        f"of held-out samples {100 * share:g} % have random labels, by their ranks among the "
+        "predictions"
+    )
+    source = "Northcutt et al. 2021 (arXiv:1911.00068)"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Rank the labels."""
@@ -311,11 +324,12 @@ class FewSamples(Rule):
     """Too few samples for what there is to be learnt."""
 
     name = "too few samples"
+    by_heart, good, slope, each = 0.97, 0.93, 0.02, 200
     signal = (
-        "training samples are learnt by heart, held-out ones are not, half of them lose 0.02 more"
+        f"training samples are learnt by heart, held-out ones are not, and half of the samples "
+        f"lose {slope} more"
     )
     source = "Hestness et al. 2017 (arXiv:1712.00409)"
-    by_heart, good, slope, each = 0.97, 0.93, 0.02, 200
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Train on half of them."""

@@ -14,6 +14,7 @@ from scratchnet.diagnosis.case import (
 )
 from scratchnet.diagnosis.evidence import FREE, Evidence
 from scratchnet.diagnosis.rule import Cure, CureRule, Picture, Words
+from scratchnet.diagnosis.signals import FAR, FAR_SHARE, OUTSIZE, OUTSIZE_SHARE
 
 STANDARD = "make_pipeline(StandardScaler(), estimator)"
 
@@ -22,7 +23,10 @@ class OutsizeColumn(CureRule):
     """One column, or a few, far larger than all others."""
 
     name = "outsize column"
-    signal = "up to 2 % of the columns are over 5 times as large as the largest of the others"
+    signal = (
+        f"up to {100 * OUTSIZE_SHARE:g} % of the columns are over {OUTSIZE:g} times as large as "
+        "the largest of the others"
+    )
     source = "LeCun et al. 1998, Efficient BackProp, section 4.3 (inputs of one scale)"
 
     def suspect(self, evidence: Evidence) -> str | None:
@@ -56,7 +60,9 @@ class OutlierSamples(CureRule):
     """A few samples whose inputs are far larger than those of all others."""
 
     name = "outlier samples"
-    signal = "up to 5 % of the samples reach 20 times as far as the median one"
+    signal = (
+        f"up to {100 * FAR_SHARE:g} % of the samples reach {FAR:g} times as far as the median one"
+    )
     source = "Hastie, Tibshirani and Friedman 2009, section 10.6"
 
     def suspect(self, evidence: Evidence) -> str | None:
@@ -86,12 +92,12 @@ class UnscaledInputs(CureRule):
     """Inputs that are far too large, too small, off 0, or of many scales."""
 
     name = "inputs unscaled"
+    largest, smallest, spread = 1.5, 0.03, 100.0
     signal = (
-        "the root mean square of the inputs is above 1.5 or below 0.03, or the sizes of columns "
-        "differ by a factor of 100"
+        f"the root mean square of the inputs is above {largest} or below {smallest}, or the sizes "
+        f"of columns differ by a factor of {spread:g}"
     )
     source = "LeCun et al. 1998, Efficient BackProp, section 4.3"
-    largest, smallest, spread = 1.5, 0.03, 100.0
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether the scale is out of the range."""
@@ -130,9 +136,12 @@ class UnscaledTargets(CureRule):
     """Target values far from mean 0 and variance 1."""
 
     name = "targets unscaled"
-    signal = "the mean or the spread of target values is above 10, or their spread below 0.1"
-    source = "LeCun et al. 1998, Efficient BackProp, section 4.5"
     largest, smallest = 10.0, 0.1
+    signal = (
+        f"the mean or the spread of target values is above {largest:g}, or their spread below "
+        f"{smallest}"
+    )
+    source = "LeCun et al. 1998, Efficient BackProp, section 4.5"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether values of a mean squared error are out of the range."""

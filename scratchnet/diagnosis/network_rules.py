@@ -11,8 +11,10 @@ from scratchnet.diagnosis.case import (
     with_relu,
     without_biases,
 )
-from scratchnet.diagnosis.evidence import Evidence
+from scratchnet.diagnosis.evidence import HIDDEN, Evidence
 from scratchnet.diagnosis.rule import Cure, CureRule, Finding, Picture, Rule, Words
+from scratchnet.diagnosis.signals import WRONG
+from scratchnet.inspection.layers import FLAT
 from scratchnet.layers import (
     Affine,
     Dropout,
@@ -33,14 +35,13 @@ class WrongBackward(Rule):
     """A backward pass that is not the derivative of its forward pass."""
 
     name = "wrong backward pass"
-    signal = "a gradient differs from the central difference along random directions by over 2 %"
-    source = "Bengio 2012, section 3.1 (gradient checking by finite differences)"
-    most = 0.02
+    signal = f"gradients differ from differences along random directions by over {100 * WRONG:g} %"
+    source = "Bengio 2012 (arXiv:1206.5533), section 4.1"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Compare gradients and differences in float64."""
         errors = evidence.wrong_gradients
-        wrong = {name: error for name, error in errors.items() if error > self.most}
+        wrong = {name: error for name, error in errors.items() if error > WRONG}
         if not wrong:
             return None
         where = evidence.wrong_layers
@@ -104,8 +105,8 @@ class SmallWeights(_WrongWeights):
     """Weights so small that signals and gradients fade."""
 
     name = "weights too small"
-    signal = "the weights of a layer start below a third of sqrt(2 / (n_in + n_out))"
     least = 1 / 3
+    signal = f"the weights of a layer start below {least:.2f} times sqrt(2 / (n_in + n_out))"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether a layer has such."""
@@ -122,8 +123,8 @@ class LargeWeights(_WrongWeights):
     """Weights so large that signals and gradients explode."""
 
     name = "weights too large"
-    signal = "the weights of a layer start above twice sqrt(2 / n_in)"
     most = 2.0
+    signal = f"the weights of a layer start above {most:g} times sqrt(2 / n_in)"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether a layer has such."""
@@ -140,9 +141,9 @@ class DeadUnits(CureRule):
     """Rectifiers that no sample switches on."""
 
     name = "dead ReLU"
-    signal = "before training 30 % of the units of a ReLU are off for every sample"
-    source = "Lu et al. 2019 (arXiv:1903.06733)"
     share = 0.3
+    signal = f"before training {100 * share:g} % of the units of a ReLU are off for every sample"
+    source = "Lu et al. 2019 (arXiv:1903.06733)"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether a layer has such."""
@@ -171,9 +172,11 @@ class Saturated(CureRule):
     """Sigmoid or tanh units that hardly let a gradient through."""
 
     name = "saturated activations"
-    signal = "three layers of sigmoid or tanh, or half of the slopes of one below 0.01"
-    source = "Glorot and Bengio 2010, sections 3 and 4"
     flat, deep = 0.5, 3
+    signal = (
+        f"sigmoid or tanh in {deep} layers, or in one {100 * flat:g} % of the slopes below {FLAT}"
+    )
+    source = "Glorot and Bengio 2010, sections 3 and 4"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether there are many such layers, or one is flat."""
@@ -244,7 +247,7 @@ class SmallNetwork(CureRule):
     """A network that cannot hold what there is to be learnt."""
 
     name = "network too small"
-    signal = "the same layers learn less than one hidden layer of 100 ReLU, however trained"
+    signal = f"the same layers learn less than one hidden layer of {HIDDEN} ReLU, however trained"
     source = "Hastie, Tibshirani and Friedman 2009, section 11.5.4"
 
     def suspect(self, evidence: Evidence) -> str | None:

@@ -13,7 +13,7 @@ from scratchnet.diagnosis.case import (
     without_noise,
     without_penalty,
 )
-from scratchnet.diagnosis.evidence import Evidence
+from scratchnet.diagnosis.evidence import REFERENCE_STEPS, Evidence
 from scratchnet.diagnosis.rule import Cure, CureRule, Finding, Rule, Words, curves, without
 from scratchnet.optimizers import make_optimizer
 
@@ -77,7 +77,7 @@ class _WrongRate(CureRule):
     """A rate that is far from those at which the network learns."""
 
     specific = False
-    source = "Bengio 2012, section 3.1.1; Smith 2015 (arXiv:1506.01186)"
+    source = "Bengio 2012 (arXiv:1206.5533), section 3.1.1; Smith 2015 (arXiv:1506.01186)"
 
     def rates(self, evidence: Evidence) -> list[float]:
         """Rates to try."""
@@ -159,8 +159,8 @@ class SortedSamples(CureRule):
     """Samples in an order that is never changed, class after class."""
 
     name = "samples not shuffled"
-    signal = "shuffle is off, and neighbours are of one class more often than by chance"
-    source = "Bengio 2012, section 3.1 (order of examples)"
+    signal = "shuffle is off, and with it the skill comes back"
+    source = "Bengio 2012 (arXiv:1206.5533), section 3.1"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether shuffling is off."""
@@ -198,8 +198,8 @@ class OptimizerOptions(CureRule):
     """Momentum, averages or limits far from an optimizer's defaults."""
 
     name = "optimizer options"
-    signal = "an option of the optimizer besides its rate is not the default"
-    source = "the default values of each optimizer's paper"
+    signal = "an option of the optimizer besides its rate is not the default, which brings it back"
+    source = "the paper of each optimizer, whose defaults are tried"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Which options differ."""
@@ -231,7 +231,7 @@ class EarlySchedule(CureRule):
 
     name = "schedule"
     signal = "the rate is not constant, and with a constant one the skill comes back"
-    source = "Goyal et al. 2017 (arXiv:1706.02677), section 5.1"
+    source = "Bengio 2012 (arXiv:1206.5533), section 3.1.1"
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether there is one."""
@@ -250,10 +250,10 @@ class ShortTraining(CureRule):
     """Training that ended while the network still learnt."""
 
     name = "too few epochs"
-    signal = "with four times the epochs the skill comes back"
+    times = 4
+    signal = f"with {times} times the epochs the skill comes back"
     source = "Prechelt 1998, Early stopping - but when?"
     specific = False
-    times = 4
 
     def suspect(self, evidence: Evidence) -> str | None:
         """Whether the loss still fell."""
@@ -275,7 +275,7 @@ class FewSteps(Rule):
     """Training of so few steps that nothing could be learnt."""
 
     name = "too few steps"
-    signal = "the run has less than 400 steps, and with 400 it learns"
+    signal = f"the run has less than {REFERENCE_STEPS} steps, and with so many it learns"
     source = "Goodfellow, Bengio and Courville 2016, section 8.1.3"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
@@ -304,9 +304,9 @@ class Overfitting(Rule):
     """A network that was better earlier on."""
 
     name = "overfitting"
-    signal = "the skill on held-out samples has fallen by over 0.035 from its highest"
-    source = "Prechelt 1998, Early stopping - but when?"
     fall, unsure = 0.035, 0.08
+    signal = f"the skill on held-out samples has fallen by over {fall} from its highest"
+    source = "Prechelt 1998, Early stopping - but when?"
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Compare the last and the best epoch."""
