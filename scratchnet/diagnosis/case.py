@@ -32,17 +32,18 @@ from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 from scratchnet.training.border import BATCH_SIZE
 
-ROWS = 4000
-"""Training samples of a case, at most."""
-HELD_ROWS = 1000
-"""Samples that it is measured on, of each kind, at most."""
+FEWEST_ROWS, ROWS = 500, 4000
+"""Training samples of a case: between these, where there are so many."""
+FEWEST_HELD, HELD = 250, 1000
+"""Samples that it is measured on, of each kind: half as many as to train on, between these."""
 HELD_SHARE = 0.2
 """Of the training samples so many are held out: they were prepared as those to train on were."""
-STEPS = 3000
+STEPS = 1500
 """Steps of a trial, at most."""
-WORK = 2e10
+WORK = 3e10
 """Multiplications of a trial, at most: half a second of dense layers, a few of convolutions."""
-FEWEST_STEPS = 60
+FEWEST_STEPS, FEWEST_EPOCHS = 60, 6
+"""But so many steps at least, and of a large network so few samples that they are such epochs."""
 CLIP = 5.0
 """Standardized inputs are no further from 0: beyond are outliers and columns that hardly vary."""
 NOISY = (Dropout, GaussianNoise)
@@ -62,6 +63,8 @@ class Case:
     epochs: int
     training: Mapping[str, Any] = field(default_factory=dict)
     """Further options of a Trainer."""
+    stretch: float = 1.0
+    """How many times as many samples the run has: a trial has as many steps, not epochs."""
 
     @property
     def batch_size(self) -> int:
@@ -75,21 +78,44 @@ class Case:
         """How many steps an epoch has."""
         return -(-len(self.train) // self.batch_size)
 
-    def afford(self) -> Case:
-        """The case with no more epochs than a trial may take."""
-        row = sum(layer.multiplications() for layer in self.network.all_layers)
-        steps = min(STEPS, max(FEWEST_STEPS, int(WORK / (3 * self.batch_size * max(row, 1)))))
-        return replace(self, epochs=max(1, min(self.epochs, steps // self.steps_of_epoch)))
+    @property
+    def samples(self) -> int:
+        """The training samples of the run."""
+        return round(len(self.train) * self.stretch)
+
+    @property
+    def all_epochs(self) -> int:
+        """The epochs over these samples that have the steps of the run."""
+        return max(1, round(self.epochs * self.stretch))
+
+    @property
+    def trial_epochs(self) -> int:
+        """Those of a trial, which may be fewer."""
+        steps = affordable_steps(self.network, self.batch_size)
+        return max(1, min(self.all_epochs, steps // self.steps_of_epoch))
 
     def lengthen(self, steps: int) -> Case:
         """The case with so many steps at least; one of all samples at once stays as it is."""
         if self.optimizer.full_batch:
             return self
-        return replace(self, epochs=max(self.epochs, -(-steps // self.steps_of_epoch)))
+        fewest = math.ceil(steps / (self.steps_of_epoch * self.stretch))
+        return replace(self, epochs=max(self.epochs, fewest))
 
     def with_training(self, **options: Any) -> Case:
         """The case with other options of the Trainer."""
         return replace(self, training={**self.training, **options})
+
+
+def affordable_steps(network: Network, batch_size: int) -> int:
+    """How many steps of so many rows a trial may have."""
+    row = max(1, sum(layer.multiplications() for layer in network.all_layers))
+    return min(STEPS, max(FEWEST_STEPS, int(WORK / (3 * batch_size * row))))
+
+
+def affordable_rows(network: Network, batch_size: int) -> int:
+    """How many training samples a trial may have, for a few epochs of its steps."""
+    rows = affordable_steps(network, batch_size) * batch_size // FEWEST_EPOCHS
+    return min(ROWS, max(FEWEST_ROWS, rows))
 
 
 def some(samples: Samples, rows: int, seed: int) -> Samples:
@@ -288,5 +314,4 @@ def fewer(case: Case, share: float) -> Case:
     n = max(2, round(share * len(t)))
     train = some(case.train, n, 1)
     part = replace(case, train=train)
-    epochs = max(case.epochs, case.epochs * case.steps_of_epoch // part.steps_of_epoch)
-    return replace(part, epochs=epochs)
+    return replace(part, stretch=case.stretch * case.steps_of_epoch / part.steps_of_epoch)

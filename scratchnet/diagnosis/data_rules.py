@@ -215,6 +215,16 @@ class WrongValidationLabels(Rule):
             "the labels of validation samples do not go with their inputs",
             Words("", "look at validation pictures beside their labels", ""),
             self.source,
+            pictures=(
+                Picture(
+                    "Recall of each class on validation samples",
+                    list(range(len(evidence.counts))),
+                    np.nan_to_num(recalls(network, evidence.held_of_reference)).tolist(),
+                    np.nan_to_num(recalls(network, evidence.validation_of_reference)).tolist(),
+                    "class",
+                    "recall",
+                ),
+            ),
         )
 
 
@@ -334,7 +344,7 @@ class FewSamples(Rule):
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Train on half of them."""
         reference = evidence.reference
-        n = len(evidence.case.train)
+        n = evidence.case.samples
         if reference.fit < self.by_heart or reference.best > self.good:
             return None
         if n > self.each * max(1, len(evidence.counts)):
@@ -355,4 +365,14 @@ class FewSamples(Rule):
                 "more samples",
             ),
             self.source,
+            pictures=(
+                Picture(
+                    f"{evidence.measure.capitalize()} on held-out samples",
+                    ["half of the samples", "all of them"],
+                    [0.95, 0.95],
+                    [evidence.halved.best, reference.best],
+                    "",
+                    evidence.measure,
+                ),
+            ),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scratchnet.checks import check_integer
-from scratchnet.diagnosis.case import HELD_ROWS, HELD_SHARE, ROWS, Case, some
+from scratchnet.diagnosis.case import FEWEST_HELD, HELD, HELD_SHARE, Case, affordable_rows, some
 from scratchnet.diagnosis.evidence import Evidence
 from scratchnet.diagnosis.rule import Finding
 from scratchnet.diagnosis.rules import FIRST, LAST, OF_TRAINING, RULES
@@ -47,6 +47,8 @@ class Diagnosis:
     """That of a guess."""
     lacks: bool
     """Whether the run is clearly behind the reference."""
+    unfinished: bool
+    """Whether it would need more steps than a trial has, to tell."""
     start_loss: float
     """The loss before training."""
     guess_loss: float | None
@@ -60,6 +62,8 @@ class Diagnosis:
     def verdict(self) -> str:
         """The result in a sentence."""
         none = "nothing found that explains it" if self.lacks else "nothing found"
+        if self.unfinished:
+            none = "nothing found, as the run still improves where a trial ends"
         names = " or ".join(finding.name for finding in self.findings) or none
         return (
             f"{names}: {self.measure} of the run {self.score:.3f}, of the best reference "
@@ -73,7 +77,7 @@ class Diagnosis:
         for finding in self.findings:
             values = {name: getattr(finding, name) for name in kept}
             found.append({**values, "words": finding.words._asdict()})
-        names = ("measure", "score", "reference", "reference_name", "chance", "lacks")
+        names = ("measure", "score", "reference", "reference_name", "chance", "lacks", "unfinished")
         own = {name: getattr(self, name) for name in names}
         losses = {"start_loss": self.start_loss, "guess_loss": self.guess_loss}
         own |= {k: v if v is not None and math.isfinite(v) else None for k, v in losses.items()}
@@ -112,14 +116,13 @@ def diagnose(
     optimizer, options: those of a Trainer, by default Adam; an estimator has its own.
     epochs: how long the run trains; 20 by default, of an estimator `max_iter`.
 
-    A run is a few thousand steps at most here, on 4,000 samples at most, so that a diagnosis takes
-    seconds. It is measured by its skill on samples held out: the mean recall of the classes, or 1 -
+    A run is 1,500 steps at most here, on 4,000 samples at most, so that a diagnosis takes seconds. It is measured by its skill on samples held out: the mean recall of the classes, or 1 -
     L / L_guess of values. References, which are the same layers made anew, a hidden layer and a
     linear model, all with standardized inputs, say what can be reached. Each rule of
     `scratchnet.diagnosis.RULES` looks for one fault: a fault in training is named if its cure,
     tried, brings back half of the skill that the run lacks. The same arguments give the same bits.
 
-    >>> found = diagnose(network, (x, t), (x_val, t_val), optimizer="sgd", lr=0.1, epochs=10)
+    >>> found = diagnose(network, train, validation, optimizer="sgd", lr=0.1, epochs=10)
     >>> print(found)
 
     Raises ParameterError with fewer than 20 training samples, and what the Trainer raises.
@@ -172,22 +175,25 @@ def case_of(trainer: Trainer, validation: Data | None, epochs: int | None) -> Ca
         raise ParameterError(
             f"a diagnosis needs {FEWEST} training samples at least, got {len(train)}"
         )
-    fit, held = some(train, round(ROWS / (1 - HELD_SHARE)), seed).split(HELD_SHARE, seed)
+    most = affordable_rows(trainer.network, min(trainer.batches.batch_size, len(train)))
+    fit, held = some(train, round(most / (1 - HELD_SHARE)), seed).split(HELD_SHARE, seed)
+    few = min(HELD, max(FEWEST_HELD, most // 2))
     names = ("schedule", "shuffle", "augment", "remeasure", "seed")
     training = {name: getattr(trainer, name) for name in names}
     training["batch_size"] = rows = trainer.batches.batch_size
     training["threads"] = trainer.threads or suggest_threads(trainer.network, rows)
     if validation is not None:
-        validation = some(fit_data(trainer.network, "validation", validation), HELD_ROWS, seed)
+        validation = some(fit_data(trainer.network, "validation", validation), few, seed)
     return Case(
         trainer.network,
         fit,
-        some(held, HELD_ROWS, seed),
+        some(held, few, seed),
         validation,
         trainer.optimizer,
         trainer.lr,
         epochs,
         training,
+        len(train) / len(fit),
     )
 
 
@@ -204,6 +210,7 @@ def examine(case: Case) -> Diagnosis:
         evidence.reference_name,
         evidence.chance,
         evidence.lacks,
+        evidence.unfinished,
         own,
         guess,
         tuple((each.what, each.outcome.score) for each in evidence.tried),

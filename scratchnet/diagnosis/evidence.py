@@ -79,9 +79,7 @@ class Evidence(Signals):
 
     def trial(self, what: str, case: Case) -> Outcome:
         """Train the case and note what came of it."""
-        case = case.afford()
-        measured = self.held_of(case)
-        outcome = run(case, measured)
+        outcome = run(case, self.held_of(case))
         self.tried.append(Tried(what, outcome))
         return outcome
 
@@ -119,9 +117,8 @@ class Evidence(Signals):
         case = replace(case, optimizer=Adam(), training=options)
         if type(case.network.loss_layer) in FREE:
             case = with_standard_targets(case)
-        own = self.case.afford()
-        steps = max(REFERENCE_STEPS, own.epochs * own.steps_of_epoch)
-        return replace(case, epochs=max(1, -(-steps // case.steps_of_epoch)))
+        steps = max(REFERENCE_STEPS, self.case.trial_epochs * self.case.steps_of_epoch)
+        return replace(case, epochs=max(1, -(-steps // case.steps_of_epoch)), stretch=1.0)
 
     def _with_layers(self, case: Case, hidden: list[Any]) -> Case:
         """The case with a network of these hidden layers."""
@@ -199,8 +196,19 @@ class Evidence(Signals):
 
     @cached_property
     def lacks(self) -> bool:
-        """Whether the gap is no chance: only then a cure is looked for."""
-        return self.gap > max(GAP, self.margin)
+        """Whether the gap is no chance, and nothing that more steps would close.
+
+        Only then a cure is looked for.
+        """
+        return self.gap > max(GAP, self.margin) and not self.unfinished
+
+    @cached_property
+    def unfinished(self) -> bool:
+        """Whether a trial is too short for the run, which still improves at its end."""
+        scores = self.base.scores
+        if self.case.trial_epochs == self.case.all_epochs or self.base.diverged:
+            return False
+        return scores[-1] - scores[(len(scores) - 1) // 2] > self.margin
 
     @cached_property
     def margin(self) -> float:

@@ -89,7 +89,7 @@ def skill(network: Network, samples: Samples) -> float:
 
 def run(case: Case, measured: Samples) -> Outcome:
     """Train a copy of the network of the case, and measure it on these samples."""
-    epochs = case.epochs
+    epochs = case.trial_epochs
     every = max(1, -(-epochs // LOOKS))
     losses: list[float] = []
     scores: list[float] = []

@@ -14,7 +14,7 @@ from scratchnet.diagnosis.case import (
     without_penalty,
 )
 from scratchnet.diagnosis.evidence import REFERENCE_STEPS, Evidence
-from scratchnet.diagnosis.rule import Cure, CureRule, Finding, Rule, Words, curves, without
+from scratchnet.diagnosis.rule import Cure, CureRule, Finding, Picture, Rule, Words, curves, without
 from scratchnet.optimizers import make_optimizer
 
 
@@ -286,7 +286,7 @@ class FewSteps(Rule):
         epochs = evidence.case.epochs
         return Finding(
             self.name,
-            f"the run has {evidence.asked.epochs * evidence.asked.steps_of_epoch} steps",
+            f"the run has {evidence.asked.all_epochs * evidence.asked.steps_of_epoch} steps",
             f"{epochs} epochs in the place of {evidence.asked.epochs}",
             f"{evidence.measure} {short.score:.3f} became {long.score:.3f}",
             longer(epochs),
@@ -323,4 +323,14 @@ class Overfitting(Rule):
             f"{evidence.measure} {base.best:.3f}",
             Words("--patience 5", "EarlyStopping(patience=5)", "early_stopping=True"),
             self.source,
+            pictures=(
+                Picture(
+                    f"{evidence.measure.capitalize()} on held-out samples",
+                    list(range(1, len(base.scores) + 1)),
+                    list(evidence.reference.scores),
+                    list(base.scores),
+                    "look",
+                    evidence.measure,
+                ),
+            ),
         )

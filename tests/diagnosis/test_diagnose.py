@@ -147,6 +147,9 @@ def test_a_planted_fault_is_named_first(name):
     assert finding.tried
     assert finding.changed
     assert finding.words.python or finding.words.flags
+    assert finding.pictures
+    for picture in finding.pictures:
+        assert len(picture.places) >= max(len(picture.healthy), len(picture.here)) > 0
     assert name in str(found)
 
 
