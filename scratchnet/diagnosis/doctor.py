@@ -116,9 +116,10 @@ def diagnose(
     optimizer, options: those of a Trainer, by default Adam; an estimator has its own.
     epochs: how long the run trains; 20 by default, of an estimator `max_iter`.
 
-    A run is 1,500 steps at most here, on 4,000 samples at most, so that a diagnosis takes seconds. It is measured by its skill on samples held out: the mean recall of the classes, or 1 -
-    L / L_guess of values. References, which are the same layers made anew, a hidden layer and a
-    linear model, all with standardized inputs, say what can be reached. Each rule of
+    A run is 1,500 steps at most here, on 4,000 samples at most, so that a diagnosis takes seconds.
+    It is measured by its skill on samples held out: the mean recall of the classes, or 1 - L /
+    L_guess of values. References, which are the same layers made anew, a hidden layer and a linear
+    model, all with standardized inputs, say what can be reached. Each rule of
     `scratchnet.diagnosis.RULES` looks for one fault: a fault in training is named if its cure,
     tried, brings back half of the skill that the run lacks. The same arguments give the same bits.
 
