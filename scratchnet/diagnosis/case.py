@@ -32,6 +32,10 @@ from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 from scratchnet.training.border import BATCH_SIZE
 
+FEWEST = 20
+"""Training samples that a diagnosis needs."""
+VALUES = 40_000_000
+"""Inputs of a case, at most, all samples together."""
 FEWEST_ROWS, ROWS = 500, 4000
 """Training samples of a case: between these, where there are so many."""
 FEWEST_HELD, HELD = 250, 1000
@@ -113,18 +117,21 @@ def affordable_steps(network: Network, batch_size: int) -> int:
 
 
 def affordable_rows(network: Network, batch_size: int) -> int:
-    """How many training samples a trial may have, for a few epochs of its steps."""
+    """How many training samples a trial may have: for a few epochs of its steps, in memory."""
     rows = affordable_steps(network, batch_size) * batch_size // FEWEST_EPOCHS
-    return min(ROWS, max(FEWEST_ROWS, rows))
+    return max(FEWEST, min(ROWS, max(FEWEST_ROWS, rows), VALUES // network.input_size))
 
 
 def some(samples: Samples, rows: int, seed: int) -> Samples:
-    """At most so many of the samples, drawn by the seed."""
-    if len(samples) <= rows:
+    """At most so many of the samples, drawn by the seed, in memory and not sparse."""
+    if len(samples) <= rows and samples.block_rows is None and not is_sparse(samples.x):
         return samples
     chosen = np.sort(generator(seed, "doctor").permutation(len(samples))[:rows])
     weights = None if samples.weights is None else samples.weights[chosen]
-    return Samples.checked(samples.x[chosen], samples.t[chosen], samples.scale, weights)
+    x: Any = samples.x[chosen]
+    if is_sparse(x):
+        x = x.toarray()
+    return Samples.checked(x, samples.t[chosen], samples.scale, weights)
 
 
 def pool(a: Samples, b: Samples | None) -> Samples:
@@ -138,10 +145,7 @@ def pool(a: Samples, b: Samples | None) -> Samples:
 
 def dense(samples: Samples) -> Array:
     """The inputs as the network gets them (N, D), float32."""
-    x: Any = samples.x
-    if is_sparse(x):
-        x = x.toarray()
-    return np.asarray(x, np.float32) * np.float32(samples.scale)
+    return np.asarray(samples.x, np.float32) * np.float32(samples.scale)
 
 
 # The cures.

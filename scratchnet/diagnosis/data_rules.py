@@ -130,7 +130,6 @@ class DominantClass(Rule):
             Words("--class-weight balanced", 'class_weight="balanced"', 'class_weight="balanced"'),
             self.source,
             pictures=(_counts(evidence),),
-            cured=balanced(evidence.case),
         )
 
 
@@ -241,13 +240,13 @@ class ShuffledLabels(Rule):
     signal = f"of held-out samples {100 * MOSTLY:g} % have random labels, by their ranks"
     source = "Zhang et al. 2017 (arXiv:1611.03530)"
     rivals = ("labels noisy",)
-    learnt = 0.12
+    learnt, of_values = 0.12, 0.03
 
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Whether anything can be learnt."""
         reached, guess = evidence.reference.score, evidence.chance
         error = 2 * (guess * (1 - guess) / len(evidence.measured)) ** 0.5
-        most = guess + max(self.learnt * (1 - guess), error) if evidence.classes else self.learnt
+        most = guess + max(self.learnt * (1 - guess), error) if evidence.classes else self.of_values
         if evidence.constant.all() or not has_enough(evidence):
             return None
         if evidence.classes:

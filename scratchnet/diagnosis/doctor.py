@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scratchnet.checks import check_integer
-from scratchnet.diagnosis.case import FEWEST_HELD, HELD, HELD_SHARE, Case, affordable_rows, some
+from scratchnet.diagnosis.case import (
+    FEWEST,
+    FEWEST_HELD,
+    HELD,
+    HELD_SHARE,
+    Case,
+    affordable_rows,
+    some,
+)
 from scratchnet.diagnosis.evidence import Evidence
 from scratchnet.diagnosis.rule import Finding
 from scratchnet.diagnosis.rules import FIRST, LAST, OF_TRAINING, RULES
@@ -26,8 +34,6 @@ BONUS = 0.2
 """A fault with a signal of its own goes first if its cure brings back so much less."""
 ALIKE = 0.05
 """Two cures whose shares differ by less are not told apart."""
-FEWEST = 20
-"""Training samples that a diagnosis needs."""
 
 
 @dataclass(frozen=True)

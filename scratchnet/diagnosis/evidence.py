@@ -190,7 +190,7 @@ class Evidence(Signals):
         """How much skill the run lacks; the best moment of a reference would be a lucky one."""
         return max(one.score for one in self.references.values()) - self.base.score
 
-    def with_hidden_relu(self, case: Case) -> Case:
+    def with_one_hidden(self, case: Case) -> Case:
         """The case with one hidden layer of ReLU."""
         return self._with_layers(case, [Affine(HIDDEN), ReLU()])
 

@@ -263,7 +263,7 @@ class SmallNetwork(CureRule):
         """One hidden layer of 100."""
         yield Cure(
             "one hidden layer of 100 ReLU",
-            evidence.with_hidden_relu(evidence.case),
+            evidence.with_one_hidden(evidence.case),
             Words("--hidden 100", "MultiLayerNet(n_in, 100, n_out)", "hidden_layer_sizes=(100,)"),
         )
 

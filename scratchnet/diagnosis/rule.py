@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from scratchnet.diagnosis.case import Case
@@ -13,8 +13,8 @@ from scratchnet.diagnosis.outcome import Outcome
 
 RECOVERED = 0.5
 """A cure counts if it brings back so much of what is lacking."""
-
-
+PLENTY = 0.9
+"""After a cure that brings back so much no other one of the rule is tried."""
 UNSPECIFIC = 4 / 3
 """Without a signal of its own a cure must bring back so many times the least."""
 
@@ -66,8 +66,6 @@ class Finding:
     specific: bool = True
     """Whether a signal of its own speaks for it, beside the experiment."""
     pictures: tuple[Picture, ...] = ()
-    cured: Case | None = field(default=None, repr=False)
-    """The case with the cure."""
 
 
 class Rule(ABC):
@@ -109,10 +107,6 @@ class CureRule(Rule):
         """Of the signal; the curves of the experiment come by themselves."""
         return ()
 
-    def accepts(self, evidence: Evidence, cure: Cure) -> bool:
-        """Whether the cure that was best speaks for this fault and not for a rival."""
-        return True
-
     def investigate(self, evidence: Evidence) -> Finding | None:
         """Try the cures, and report the best if it brings back half of what is lacking."""
         seen = self.suspect(evidence)
@@ -124,12 +118,12 @@ class CureRule(Rule):
             recovery = (outcome.score - evidence.base.score) / evidence.gap
             if found is None or recovery > found[0]:
                 found = recovery, cure, outcome
-            if recovery > 0.9:
+            if recovery > PLENTY:
                 break
         if found is None or found[0] < RECOVERED:
             return None
         least = evidence.margin * (1.0 if self.specific else UNSPECIFIC)
-        if found[2].score - evidence.base.score < least or not self.accepts(evidence, found[1]):
+        if found[2].score - evidence.base.score < least:
             return None
         recovery, cure, outcome = found
         return Finding(
@@ -142,7 +136,6 @@ class CureRule(Rule):
             recovery,
             self.specific,
             (*self.pictures(evidence), curves(evidence.base, outcome)),
-            cure.case,
         )
 
 
