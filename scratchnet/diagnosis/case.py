@@ -169,6 +169,16 @@ def standardized(case: Case, *, over: str = "features", clip: float = CLIP) -> C
     return map_inputs(case, lambda rows: np.clip((rows - mean) / std, -clip, clip))
 
 
+def aligned_validation(case: Case) -> Samples | None:
+    """Validation samples whose columns have the means and spreads of the training samples."""
+    if case.validation is None:
+        return None
+    x, like = dense(case.validation).astype(np.float64), dense(case.train).astype(np.float64)
+    own = np.where(x.std(axis=0) > 1e-9 * np.abs(x).max(), x.std(axis=0), np.inf)
+    made = (x - x.mean(axis=0)) / own * like.std(axis=0) + like.mean(axis=0)
+    return Samples.checked(made.astype(np.float32), case.validation.t, 1.0, None)
+
+
 def shrunk(case: Case, columns: Array, factors: Array) -> Case:
     """Inputs of which some columns are divided by factors."""
     by = np.ones(case.train.x.shape[1])

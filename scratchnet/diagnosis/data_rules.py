@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchnet.diagnosis.case import balanced, dense
+from scratchnet.diagnosis.case import Case, aligned_validation, balanced, dense
 from scratchnet.diagnosis.evidence import Evidence
 from scratchnet.diagnosis.noise import MOSTLY
 from scratchnet.diagnosis.outcome import recalls, skill
 from scratchnet.diagnosis.rule import Finding, Picture, Rule, Words
 from scratchnet.diagnosis.signals import SHIFTED
+from scratchnet.networks import Network
 
 
 class ConstantInputs(Rule):
@@ -149,28 +150,19 @@ class PreparedDifferently(Rule):
         case = evidence.case
         if case.validation is None or not evidence.is_shifted:
             return None
-        drops = [
-            (skill(outcome.network, case.held), skill(outcome.network, validation))
-            for outcome, validation in (
-                (evidence.base, case.validation),
-                (evidence.reference, evidence.validation_of_reference),
-            )
-            if not outcome.diverged
-        ]
-        inside, outside = max(drops, key=lambda pair: pair[0] - pair[1])
+        both = ((evidence.base, case), (evidence.reference, evidence.reference_case))
+        drops = [self._drop(outcome.network, of) for outcome, of in both]
+        inside, outside, after = max(drops, key=lambda drop: drop[0] - drop[1])
         if inside - outside < self.loses:
             return None
         distance, what = evidence.shift
-        alike = evidence.aligned_validation
-        after = skill(evidence.base.network, alike)
         return Finding(
             self.name,
             f"{what} differ by {distance:.0f} standard errors between training and validation "
             f"inputs; held-out training samples reach {inside:.3f}, validation samples "
             f"{outside:.3f}",
             "validation inputs brought to the mean and spread of the training inputs",
-            f"{evidence.measure} {skill(evidence.base.network, case.validation):.3f} became "
-            f"{after:.3f}",
+            f"{evidence.measure} {outside:.3f} became {after:.3f}",
             Words("", "prepare both with one Preparation, fitted on training samples", ""),
             self.source,
             pictures=(
@@ -184,6 +176,12 @@ class PreparedDifferently(Rule):
                 ),
             ),
         )
+
+    def _drop(self, network: Network, case: Case) -> tuple[float, float, float]:
+        """The skill on samples held out of both parts, and on aligned validation samples."""
+        held_out = (case.held, case.validation, aligned_validation(case))
+        inside, outside, after = (skill(network, one) for one in held_out if one is not None)
+        return inside, outside, after
 
 
 class WrongValidationLabels(Rule):
@@ -201,9 +199,10 @@ class WrongValidationLabels(Rule):
             return None
         if not evidence.classes:  # R^2 of a few hundred values differs by as much
             return None
-        network = evidence.reference.network
-        inside = skill(network, evidence.held_of_reference)
-        outside = skill(network, evidence.validation_of_reference)
+        network, prepared = evidence.reference.network, evidence.reference_case
+        if prepared.validation is None:
+            return None
+        inside, outside = skill(network, prepared.held), skill(network, prepared.validation)
         if inside - outside < self.loses:
             return None
         return Finding(
@@ -218,8 +217,8 @@ class WrongValidationLabels(Rule):
                 Picture(
                     "Recall of each class on validation samples",
                     list(range(len(evidence.counts))),
-                    np.nan_to_num(recalls(network, evidence.held_of_reference)).tolist(),
-                    np.nan_to_num(recalls(network, evidence.validation_of_reference)).tolist(),
+                    np.nan_to_num(recalls(network, prepared.held)).tolist(),
+                    np.nan_to_num(recalls(network, prepared.validation)).tolist(),
                     "class",
                     "recall",
                 ),

@@ -13,7 +13,6 @@ from scratchnet.data import Samples
 from scratchnet.diagnosis.case import (
     HELD_SHARE,
     Case,
-    dense,
     fewer,
     pool,
     redrawn,
@@ -182,7 +181,7 @@ class Evidence(Signals):
     @cached_property
     def halved(self) -> Outcome:
         """The best of them with half of the samples."""
-        case = fewer(self._reference_cases[self.reference_name], 0.5)
+        case = fewer(self.reference_case, 0.5)
         return self._best("the same with half of the samples", case)
 
     @cached_property
@@ -224,22 +223,15 @@ class Evidence(Signals):
         return "mean recall" if self.classes else "R^2"
 
     @cached_property
-    def held_of_reference(self) -> Samples:
-        """The samples held out, as the reference takes them."""
-        return self._reference_cases[self.reference_name].held
-
-    @cached_property
-    def validation_of_reference(self) -> Samples:
-        """The validation samples, as the reference takes them."""
-        validation = self._reference_cases[self.reference_name].validation
-        assert validation is not None
-        return validation
+    def reference_case(self) -> Case:
+        """What the best reference was trained on."""
+        return self._reference_cases[self.reference_name]
 
     @cached_property
     def noise(self) -> Noise:
         """What held-out samples say of random labels: of other parts, too, if they are few."""
-        folds = [(self.reference.network, self.held_of_reference)]
-        case = self._reference_cases[self.reference_name]
+        case = self.reference_case
+        folds = [(self.reference.network, case.held)]
         rows = pool(case.train, case.held)
         for seed in range(1, FOLDS):
             if sum(len(samples) for _, samples in folds) >= FEW_HELD:
@@ -248,16 +240,6 @@ class Evidence(Signals):
             part = replace(case, train=train, held=held, validation=None)
             folds.append((self._best(f"{self.reference_name}, part {seed}", part).network, held))
         return noise_of(folds)
-
-    @cached_property
-    def aligned_validation(self) -> Samples:
-        """Validation samples whose columns have the means and spreads of training samples."""
-        validation = self.case.validation
-        assert validation is not None
-        x = dense(validation).astype(np.float64)
-        own = np.where(x.std(axis=0) > 1e-9 * np.abs(x).max(), x.std(axis=0), np.inf)
-        made = (x - x.mean(axis=0)) / own * self.spreads + self.x.mean(axis=0)
-        return Samples.checked(made.astype(np.float32), validation.t, 1.0, None)
 
     @cached_property
     def found_rate(self) -> float | None:
