@@ -32,7 +32,7 @@ from scratchnet.parameters import Array
 from scratchnet.randomness import generator
 from scratchnet.training.border import BATCH_SIZE
 
-FEWEST = 20
+FEWEST = 5
 """Training samples that a diagnosis needs."""
 VALUES = 40_000_000
 """Inputs of a case, at most, all samples together."""

@@ -333,23 +333,29 @@ class FewSamples(Rule):
 
     name = "too few samples"
     by_heart, good, slope, each = 0.97, 0.93, 0.02, 200
+    perfect, tiny_each = 0.97, 10
     signal = (
         f"training samples are learnt by heart, held-out ones are not, and half of the samples "
         f"lose {slope} more"
     )
     source = "Hestness et al. 2017 (arXiv:1712.00409)"
 
+    def __init__(self, *, only_tiny: bool = False) -> None:
+        self.only_tiny = only_tiny
+
     def investigate(self, evidence: Evidence) -> Finding | None:
-        """Train on half of them."""
+        """Train on half of them; with ten of a class the count is enough."""
         reference = evidence.reference
-        n = evidence.case.samples
-        if reference.fit < self.by_heart or reference.best > self.good:
+        n, classes = evidence.case.samples, len(evidence.counts)
+        tiny = n < self.tiny_each * classes and reference.best < self.perfect
+        if self.only_tiny and not tiny:
             return None
-        if n > self.each * max(1, len(evidence.counts)):
-            return None
-        slope = reference.best - evidence.halved.best
-        if slope < self.slope and n > 10 * len(evidence.counts):
-            return None
+        if not tiny:
+            if reference.fit < self.by_heart or reference.best > self.good:
+                return None
+            slope = reference.best - evidence.halved.best
+            if n > self.each * classes or slope < self.slope:
+                return None
         return Finding(
             self.name,
             f"the {n} training samples are learnt by heart ({reference.fit:.3f}), held-out ones "

@@ -132,7 +132,7 @@ def diagnose(
     >>> found = diagnose(network, train, validation, optimizer="sgd", lr=0.1, epochs=10)
     >>> print(found)
 
-    Raises ParameterError with fewer than 20 training samples, and what the Trainer raises.
+    Raises ParameterError with fewer than 5 training samples, and what the Trainer raises.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # a rule says it better

@@ -48,6 +48,7 @@ FIRST: tuple[Rule, ...] = (
     ConstantInputs(),
     MissingClass(),
     DominantClass(),
+    FewSamples(only_tiny=True),
     PreparedDifferently(),
     ShuffledLabels(),
     NoisyLabels(),

@@ -253,8 +253,8 @@ def test_frames_of_pandas():
 
 def test_what_cannot_be_diagnosed_is_refused():
     run = Run()
-    with pytest.raises(ParameterError, match="20 training samples at least, got 9"):
-        diagnose(run.network, (run.x[:9], run.t[:9]))
+    with pytest.raises(ParameterError, match="5 training samples at least, got 4"):
+        diagnose(run.network, (run.x[:4], run.t[:4]))
     with pytest.raises(ParameterError, match="Network, or an estimator of scratchnet"):
         diagnose(StandardScaler(), run.x, run.t)
     with pytest.raises(ParameterError, match="estimator has its own options, got optimizer, lr"):
