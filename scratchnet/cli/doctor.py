@@ -1,4 +1,4 @@
-"""`scratchnet doctor [the flags of a run] | RUN`: why it does not learn, with a page."""
+"""`scratchnet doctor`: why a run does not learn, by its flags or its folder, with a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
