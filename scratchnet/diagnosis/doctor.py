@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from scratchnet.diagnosis.case import (
     some,
 )
 from scratchnet.diagnosis.evidence import Evidence
+from scratchnet.diagnosis.overview import overview
 from scratchnet.diagnosis.rule import Finding
 from scratchnet.diagnosis.rules import FIRST, LAST, OF_TRAINING, RULES
 from scratchnet.environment import limit_threads
@@ -55,10 +55,8 @@ class Diagnosis:
     """Whether the run is clearly behind the reference."""
     unfinished: bool
     """Whether it would need more steps than a trial has, to tell."""
-    start_loss: float
-    """The loss before training."""
-    guess_loss: float | None
-    """The loss of the best guess, ln C for C classes of one size."""
+    signals: dict[str, Any] = field(repr=False)
+    """What was looked at: see `diagnosis.overview`."""
     tried: tuple[tuple[str, float], ...]
     """The experiments, and the skill that came of each."""
     evidence: Evidence = field(repr=False, compare=False)
@@ -84,9 +82,7 @@ class Diagnosis:
             values = {name: getattr(finding, name) for name in kept}
             found.append({**values, "words": finding.words._asdict()})
         names = ("measure", "score", "reference", "reference_name", "chance", "lacks", "unfinished")
-        own = {name: getattr(self, name) for name in names}
-        losses = {"start_loss": self.start_loss, "guess_loss": self.guess_loss}
-        own |= {k: v if v is not None and math.isfinite(v) else None for k, v in losses.items()}
+        own = {name: getattr(self, name) for name in (*names, "signals")}
         tried = [{"what": what, "skill": skill} for what, skill in self.tried]
         return {"verdict": self.verdict, "findings": found, **own, "tried": tried}
 
@@ -208,7 +204,6 @@ def examine(case: Case) -> Diagnosis:
     """Ask the rules about the case."""
     evidence = Evidence(case)
     findings = tuple(_ask(evidence))
-    own, guess = evidence.start_loss
     return Diagnosis(
         findings,
         evidence.measure,
@@ -218,8 +213,7 @@ def examine(case: Case) -> Diagnosis:
         evidence.chance,
         evidence.lacks,
         evidence.unfinished,
-        own,
-        guess,
+        overview(evidence),
         tuple((each.what, each.outcome.score) for each in evidence.tried),
         evidence,
     )

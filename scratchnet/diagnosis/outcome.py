@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from scratchnet.networks import Network
 from scratchnet.networks.classes import choose, classifies, is_multilabel
 from scratchnet.parameters import Array
 from scratchnet.schedules import Plateau
+from scratchnet.training import Trainer
 from scratchnet.training.trials import make_trial
 
 FEW = 3
@@ -95,13 +94,9 @@ def run(case: Case, measured: Samples) -> Outcome:
     scores: list[float] = []
     network = case.network.copy()
     kept, best, diverged = network.copy(), -1.0, False
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        watched = case.held if isinstance(case.training.get("schedule"), Plateau) else None
-        options = _options(case)
-        trainer = make_trial(network, case.train, watched, case.optimizer, case.lr, **options)
+    with np.errstate(all="ignore"):
         try:
-            for epoch in trainer.run(epochs):
+            for epoch in trainer_of(case, network).run(epochs):
                 losses.append(epoch.loss)
                 if epoch.number % every and epoch.number < epochs:
                     continue
@@ -118,11 +113,13 @@ def run(case: Case, measured: Samples) -> Outcome:
     return Outcome(tuple(losses), tuple(scores), fit, scores[-1], best, False, kept, network)
 
 
-def _options(case: Case) -> dict[str, Any]:
+def trainer_of(case: Case, network: Network) -> Trainer:
+    """A Trainer of the network, as the case says."""
     options = dict(case.training)
     if case.optimizer.full_batch:
         options.pop("batch_size", None)
-    return options
+    watched = case.held if isinstance(options.get("schedule"), Plateau) else None
+    return make_trial(network, case.train, watched, case.optimizer, case.lr, **options)
 
 
 def chance(network: Network, samples: Samples) -> float:

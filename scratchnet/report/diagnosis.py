@@ -45,6 +45,7 @@ def diagnosis_page(
         f'<header><h1>{escape(title)}</h1><p class="verdict">'
         f"{escape(verdict[:1].upper() + verdict[1:])}.</p>{_headline(found)}</header><main>",
         *parts,
+        section("signals", "Signals", *_signals(found.signals)),
         section(
             "references",
             "What can be learnt",
@@ -91,15 +92,62 @@ def write_diagnosis(found: Diagnosis, path: str | Path) -> None:
 
 
 def _headline(found: Diagnosis) -> str:
-    guess = "" if found.guess_loss is None else f"a guess {found.guess_loss:.3g}"
+    start, guess = found.signals["start_loss"], found.signals["guess_loss"]
     return tiles(
         [
             ("This run", f"{found.score:.3f}", found.measure),
             ("Best reference", f"{found.reference:.3f}", found.reference_name),
             ("A guess", f"{found.chance:.3f}", found.measure),
-            ("Loss before training", f"{found.start_loss:.3g}", guess),
+            ("Loss before training", _short(start), f"a guess {_short(guess)}"),
         ]
     )
+
+
+def _short(value: Any) -> str:
+    """A number in few digits, and what was not finite."""
+    return "none" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+FACTS = {
+    "samples": "Training samples",
+    "columns": "Columns",
+    "input_size": "Root mean square of the inputs",
+    "input_range": "Range of the inputs",
+    "constant_columns": "Columns that do not vary",
+    "outsize_columns": "Outsize columns",
+    "outlier_samples": "Outlier samples",
+    "class_counts": "Samples of each class, of those looked at",
+    "penalty": "Penalty before training",
+    "by_heart": "Skill on 20 training samples after 100 steps on them alone",
+    "fit": "Skill on training samples",
+    "score": "Skill on held-out samples",
+}
+"""The signals that are no table of their own."""
+OF_LAYERS = {
+    "weight_norm": "Length of the parameters",
+    "gradient_norm": "Length of the gradient",
+    "update": "First update over parameters",
+    "flat": "Flat slopes",
+    "dead": "Dead units",
+}
+
+
+def _signals(signals: Mapping[str, Any]) -> list[str]:
+    """What was looked at, in two tables."""
+    facts = []
+    for name, title in FACTS.items():
+        value = signals[name]
+        if isinstance(value, list):
+            value = ", ".join(map(_short, value)) or "none"
+        facts.append((title, value if isinstance(value, str) else _short(value)))
+    layers = [
+        (row["layer"], *("" if row[name] is None else _short(row[name]) for name in OF_LAYERS))
+        for row in signals["layers"]
+    ]
+    return [
+        table(("Samples", "Value"), facts, text=(0, 1)),
+        table(("Layer before training", *OF_LAYERS.values()), layers, text=(0,)),
+    ]
 
 
 def _finding(k: int, finding: Finding, figures: dict[str, Figure]) -> str:
