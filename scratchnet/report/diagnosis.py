@@ -124,11 +124,11 @@ FACTS = {
 }
 """The signals that are no table of their own."""
 OF_LAYERS = {
-    "weight_norm": "Length of the parameters",
-    "gradient_norm": "Length of the gradient",
-    "update": "First update over parameters",
-    "flat": "Flat slopes",
-    "dead": "Dead units",
+    "weight_norm": "Parameters",
+    "gradient_norm": "Gradient",
+    "update": "Update",
+    "flat": "Flat",
+    "dead": "Dead",
 }
 
 
@@ -146,7 +146,9 @@ def _signals(signals: Mapping[str, Any]) -> list[str]:
     ]
     return [
         table(("Samples", "Value"), facts, text=(0, 1)),
-        table(("Layer before training", *OF_LAYERS.values()), layers, text=(0,)),
+        "<p>Before training: the lengths of parameters and gradient, the first update over the "
+        "parameters, the shares of flat slopes and of dead units.</p>",
+        table(("Layer", *OF_LAYERS.values()), layers, text=(0,)),
     ]
 
 
@@ -165,7 +167,7 @@ def _finding(k: int, finding: Finding, figures: dict[str, Figure]) -> str:
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in told)
     return section(
         f"finding-{k}",
-        finding.name.capitalize() if finding.name.islower() else finding.name,
+        finding.name[:1].upper() + finding.name[1:],
         f"<dl>{listed}{''.join(words)}<dt>Source</dt><dd>{escape(finding.source)}</dd></dl>",
         f'<div class="figures">{"".join(boxes)}</div>',
     )
