@@ -14,6 +14,7 @@ from scratchnet.diagnosis.case import (
     HELD_SHARE,
     Case,
     fewer,
+    innermost,
     pool,
     redrawn,
     standardized,
@@ -24,7 +25,7 @@ from scratchnet.diagnosis.case import (
 from scratchnet.diagnosis.noise import Noise, noise_of
 from scratchnet.diagnosis.outcome import Outcome, chance, run
 from scratchnet.diagnosis.signals import Signals
-from scratchnet.errors import ParameterError, ScratchnetError
+from scratchnet.errors import ScratchnetError
 from scratchnet.inspection.lr_finder import find_lr
 from scratchnet.layers import (
     STANDARDIZATIONS,
@@ -243,13 +244,17 @@ class Evidence(Signals):
 
     @cached_property
     def found_rate(self) -> float | None:
-        """The rate that the finder suggests; None if it finds none."""
-        case = self.case
-        if case.optimizer.full_batch:
+        """The rate that the finder suggests; None if it finds none.
+
+        It looks around the optimizer's own rate: that of the run may be far from all that work.
+        """
+        case, optimizer = self.case, deepcopy(self.case.optimizer)
+        if optimizer.full_batch:
             return None
+        optimizer.lr = type(innermost(optimizer))().lr
         options = {k: v for k, v in case.training.items() if k not in ("schedule", "remeasure")}
         try:
             with np.errstate(all="ignore"):
-                return find_lr(case.network, case.train, case.optimizer, **options).suggestion
-        except (ParameterError, ScratchnetError):
+                return find_lr(case.network, case.train, optimizer, **options).suggestion
+        except ScratchnetError:
             return None
