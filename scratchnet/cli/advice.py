@@ -1,16 +1,38 @@
 """Warn about options that are valid but have no effect, or not the one that was meant."""
 
 import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from scratchnet import environment
 from scratchnet.cli.console import Console
+from scratchnet.cli.folder import shell_path
 from scratchnet.cli.options import CALL, JOBS, KNOWN, CommandLine
-from scratchnet.cli.parser import flag_of
+from scratchnet.cli.parser import command, flag_of, launch
 from scratchnet.networks.options import HIDDEN
 from scratchnet.parallel import launched, launched_here
 from scratchnet.training import Trainer
+from scratchnet.training.options import RunOptions
+
+PATIENCE = 5
+"""How many epochs without improvement a run that overfits is told to wait."""
+
+
+def next_commands(options: CommandLine, path: Path, epochs: int, ranks: int) -> dict[str, str]:
+    """What to type next, by the name of the verdict on a run in the folder `path`."""
+    place = shell_path(path)
+    doctor = f"{shlex.join(launch())} doctor {place}"
+    # A run anew: to resume this one would not bring back the weights of its best epoch.
+    patient = replace(options, patience=PATIENCE, monitor=RunOptions.monitor)
+    return {
+        "diverging": doctor,
+        "stuck": doctor,
+        "improving": f"{shlex.join(launch(ranks))} --resume {place} --epochs {2 * epochs}",
+        "overfitting": command(patient, ranks),
+    }
 
 
 def advise_before(options: CommandLine, console: Console, *, shared: bool) -> None:

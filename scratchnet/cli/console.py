@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from scratchnet import environment
 from scratchnet.checks import without_controls
 from scratchnet.compare import Comparison, Trial
 from scratchnet.data import Dataset
-from scratchnet.diagnosis import Diagnosis
 from scratchnet.errors import DataWarning, OutputError
 from scratchnet.inspection.lr_finder import RangeTest
 from scratchnet.networks import MultiLayerNet, NetworkOptions
@@ -24,6 +23,9 @@ from scratchnet.runs import to_json
 from scratchnet.schedules import Schedule
 from scratchnet.tables import align
 from scratchnet.training import Epoch, Trainer
+
+if TYPE_CHECKING:
+    from scratchnet.diagnosis import Diagnosis  # which few commands need
 
 BARS = "▁▂▃▄▅▆▇█"
 HUGE = 1e5
@@ -139,7 +141,7 @@ class Console:
         ]
         self._say(align([head, *lines]))
 
-    def diagnosis(self, found: Diagnosis) -> None:
+    def diagnosis(self, found: "Diagnosis") -> None:
         """Print what the doctor found; the sentence alone if quiet."""
         for line in [found.verdict] if self.quiet else str(found).splitlines():
             self._say(line)

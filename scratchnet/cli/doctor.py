@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from scratchnet.cli.advice import advise_before
 from scratchnet.cli.console import Console
 from scratchnet.cli.folder import describe_asked, open_folder, stem
 from scratchnet.cli.interrupts import Interrupts
 from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import command, complete, parse
 from scratchnet.cli.resume import is_comparison, stored_options
-from scratchnet.cli.setup import make_setup
+from scratchnet.cli.setup import chosen_loops, make_setup
 from scratchnet.diagnosis import case_of, examine
-from scratchnet.environment import limit_threads
 from scratchnet.errors import DataError, ParameterError
 from scratchnet.report.diagnosis import diagnosis_page
 from scratchnet.runs import DoctorFolder, check_free
@@ -40,7 +40,9 @@ def main(words: Sequence[str]) -> None:
     console = Console(
         options.epochs, quiet=options.quiet, verbose=options.verbose, json=options.json
     )
-    _diagnose(options, console)
+    advise_before(options, console, shared=False)
+    with chosen_loops(options):
+        _diagnose(options, console)
 
 
 def _options_of(path: Path) -> dict[str, object]:
@@ -65,7 +67,7 @@ def _diagnose(options: CommandLine, console: Console) -> None:
     if options.dry_run:
         console.plan()
         return
-    with Interrupts().end_at_once(), limit_threads(case.training["threads"]):
+    with Interrupts().end_at_once():
         found = examine(case)
     console.diagnosis(found)
     results = {"dataset": dataset.name, "seed": options.seed, **found.to_dict()}
@@ -73,6 +75,6 @@ def _diagnose(options: CommandLine, console: Console) -> None:
     config = describe_asked(options, setup.optimizers, dataset, network)
     with open_folder(folder, options, console, config) as opened:
         folder.history.add({"experiment": what, "skill": skill} for what, skill in found.tried)
-        asked = config, command(options, name="doctor"), network.summary()
+        asked = config, command(options, job="doctor"), network.summary()
         shown = opened.finish(results, lambda: diagnosis_page(found, dataset.name, asked))
     console.written(results, str(shown))

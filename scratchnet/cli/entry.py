@@ -4,12 +4,12 @@ import io
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from typing import Any
 
 import numpy as np
 
-from scratchnet import environment, loops
+from scratchnet import environment
 from scratchnet.cli.advice import advise, advise_before
 from scratchnet.cli.commands import COMMANDS, OWN, as_training
 from scratchnet.cli.commands import run as run_command
@@ -21,7 +21,7 @@ from scratchnet.cli.interrupts import Interrupted
 from scratchnet.cli.options import CommandLine
 from scratchnet.cli.parser import complete, flag_of, parse, typed_words
 from scratchnet.cli.resume import Resumed, reopen
-from scratchnet.cli.setup import make_setup
+from scratchnet.cli.setup import chosen_loops, make_setup
 from scratchnet.cli.surface import draw_surface
 from scratchnet.cli.train import train
 from scratchnet.errors import DivergenceError, ParameterError
@@ -143,7 +143,7 @@ def start(given: Mapping[str, Any], parallel: MPIGradients | None = None) -> Non
         console = Console(
             options.epochs, quiet=options.quiet, verbose=options.verbose, json=options.json
         )
-    with loops.without() if options.loops == "off" else nullcontext():
+    with chosen_loops(options):
         run(options, console, resumed, parallel)
 
 

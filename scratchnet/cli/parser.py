@@ -258,13 +258,13 @@ def complete(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) 
     return CommandLine(**{**defaults, **kept, **given}, given=frozenset(given))
 
 
-def command(options: CommandLine, ranks: int = 1, name: str = "") -> str:
+def command(options: CommandLine, ranks: int = 1, job: str = "") -> str:
     """The command that asks for the same run: data, optimizer, seed, and what is no default.
 
-    `name` is a command beside training that takes the flags of a run.
+    `job` is a command beside training that takes the flags of a run.
     """
     usual = replace(complete({"network": options.network}), network=KNOWN["network"][0])
-    words = [*launch(ranks), *([name] if name else [])]
+    words = [*launch(ranks), *([job] if job else [])]
     for name in KNOWN:
         about, value = KNOWN[name][1], getattr(options, name)
         # As typed, for a file has lists where defaults are tuples.

@@ -1,10 +1,11 @@
 """From options to the parts of a job: data, network, optimizers, Trainer."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scratchnet import environment
+from scratchnet import environment, loops
 from scratchnet.cli.console import Console
 from scratchnet.cli.options import KNOWN, CommandLine
 from scratchnet.data import Augmentation, Dataset, Samples, load, make_augmentation
@@ -74,6 +75,11 @@ def make_setup(
     )
     options = replace(options, threads=trainer.threads)
     return Setup(options, dataset, network, optimizers, trainer, console, parallel)
+
+
+def chosen_loops(options: CommandLine) -> AbstractContextManager[object]:
+    """While inside: compiled loops, or NumPy alone, as --loops says."""
+    return loops.without() if options.loops == "off" else nullcontext()
 
 
 def plain_options(options: CommandLine) -> dict[str, Any]:

@@ -4,17 +4,16 @@ Every rank runs the same loop. Rank 0 has a folder and a console; the others hav
 silent console.
 """
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scratchnet.cli.advice import next_commands
 from scratchnet.cli.folder import describe_asked, shell_path, stem, write_report
 from scratchnet.cli.interrupts import Interrupted, Interrupts
-from scratchnet.cli.parser import command, launch
+from scratchnet.cli.parser import command
 from scratchnet.cli.resume import Resumed
 from scratchnet.cli.setup import Setup
 from scratchnet.errors import DataError, ParameterError, ScratchnetError
@@ -33,7 +32,6 @@ from scratchnet.storage.checkpoint import UNFIT, unfit
 from scratchnet.training import EarlyStopping, Epoch
 from scratchnet.training.curves import LossCurve
 from scratchnet.training.epoch import History, Watch
-from scratchnet.training.options import RunOptions
 from scratchnet.training.resuming import (
     Checkpoints,
     Saved,
@@ -46,8 +44,6 @@ from scratchnet.training.resuming import (
 SECONDS_BETWEEN_SAVES = 1.0
 RESULTS = {"dataset", "optimizer", "test_accuracy", "test_loss", "epochs", "steps", "test"}
 """Some of the names in the results of a run, by which it is known as such."""
-PATIENCE = 5
-"""How many epochs without improvement a run that overfits is told to wait."""
 SAMPLES_FOR_LAYERS = 500
 """How many training samples the layers are looked at with after each epoch."""
 
@@ -379,21 +375,9 @@ class Job:
             return None
         stopped = self.stopping is not None and self.stopping.is_over(self.trainer.epochs)
         figures = Figures(history, learned, guess_accuracy, number, stopped)
-        return judge(figures, self._next_commands())._asdict()
-
-    def _next_commands(self) -> dict[str, str]:
-        """What to type next, by the name of the verdict on the run."""
-        ranks, place = self.trainer.ranks, shell_path(self.path)
-        doctor = f"{shlex.join(launch())} doctor {place}"
-        more = f"--resume {place} --epochs {2 * self.trainer.epochs}"
-        # A run anew: to resume this one would not bring back the weights of its best epoch.
-        patient = replace(self.options, patience=PATIENCE, monitor=RunOptions.monitor)
-        return {
-            "diverging": doctor,
-            "stuck": doctor,
-            "improving": f"{shlex.join(launch(ranks))} {more}",
-            "overfitting": command(patient, ranks),
-        }
+        trainer = self.trainer
+        commands = next_commands(self.options, self.path, trainer.epochs, trainer.ranks)
+        return judge(figures, commands)._asdict()
 
     def _results(self, number: int, seconds: float) -> dict[str, Any]:
         """The results, with the weights of epoch `number`.

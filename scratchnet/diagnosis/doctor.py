@@ -144,9 +144,7 @@ def diagnose(
                 )
             trainer, own = _training_of(network, train, validation)
             epochs = own if epochs is None else epochs
-        case = case_of(trainer, trainer.validation, epochs)
-        with limit_threads(case.training["threads"]):
-            return examine(case)
+        return examine(case_of(trainer, trainer.validation, epochs))
 
 
 def _training_of(estimator: Any, X: Any, y: Any) -> tuple[Trainer, int]:
@@ -202,10 +200,13 @@ def case_of(trainer: Trainer, validation: Data | None, epochs: int | None) -> Ca
 
 def examine(case: Case) -> Diagnosis:
     """Ask the rules about the case."""
-    evidence = Evidence(case)
-    findings = tuple(_ask(evidence))
+    with limit_threads(case.training["threads"]):
+        return _examine(Evidence(case))
+
+
+def _examine(evidence: Evidence) -> Diagnosis:
     return Diagnosis(
-        findings,
+        tuple(_ask(evidence)),
         evidence.measure,
         evidence.run.score,
         evidence.reference.score,

@@ -17,7 +17,7 @@ from scratchnet.environment import limit_threads
 from scratchnet.errors import DivergenceError, warn_caller
 from scratchnet.estimator.arguments import MAKES, OF_TRAINING
 from scratchnet.estimator.fitted import refuse_sparse
-from scratchnet.estimator.intake import Intake
+from scratchnet.estimator.intake import Intake, Taken
 from scratchnet.estimator.solver import choose_optimizer, minimizes
 from scratchnet.estimator.verdict import describe_divergence, describe_failure
 from scratchnet.layers import Loss
@@ -88,10 +88,7 @@ class NetworkEstimator(Intake):
         ConvergenceWarning.
         """
         anew = not (self.warm_start and "_network" in vars(self))
-        taken = self._take_in(X, y, sample_weight, X_val, y_val, anew)
-        self._came = taken.train.came
-        if anew:
-            self._begin(taken.train.samples, taken.dtype)
+        taken = self._enter(anew, X, y, sample_weight, X_val, y_val)
         if taken.train.digest != self._trained_on:  # what was reached on other data says nothing
             self._no_improvement_count, self._trained_on = 0, taken.train.digest
             self.best_loss_ = None if self.early_stopping else np.inf
@@ -131,10 +128,7 @@ class NetworkEstimator(Intake):
         further calls change nothing.
         """
         anew = "_network" not in vars(self)
-        taken = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, True)
-        self._came = taken.train.came
-        if anew:
-            self._begin(taken.train.samples, taken.dtype)
+        taken = self._enter(anew, X, y, sample_weight, X_val, y_val, classes, partial=True)
         if not self._frozen:
             trainer = self._trainer(taken.train.samples, taken.validation)
             self._descend(trainer, taken.validation, 1)
@@ -160,19 +154,29 @@ class NetworkEstimator(Intake):
         self.validation_scores_ = None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
 
-    def _training(
+    def _enter(
         self,
-        X: npt.ArrayLike,
-        y: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        X_val: npt.ArrayLike | None = None,
-        y_val: npt.ArrayLike | None = None,
-    ) -> Trainer:
+        anew: bool,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        classes: Any = None,
+        *,
+        partial: bool = False,
+    ) -> Taken:
+        """What training begins with: the samples, and a new network if it begins anew."""
+        taken = self._take_in(X, y, sample_weight, X_val, y_val, anew, classes, partial)
+        self._came = taken.train.came
+        if anew:
+            self._begin(taken.train.samples, taken.dtype)
+        return taken
+
+    def _training(self, X: Any, y: Any) -> Trainer:
         """The Trainer that `fit` would begin with; the estimator stays as it is."""
         own = clone(self)
-        taken = own._take_in(X, y, sample_weight, X_val, y_val, True)
-        own._came = taken.train.came
-        own._begin(taken.train.samples, taken.dtype)
+        taken = own._enter(True, X, y)
         made: Trainer = own._trainer(taken.train.samples, taken.validation)
         return made
 
