@@ -162,13 +162,15 @@ def main() -> None:
             note(pool.imap_unordered(one, tasks))
         left = [n for n in range(HEALTHY, HEALTHY + asked.healthy) if n not in seen]
         note(pool.imap_unordered(well, [(seed, home) for seed in left]))
-    text = f"{machine_lines(machine())}\n\n{report(rows, doses)}"
+    own = [" ".join(map(str, k)) for k in itertools.product(asked.sets, asked.faults, seeds)]
+    unplanted = sum(doses[key] is None for key in own)
+    text = f"{machine_lines(machine())}\n\n{report(rows, unplanted, len(own))}"
     print(text)
     if not asked.dry_run:
         write_section(asked.page, "doctor", text)
 
 
-def report(rows: list[dict[str, Any]], doses: dict[str, Any]) -> str:
+def report(rows: list[dict[str, Any]], unplanted: int, of: int) -> str:
     """What was named by fault and dose, the confusions, alarms, cures, seconds, memory."""
     planted_rows = [row for row in rows if "set" in row]
     groups = defaultdict(list)
@@ -203,10 +205,9 @@ def report(rows: list[dict[str, Any]], doses: dict[str, Any]) -> str:
     }
     took = ", ".join(f"{of} {value:.1f}" for of, value in seconds.items())
     peak = max(row["peak"] for row in planted_rows) / 1024
-    missing = sum(value is None for value in doses.values())
     return f"""{named}
 
-{missing} of {len(doses)} cannot be planted: the strongest dose costs less than 5 points there.
+{unplanted} of {of} cannot be planted: the strongest dose costs less than 5 points there.
 
 Wrong names, over all doses:
 

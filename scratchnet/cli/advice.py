@@ -1,4 +1,4 @@
-"""Warn about options that are valid but have no effect, or not the one that was meant."""
+"""What a user is told besides results: options without the effect meant, what to type next."""
 
 import os
 import shlex

@@ -105,10 +105,6 @@ class Case:
         fewest = math.ceil(steps / (self.steps_of_epoch * self.stretch))
         return replace(self, epochs=max(self.epochs, fewest))
 
-    def with_training(self, **options: Any) -> Case:
-        """The case with other options of the Trainer."""
-        return replace(self, training={**self.training, **options})
-
 
 def affordable_steps(network: Network, batch_size: int) -> int:
     """How many steps of so many rows a trial may have."""
@@ -236,6 +232,11 @@ def without_biases(case: Case) -> Case:
     return replace(case, network=network)
 
 
+def with_training(case: Case, **options: Any) -> Case:
+    """The case with other options of the Trainer."""
+    return replace(case, training={**case.training, **options})
+
+
 def with_layers(case: Case, change: Callable[[Layer], Layer]) -> Case:
     """The case with some layers exchanged, the parameters of all others as they are."""
     network = case.network.copy()
@@ -329,3 +330,9 @@ def fewer(case: Case, share: float) -> Case:
     train = some(case.train, n, 1)
     part = replace(case, train=train)
     return replace(part, stretch=case.stretch * case.steps_of_epoch / part.steps_of_epoch)
+
+
+def without(case: Case, *names: str) -> Case:
+    """The case without some options of the Trainer."""
+    kept = {name: value for name, value in case.training.items() if name not in names}
+    return replace(case, training=kept)

@@ -75,15 +75,18 @@ def skill(network: Network, samples: Samples) -> float:
     """
     if has_classes(network, samples):
         return float(np.nanmean(recalls(network, samples)))
-    y, loss = outputs_of(network, samples), network.loss_layer
-    guess = best_constant(loss, samples.t, y.shape[1])
-    if guess is None:
-        guess = np.zeros(y.shape[1])
-    with np.errstate(all="ignore"):
-        own = loss.compute(y, samples.t)
-        of_guess = loss.compute(np.broadcast_to(guess, y.shape).astype(y.dtype), samples.t)
+    own, of_guess = losses_of(network, samples)
     share = 1 - own / of_guess if of_guess > 0 else 0.0
     return float(np.clip(share, 0.0, 1.0)) if np.isfinite(share) else 0.0
+
+
+def losses_of(network: Network, samples: Samples) -> tuple[float, float]:
+    """The loss of the network, and that of the best guess, or of outputs of 0 if none is known."""
+    y, loss = outputs_of(network, samples), network.loss_layer
+    guess = best_constant(loss, samples.t, y.shape[1])
+    same = np.broadcast_to(0.0 if guess is None else guess, y.shape).astype(y.dtype)
+    with np.errstate(all="ignore"):
+        return loss.compute(y, samples.t), loss.compute(same, samples.t)
 
 
 def run(case: Case, measured: Samples) -> Outcome:

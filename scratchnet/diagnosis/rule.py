@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from scratchnet.diagnosis.case import Case
@@ -151,9 +151,3 @@ def curves(base: Outcome, cured: Outcome) -> Picture:
         "loss",
         log=True,
     )
-
-
-def without(case: Case, *names: str) -> Case:
-    """The case without some options of the Trainer."""
-    kept = {name: value for name, value in case.training.items() if name not in names}
-    return replace(case, training=kept)

@@ -16,10 +16,10 @@ from scratchnet.diagnosis.case import (
     some,
     usual_stds,
 )
-from scratchnet.diagnosis.outcome import has_classes, outputs_of
+from scratchnet.diagnosis.outcome import has_classes, losses_of
 from scratchnet.inspection.gradient_check import check_directions
 from scratchnet.inspection.layers import inspect_layers
-from scratchnet.layers.guess import best_constant
+from scratchnet.networks import Network
 from scratchnet.parameters import Array
 
 PROBE = 500
@@ -155,52 +155,47 @@ class Signals:
         """The state of the layers before training."""
         network = self.case.network.copy()
         with np.errstate(all="ignore"):
-            x, t = next(iter(Batches(self.probe, len(self.probe), network.dtype).in_order()))
-            network.forward(x, t, train=True)
+            network.forward(*_batch(network, self.probe), train=True)
             network.backward()
             return inspect_layers(network, self.probe)
 
     @cached_property
-    def start_loss(self) -> tuple[float, float | None]:
+    def start_loss(self) -> tuple[float, float]:
         """The loss before training, and that of the best guess."""
-        network, probe = self.case.network.copy(), self.probe
-        y, loss = outputs_of(network, probe), network.loss_layer
-        guess = best_constant(loss, probe.t, y.shape[1])
-        with np.errstate(all="ignore"):
-            own = loss.compute(y, probe.t)
-            if guess is None:
-                return own, None
-            best = loss.compute(np.broadcast_to(guess, y.shape).astype(y.dtype), probe.t)
-        return own, best
+        return losses_of(self.case.network.copy(), self.probe)
 
     @cached_property
     def weight_sizes(self) -> dict[str, float]:
         """How many times as large as usual weights are, by layer: 1 from Glorot's to He's."""
         found = {}
-        for layer in self.case.network.all_layers:
+        for k, layer in enumerate(self.case.network.all_layers, 1):
             if "W" in layer.shapes:
                 std, (glorot, he) = float(layer.params["W"].std()), usual_stds(layer)
-                found[repr(layer)] = std / he if std > he else min(1.0, std / glorot)
+                found[f"{k} {layer!r}"] = std / he if std > he else min(1.0, std / glorot)
         return found
 
     @cached_property
     def wrong_gradients(self) -> dict[str, float]:
         """Relative errors of gradients along random directions, by array, where they are large."""
         network = self.case.network
-        x, t = next(iter(Batches(some(self.probe, CHECKED, 1), CHECKED, network.dtype).in_order()))
-        return check_directions(network, x, t)
+        return check_directions(network, *_batch(network, some(self.probe, CHECKED, 1)))
 
     @cached_property
     def wrong_layers(self) -> list[str]:
         """The layers whose gradients are wrong by themselves."""
         network = self.case.network.copy("float64")
-        x, _ = next(iter(Batches(some(self.probe, CHECKED, 1), CHECKED, network.dtype).in_order()))
+        x, _ = _batch(network, some(self.probe, CHECKED, 1))
         wrong = []
         for layer in network.layers:
             if max(check_directions(layer, x).values(), default=0.0) > WRONG:
                 wrong.append(repr(layer))
             x = layer.forward(x, train=True).copy()
         return wrong
+
+
+def _batch(network: Network, samples: Samples) -> tuple[Array, Array]:
+    """All of the samples, as the network takes them."""
+    return next(iter(Batches(samples, len(samples), network.dtype).in_order()))
 
 
 Groups = list[tuple[Array, Array]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -10,11 +11,13 @@ from scratchnet.diagnosis.case import (
     NOISY,
     innermost,
     limit_of,
+    with_training,
+    without,
     without_noise,
     without_penalty,
 )
 from scratchnet.diagnosis.evidence import REFERENCE_STEPS, Evidence
-from scratchnet.diagnosis.rule import Cure, CureRule, Finding, Picture, Rule, Words, curves, without
+from scratchnet.diagnosis.rule import Cure, CureRule, Finding, Picture, Rule, Words, curves
 from scratchnet.optimizers import make_optimizer
 
 
@@ -38,7 +41,7 @@ class StrongPenalty(CureRule):
         return f"l2 {case.network.l2:g}, weight decay {decay:g}{norms}{share if penalty else ''}"
 
     def cures(self, evidence: Evidence) -> Iterator[Cure]:
-        """None."""
+        """Leave them out."""
         yield Cure(
             "no penalty and no weight decay",
             without_penalty(evidence.case),
@@ -61,7 +64,7 @@ class StrongNoise(CureRule):
         return f"the network has {', '.join(noisy)}" if noisy else None
 
     def cures(self, evidence: Evidence) -> Iterator[Cure]:
-        """None."""
+        """Leave it out."""
         yield Cure(
             "no dropout and no noise",
             without_noise(evidence.case),
@@ -84,7 +87,8 @@ class _WrongRate(CureRule):
         found, lr = evidence.found_rate, evidence.case.lr
         own = type(innermost(evidence.case.optimizer))().lr
         near = [] if found is None else [found, found / 10, found / 3]
-        return [*near, own, *(lr * factor for factor in self.factors)]
+        tried = [*near, own, *(lr * factor for factor in self.factors)]
+        return list(dict.fromkeys(float(f"{rate:.2g}") for rate in tried))  # each once
 
     factors: tuple[float, ...]
 
@@ -93,14 +97,14 @@ class _WrongRate(CureRule):
         for lr in self.rates(evidence):
             if self.is_that_way(lr / evidence.case.lr):
                 yield Cure(
-                    f"lr {lr:.2g} in the place of {evidence.case.lr:.2g}",
-                    replace(evidence.case, lr=float(f"{lr:.2g}")),
-                    Words(f"--lr {lr:.2g}", f"lr={lr:.2g}", f"learning_rate_init={lr:.2g}"),
+                    f"lr {lr:g} in the place of {evidence.case.lr:g}",
+                    replace(evidence.case, lr=lr),
+                    Words(f"--lr {lr:g}", f"lr={lr:g}", f"learning_rate_init={lr:g}"),
                 )
 
+    @abstractmethod
     def is_that_way(self, ratio: float) -> bool:
         """Whether the rate is changed in the direction of this fault."""
-        raise NotImplementedError
 
     def suspect(self, evidence: Evidence) -> str | None:
         """What the losses did."""
@@ -110,11 +114,11 @@ class _WrongRate(CureRule):
         found = evidence.found_rate
         said = f"; the finder suggests {found:.2g}" if found is not None else ""
         if evidence.base.diverged:
-            return f"training diverged at lr {evidence.case.lr:.2g}{said}"
+            return f"training diverged at lr {evidence.case.lr:g}{said}"
         if not losses:
             return None
         return (
-            f"at lr {evidence.case.lr:.2g} the training loss went from {losses[0]:.3g} to "
+            f"at lr {evidence.case.lr:g} the training loss went from {losses[0]:.3g} to "
             f"{losses[-1]:.3g}{said}"
         )
 
@@ -170,7 +174,7 @@ class SortedSamples(CureRule):
 
     def cures(self, evidence: Evidence) -> Iterator[Cure]:
         """Shuffle."""
-        case = evidence.case.with_training(shuffle=True)
+        case = with_training(evidence.case, shuffle=True)
         yield Cure(
             "samples shuffled", case, Words("", "Trainer(..., shuffle=True)", "shuffle=True")
         )
@@ -189,7 +193,7 @@ class StrongAugmentation(CureRule):
         return None if augment is None else f"each picture is distorted by {augment!r}"
 
     def cures(self, evidence: Evidence) -> Iterator[Cure]:
-        """None."""
+        """Leave it out."""
         case = without(evidence.case, "augment")
         yield Cure("no augmentation", case, Words("--augment none", "augment=None", ""))
 

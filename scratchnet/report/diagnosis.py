@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -46,40 +46,9 @@ def diagnosis_page(
         f"{escape(verdict[:1].upper() + verdict[1:])}.</p>{_headline(found)}</header><main>",
         *parts,
         section("signals", "Signals", *_signals(found.signals)),
-        section(
-            "references",
-            "What can be learnt",
-            "<p>The same samples, learnt by others, with standardized inputs and Adam.</p>",
-            table(
-                ("Reference", found.measure.capitalize()),
-                [
-                    (name, f"{outcome.score:.3f}")
-                    for name, outcome in found.evidence.references.items()
-                ],
-                text=(0,),
-            ),
-        ),
-        section(
-            "experiments",
-            "Experiments",
-            table(
-                ("Experiment", found.measure.capitalize()),
-                [(name, f"{skill:.3f}") for name, skill in found.tried],
-                text=(0,),
-            ),
-        ),
-        section(
-            "rules",
-            "Rules",
-            "<p>What was looked for, in this order. A fault in training is named if its cure "
-            "brings back half of the skill that is lacking.</p>",
-            table(
-                ("Fault", "Signal", "Source"),
-                [(rule.name, rule.signal, rule.source) for rule in RULES.values()],
-                text=(0, 1, 2),
-                stacked=True,
-            ),
-        ),
+        section("references", "What can be learnt", *_references(found)),
+        section("experiments", "Experiments", _skills("Experiment", found.tried, found.measure)),
+        section("rules", "Rules", *_rules()),
     ]
     if asked is not None:
         body.append(section("origin", "How it was made", *origin(*asked)))
@@ -149,6 +118,31 @@ def _signals(signals: Mapping[str, Any]) -> list[str]:
         "<p>Before training: the lengths of parameters and gradient, the first update over the "
         "parameters, the shares of flat slopes and of dead units.</p>",
         table(("Layer", *OF_LAYERS.values()), layers, text=(0,)),
+    ]
+
+
+def _skills(head: str, rows: Iterable[tuple[str, float]], measure: str) -> str:
+    """A table of what was trained, and the skill that came of it."""
+    measured = f"{measure[:1].upper()}{measure[1:]}"
+    return table((head, measured), [(name, f"{skill:.3f}") for name, skill in rows], text=(0,))
+
+
+def _references(found: Diagnosis) -> list[str]:
+    """What others learn of the same samples."""
+    reached = [(name, one.score) for name, one in found.evidence.references.items()]
+    return [
+        "<p>The same samples, learnt by others, with standardized inputs and Adam.</p>",
+        _skills("Reference", reached, found.measure),
+    ]
+
+
+def _rules() -> list[str]:
+    """Every rule, in the order in which they are asked."""
+    rows = [(rule.name, rule.signal, rule.source) for rule in RULES.values()]
+    return [
+        "<p>What was looked for, in this order. A fault in training is named if its cure brings "
+        "back half of the skill that is lacking.</p>",
+        table(("Fault", "Signal", "Source"), rows, text=(0, 1, 2), stacked=True),
     ]
 
 

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from scratchnet import loops
 from scratchnet.cli.entry import main
+from scratchnet.diagnosis import examine
 
 FEW = ["--epochs", "3", "--seed", "0"]
 
@@ -46,13 +48,27 @@ def test_a_run_is_diagnosed_by_its_folder_and_its_cure_is_a_flag(capsys):
     flag = next(line.split()[-1] for line in out.splitlines() if line.startswith("  flags"))
     cured = ["doctor", "runs/digits-sgd-1", "--lr", flag, "--epochs", "20", "--quiet"]
     status, out, _ = run([*cured, "--no-report"], capsys)
-    assert "rate" not in out
+    assert status == 0
+    assert out.startswith("nothing found: ")
 
 
 def test_json_is_the_results(capsys):
     _, out, err = run(["doctor", "--lr", "1e-7", *FEW, "--json", "--no-report"], capsys)
     assert json.loads(out)["findings"][0]["name"] == "rate too low"
     assert "rate too low" in err
+
+
+def test_loops_off_counts_and_an_option_without_effect_is_a_note(capsys, monkeypatch):
+    seen = []
+
+    def watched(case):
+        seen.append(loops.compiled() is None)
+        return examine(case)
+
+    monkeypatch.setattr("scratchnet.cli.doctor.examine", watched)
+    main(["doctor", "--loops", "off", "--jobs", "2", "--quiet", "--no-report", *FEW])
+    assert seen == [True]
+    assert "--jobs has no effect" in capsys.readouterr().err
 
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):

@@ -169,6 +169,15 @@ def test_the_curable_faults_are_cured_by_what_is_said():
     assert run.examined().findings == ()
 
 
+def test_one_layer_of_several_of_one_shape_is_enough():
+    run = Run()
+    run.network = sn.MultiLayerNet(64, [64, 64, 64], 10)
+    run.network.params["W2"][...] *= 300
+    found = run.examined()
+    assert found.findings[0].name == "weights too large"
+    assert "Affine(64, 64)" in found.findings[0].seen
+
+
 def test_the_wrong_layer_is_named():
     run = Run()
     use_layer(run)
